@@ -1,0 +1,45 @@
+# Everything runs from .venv, which the first target that needs it makes.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help install train test test-all lint format types clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:\t/' | expand -t 12
+
+.venv/.core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+.venv/.dev: .venv/.core
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev
+	touch $@
+
+install: .venv/.core  ## make .venv and install gantools into it
+
+RUN ?= runs/digits-consensus
+
+train: .venv/.core  ## train a GAN on handwritten digits with consensus, spectra for TensorBoard
+	$(BIN)/gantools train --optimizer consensus --out $(RUN) --overwrite
+
+test: .venv/.dev  ## the tests, without the slow ones
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: .venv/.dev  ## the slow tests
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: .venv/.dev  ## lint and format check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.dev  ## format and fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/.dev  ## type check
+	$(BIN)/pyright
+
+clean:  ## remove the environment and caches, not the runs
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

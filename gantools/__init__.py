@@ -1,0 +1,40 @@
+"""gantools: will this GAN training step converge, why does it rotate or diverge, and which method cures it?
+
+Names are imported on first use (PEP 562): `import gantools` alone loads no torch, so that `gantools --help` and
+TensorBoard, which imports every installed plugin at each start, stay fast.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_MODULES = ("analysis", "board", "data", "losses", "metrics", "networks", "nn", "regularizers", "trainers")
+_NAMES = {
+    "Game": "gantools.game",
+    "gan": "gantools.game",
+    "minimization": "gantools.game",
+    "load": "gantools.run",
+    "GantoolsError": "gantools.errors",
+    "NonFiniteFieldError": "gantools.errors",
+}
+
+__all__ = ["__version__", *_MODULES, *_NAMES]
+
+if TYPE_CHECKING:
+    from gantools import analysis, board, data, losses, metrics, networks, nn, regularizers, trainers
+    from gantools.errors import GantoolsError, NonFiniteFieldError
+    from gantools.game import Game, gan, minimization
+    from gantools.run import load
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"gantools.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'gantools' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,13 @@
+"""The errors that a user can mend, each with a sentence that says how."""
+
+
+class GantoolsError(ValueError):
+    """Something a user handed over is wrong; the message says what, and what to do.
+
+    The command line prints the message alone and exits with 2. It derives from `ValueError`, so library users who
+    never heard of it catch it all the same.
+    """
+
+
+class NonFiniteFieldError(GantoolsError):
+    """A player's gradient became NaN or infinite."""

@@ -1,0 +1,64 @@
+"""Registries: one dictionary per axis of choice, filled where each thing is defined."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from gantools.errors import GantoolsError
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+def suggest(kind: str, name: object, known: Mapping[str, Any] | list[str]) -> GantoolsError:
+    """Return the error for an unknown name: the nearest known one first, then all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return GantoolsError(f"Unknown {kind} {str(name)!r}.{hint} Known: {', '.join(names)}.")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """The things of one kind by name; an unknown name raises a `GantoolsError` that suggests the nearest one."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that files a class or function under `name` and leaves it unchanged."""
+
+        def add(entry: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._entries[name] = entry
+            return entry
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._entries[name]
+        except (KeyError, TypeError):
+            raise suggest(self.kind, name, self._entries) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def describe(self, name: str) -> str:
+        """Return the first line of the entry's docstring."""
+        return (self[name].__doc__ or "").strip().splitlines()[0]
+
+
+def setting(default: Any, help: str) -> Any:
+    """Return a dataclass field with its help text, so that the command line and the library share one definition."""
+    metadata = {"help": help}
+    if isinstance(default, (list, dict, set)):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
