@@ -1,0 +1,80 @@
+"""What a batch is, what several batches are, and the few things done to them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from gantools.errors import GantoolsError
+
+
+def is_batch(value: Any) -> bool:
+    """Return whether `value` is one batch: a tensor, a mapping, a tuple, a list of tensors, or nothing to iterate over.
+
+    Every other iterable (a DataLoader, a list of batches) holds several batches.
+    """
+    if isinstance(value, (Tensor, Mapping, tuple, str, bytes)) or not isinstance(value, Iterable):
+        return True
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Tensor) for item in value)
+
+
+def each_batch(value: Any) -> Iterable[Any]:
+    """Return an iterable that can be walked again and again: the several batches, or the one in a tuple.
+
+    Raises:
+        GantoolsError: for a one-shot iterator, which would be empty at the second product, and for no batch at all.
+    """
+    if is_batch(value):
+        return (value,)
+    if isinstance(value, Iterator):
+        raise GantoolsError(
+            f"{type(value).__name__} can be walked only once, but every product walks over all batches: "
+            "pass a list of batches or a DataLoader."
+        )
+    if isinstance(value, list) and not value:
+        raise GantoolsError("The list of batches is empty: pass at least one batch.")
+    return value
+
+
+def batch_size(batch: Any) -> int:
+    """Return the first dimension of the first tensor of a batch; 1 when it holds no tensor with a dimension."""
+    for leaf in tree_leaves(batch):
+        if isinstance(leaf, Tensor) and leaf.dim():
+            return leaf.shape[0]
+    return 1
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
+    """Return the batch with `function` applied to each of its tensors."""
+    return tree_map(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, batch)
+
+
+def require_samples(batch: Any) -> None:
+    """Refuse a batch with an empty tensor: its mean would be NaN."""
+    for leaf in tree_leaves(batch):
+        if isinstance(leaf, Tensor) and not leaf.numel():
+            raise GantoolsError(f"The batch is empty (a tensor of shape {tuple(leaf.shape)}): pass at least one sample.")
+
+
+def halves(batch: Any) -> tuple[Any, Any]:
+    """Return the even and the odd samples of a batch: two independent estimates where one was drawn.
+
+    Every second sample, rather than first and second half, so that a stratified batch gives two stratified halves.
+    """
+    size = batch_size(batch)
+    shared = all(leaf.dim() and leaf.shape[0] == size for leaf in tree_leaves(batch) if isinstance(leaf, Tensor))
+    if size < 2 or size % 2 or not shared:
+        raise GantoolsError(
+            f"A batch of {size} samples cannot be split into two equal halves: the independent estimator needs an "
+            "even number of samples along the first dimension of every tensor."
+        )
+    return map_tensors(lambda x: x[0::2], batch), map_tensors(lambda x: x[1::2], batch)
+
+
+def fingerprint(batch: Any) -> tuple:
+    """Return a hashable summary of a batch's numbers, equal when the same batch comes again."""
+    numbers = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
+    return tuple((tuple(x.shape), float(torch.view_as_real(x).double().sum() if x.is_complex() else x.double().sum()))
+                 for x in numbers)  # fmt: skip

@@ -1,0 +1,322 @@
+r"""Games: players that each descend a loss of their own, and the field that they descend together.
+
+.. math:: \xi(w) = \big(\nabla_{w_1} L_1(w),\ \nabla_{w_2} L_2(w),\ \dots\big), \qquad J = D\xi
+
+An update is $w' = w - h\,\xi(w)$, so eigenvalues of $J$ with positive real part attract. (Mescheder, Nowozin and Geiger,
+arXiv:1705.10461, write $v = -\xi$ and $v' = -J$.) A model with a loss is a game of one player: its field is the gradient
+and its Jacobian is the Hessian.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantools import functional
+from gantools.batches import batch_size, each_batch, map_tensors, require_samples
+from gantools.errors import GantoolsError
+from gantools.losses import LOSSES
+from gantools.registry import suggest
+
+Losses = Callable[[Any, Any], Mapping[str, Tensor]]
+
+
+class Players(dict[str, nn.Module]):
+    """The modules by player's name; `players["generator"]`, or `players.generator` where the name allows it."""
+
+    def __getattr__(self, name: str) -> nn.Module:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no player {name!r}; players: {', '.join(self)}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldValue:
+    """The field at one point, with what was computed on the way.
+
+    Attributes:
+        vector: (n,) the field of the players asked for, in their order.
+        losses: each player's loss, a scalar tensor without a graph.
+        buffers: the buffers after the forward passes (running statistics moved, say); the game's own did not move.
+    """
+
+    vector: Tensor
+    losses: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+
+class Game:
+    """A differentiable game: modules by player's name, and one function that gives each player its loss.
+
+    Args:
+        players: a module for each player; weights tied within a player count once. Parameters that do not require a
+            gradient are constants of the game. Complex parameters enter as their real view (..., 2).
+        losses: `losses(players, batch)` returns a scalar to minimise for every player. The forward pass may be shared.
+            Do not detach one player's output in another player's loss: the field differentiates each loss by its own
+            player's parameters only, and the Jacobian needs the dependence.
+
+    Raises:
+        GantoolsError: when two players share a parameter, or a player has none.
+    """
+
+    def __init__(self, players: Mapping[str, nn.Module], losses: Losses):
+        if not players:
+            raise GantoolsError("A game needs at least one player: pass a mapping from names to modules.")
+        self.players = Players(players)
+        self.losses = losses
+        self.module = functional.AllPlayers(self.players, losses)
+        self._names: list[str] = []
+        self._parameters: list[nn.Parameter] = []
+        self.slices: dict[str, slice] = {}
+        self._owned: dict[str, slice] = {}
+        self._collect()
+        self._constants = self.module.constant_names(self._names)
+        real = [functional.as_real(p) for p in self._parameters]
+        self._shapes = [r.shape for r in real]
+        self._sizes = [r.numel() for r in real]
+        self._dtypes = [r.dtype for r in real]
+
+    def _collect(self) -> None:
+        owner: dict[int, str] = {}
+        offset = 0
+        for index, (player, module) in enumerate(self.players.items()):
+            if not isinstance(module, nn.Module):
+                raise GantoolsError(f"Player {player!r} is a {type(module).__name__}: pass a torch.nn.Module.")
+            own = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+            if not own:
+                raise GantoolsError(f"Player {player!r} has no trainable parameter: a player must have something to move.")
+            for name, p in own:
+                other = owner.setdefault(functional.storage_key(p), player)
+                if other != player:
+                    raise GantoolsError(
+                        f"Players {other!r} and {player!r} share the parameter {name!r}: give each player its own copy, "
+                        "or make the shared part a third player."
+                    )
+                self._names.append(f"{index}.{name}")
+                self._parameters.append(p)
+            size = sum(functional.as_real(p).numel() for _, p in own)
+            self.slices[player] = slice(offset, offset + size)
+            self._owned[player] = slice(len(self._names) - len(own), len(self._names))
+            offset += size
+        devices = {p.device for p in self._parameters}
+        if len(devices) > 1:
+            raise GantoolsError(f"The players are on several devices ({', '.join(map(str, devices))}): move them to one.")
+
+    # The flat vector at the border -----------------------------------------------------------------------------------
+
+    @property
+    def num_parameters(self) -> int:
+        """The length n of the flat vector; a complex parameter counts twice."""
+        return sum(self._sizes)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the flat vector."""
+        dtype = self._dtypes[0]
+        for other in self._dtypes[1:]:
+            dtype = torch.promote_types(dtype, other)
+        return dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the players are on."""
+        return self._parameters[0].device
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the modules' own trainable parameters, in the order of the flat vector."""
+        return list(self._parameters)
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters by `player.name`, in the order of the flat vector."""
+        names = list(self.players)
+        labels = ((names[int(index)], rest) for index, _, rest in (name.partition(".") for name in self._names))
+        return {f"{player}.{rest}": p for (player, rest), p in zip(labels, self._parameters, strict=True)}
+
+    def vector(self) -> Tensor:
+        """Return a copy of the parameters as one vector (n,)."""
+        return self.flatten([functional.as_real(p.detach()) for p in self._parameters]).clone()
+
+    def load_vector(self, w: Tensor) -> None:
+        """Copy the vector `w` (n,) into the modules' parameters."""
+        self.require_vector(w)
+        with torch.no_grad():
+            torch._foreach_copy_([functional.as_real(p) for p in self._parameters], self.unflatten(w))
+
+    def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Join real tensors, one for each parameter in order, into a vector."""
+        return torch.cat([t.reshape(-1) for t in tensors])
+
+    def unflatten(self, w: Tensor) -> list[Tensor]:
+        """Split a vector (n,) into real tensors, one for each parameter in order (views where dtypes agree)."""
+        # One split: slicing tensor by tensor would make the backward pass quadratic in the number of tensors.
+        pieces = w.split(self._sizes)
+        return [p.view(s).to(d) for p, s, d in zip(pieces, self._shapes, self._dtypes, strict=True)]
+
+    def require_vector(self, w: Tensor) -> None:
+        """Refuse a vector that does not fit this game."""
+        if w.shape != (self.num_parameters,):
+            raise GantoolsError(
+                f"The vector has shape {tuple(w.shape)}, but this game has {self.num_parameters} parameters: "
+                f"pass a tensor of shape ({self.num_parameters},)."
+            )
+
+    def require_player(self, name: str) -> None:
+        """Refuse a name that is not a player's."""
+        if name not in self.slices:
+            raise suggest("player", name, self.slices)
+
+    # Buffers ---------------------------------------------------------------------------------------------------------
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Return copies of everything that a forward pass reads but nobody descends: buffers, frozen parameters."""
+        return {name: t.detach().clone() for name, t in self._live_buffers().items()}
+
+    def load_buffers(self, buffers: Mapping[str, Tensor]) -> None:
+        """Copy buffers, as `buffers()` or a step returned them, into the modules."""
+        with torch.no_grad():
+            for name, tensor in self._live_buffers().items():
+                tensor.copy_(buffers[name])
+
+    def _live_buffers(self) -> dict[str, Tensor]:
+        return self.module.tensors(self._constants)
+
+    # The field -------------------------------------------------------------------------------------------------------
+
+    def field(self, batch: Any) -> Tensor:
+        """Return the field (n,) at the present parameters; over several batches, their mean weighted by size."""
+        w, buffers = self.vector(), self._live_buffers()
+        total, weight = torch.zeros_like(w), 0
+        with self.frozen():
+            for one in each_batch(batch):
+                size = batch_size(one)
+                total += size * self.field_at(w, buffers, one).vector
+                weight += size
+        if not weight:
+            raise GantoolsError("There are no batches to evaluate the field on: the iterable was empty.")
+        return total / weight
+
+    def field_at(
+        self, w: Tensor, buffers: Mapping[str, Tensor], batch: Any, players: Sequence[str] | None = None
+    ) -> FieldValue:
+        """Return the field at `w` (n,) without side effects; differentiable in `w` where `w` requires a gradient.
+
+        Args:
+            w: the point.
+            buffers: what `buffers()` gives; they are copied, never moved.
+            batch: one batch.
+            players: whose part of the field to compute; all of them by default.
+        """
+        return self.field_of(self.leaves(w), buffers, batch, create_graph=w.requires_grad, players=players)
+
+    def leaves(self, w: Tensor) -> list[Tensor]:
+        """Return what to differentiate by: the pieces of `w`, cut off from its graph unless it requires a gradient."""
+        pieces = self.unflatten(w)
+        return pieces if w.requires_grad else [piece.detach().requires_grad_() for piece in pieces]
+
+    def field_of(
+        self,
+        leaves: Sequence[Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Any,
+        create_graph: bool = False,
+        players: Sequence[str] | None = None,
+    ) -> FieldValue:
+        """Return the field at these leaves; the forward passes are shared between the players' losses."""
+        require_samples(batch)
+        with torch.enable_grad():
+            # A loss may call `requires_grad_` on what it is given; views keep the caller's tensors out of that.
+            losses, moved = self.module.call(self._names, leaves, buffers, map_tensors(torch.Tensor.detach, batch))
+            losses = self._checked(losses)
+            pieces: list[Tensor] = []
+            for player in players or self.players:
+                pieces += self.gradient(losses[player], leaves[self._owned[player]], create_graph)
+            vector = self.flatten(pieces)
+        return FieldValue(vector, {player: loss.detach() for player, loss in losses.items()}, moved)
+
+    @staticmethod
+    def gradient(value: Tensor, leaves: Sequence[Tensor], create_graph: bool = False) -> Sequence[Tensor]:
+        """Return the gradient of a scalar by each leaf; zero for a leaf that it does not depend on."""
+        if not value.requires_grad:
+            return [torch.zeros_like(leaf) for leaf in leaves]
+        return torch.autograd.grad(
+            value, leaves, retain_graph=True, create_graph=create_graph, allow_unused=True, materialize_grads=True
+        )
+
+    def _checked(self, losses: Any) -> dict[str, Tensor]:
+        if not isinstance(losses, Mapping) or set(losses) != set(self.players):
+            got = f"the keys {sorted(map(str, losses))}" if isinstance(losses, Mapping) else f"a {type(losses).__name__}"
+            raise GantoolsError(
+                f"losses(players, batch) returned {got}: return a dictionary with one scalar for each of "
+                f"{', '.join(map(repr, self.players))}."
+            )
+        for player, loss in losses.items():
+            if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
+                shape = f"shape {tuple(loss.shape)}, {loss.dtype}" if isinstance(loss, Tensor) else type(loss).__name__
+                raise GantoolsError(f"The loss of player {player!r} is not a real scalar ({shape}): take its mean or sum.")
+        return {player: losses[player].reshape(()) for player in self.players}
+
+    @contextmanager
+    def frozen(self, modes: Mapping[nn.Module, bool] | None = None) -> Iterator[None]:
+        """Within this block the field is a function of `w` and the batch alone.
+
+        Power iterations (spectral norm) stand still, and fused kernels without a second derivative are avoided. Active
+        dropout is refused.
+
+        Args:
+            modes: each module's train or eval mode, from `modes()`; the present ones by default.
+        """
+        with functional.modes_restored(self.module, modes), functional.power_iterations_frozen(self.module):
+            functional.refuse_dropout(self.module, list(self.players))
+            with functional.twice_differentiable(self.module):
+                yield
+
+    def modes(self, dropout: bool = True) -> dict[nn.Module, bool]:
+        """Return each module's train (True) or eval mode; with `dropout=False`, that of the same game without dropout."""
+        return {
+            module: module.training and (dropout or not functional.drops_out(module)) for module in self.module.modules()
+        }
+
+
+def minimization(model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> Game:
+    """Return the game of one player, "model", that minimises `loss(model, batch)`, a scalar."""
+    return Game({"model": model}, lambda players, batch: {"model": loss(players["model"], batch)})
+
+
+def gan(generator: nn.Module, discriminator: nn.Module, loss: Any = "nonsaturating", regularizers: Sequence = ()) -> Game:
+    """Return the game of a generator and a discriminator, in this order.
+
+    Args:
+        generator: maps `batch["latent"]` (and `batch["label"]`, if there is one) to samples.
+        discriminator: maps samples (and labels) to scores, high on real ones.
+        loss: a name in `gantools.losses.LOSSES`, or `loss(real_scores, fake_scores) -> (generator's, discriminator's)`.
+        regularizers: terms added to a player's loss, from `gantools.regularizers`.
+    """
+    objective = LOSSES[loss] if isinstance(loss, str) else loss
+    needs_gradient = any(r.needs_input_gradient for r in regularizers)
+
+    def losses(players: Mapping[str, nn.Module], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if not isinstance(batch, Mapping) or not {"real", "latent"} <= set(batch):
+            got = f"the keys {sorted(batch)}" if isinstance(batch, Mapping) else f"a {type(batch).__name__}"
+            raise GantoolsError(f'A GAN\'s batch has the keys "real" and "latent" (and "label"), but this one is {got}.')
+        label = (batch["label"],) if "label" in batch else ()
+        real = batch["real"].requires_grad_() if needs_gradient else batch["real"]
+        fake = players["generator"](batch["latent"], *label)
+        if fake.shape[1:] != real.shape[1:]:
+            raise GantoolsError(
+                f"The generator makes samples of shape {tuple(fake.shape[1:])}, the data has {tuple(real.shape[1:])}: "
+                "build the generator for the shape of the data."
+            )
+        real_scores = players["discriminator"](real, *label)
+        fake_scores = players["discriminator"](fake, *label)
+        generator_loss, discriminator_loss = objective(real_scores, fake_scores)
+        total = {"generator": generator_loss, "discriminator": discriminator_loss}
+        for regularizer in regularizers:
+            for player, term in regularizer(real, fake, real_scores, fake_scores).items():
+                total[player] = total[player] + term
+        return total
+
+    return Game({"generator": generator, "discriminator": discriminator}, losses)

@@ -1,0 +1,151 @@
+r"""Base update rules as pure maps: what turns a direction into a step, with its memory handed in and out.
+
+Each takes a direction $d$ and returns the step to subtract, $w' = w - \mathrm{step}$. The memory is a dictionary of
+tensors shaped like the parameters, so a game optimizer's update can be linearised with the memory included. `count` is
+the number of updates made before this one.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from gantools.errors import GantoolsError
+from gantools.registry import Registry, setting
+
+Memory = dict[str, Tensor]
+
+
+class Base(Protocol):
+    """An update rule without side effects."""
+
+    def init(self, w: Tensor) -> Memory:
+        """Return the memory before the first update of parameters shaped like `w`."""
+        ...
+
+    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+        """Return the step to subtract, and the new memory."""
+        ...
+
+
+BASES: Registry[Any] = Registry("base")
+
+
+def make_base(base: "str | Base") -> Base:
+    """Return the base of this name with its default settings, or the base itself."""
+    return BASES[base]() if isinstance(base, str) else base
+
+
+def safe_sqrt(v: Tensor) -> Tensor:
+    r"""Return $\sqrt v$ with derivative 0 at $v = 0$: a dead unit never moves, so neither does its second moment."""
+    alive = v > 0
+    return torch.where(alive, torch.where(alive, v, 1.0).sqrt(), 0.0)
+
+
+def _require_unit_interval(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise GantoolsError(f"{name} = {value} is outside [0, 1): pass a decay rate in that range.")
+
+
+@BASES.register("sgd")
+@dataclasses.dataclass(frozen=True)
+class SGD:
+    r"""Plain gradient descent: $\mathrm{step} = h\,d$."""
+
+    def init(self, w: Tensor) -> Memory:
+        return {}
+
+    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+        return lr * direction, memory
+
+
+@BASES.register("momentum")
+@dataclasses.dataclass(frozen=True)
+class Momentum:
+    r"""Heavy ball (Polyak 1964): $m' = \beta m + d$, $\mathrm{step} = h\,m'$; `torch.optim.SGD(momentum=beta)`."""
+
+    beta: float = setting(0.9, "momentum; may be negative")
+
+    def __post_init__(self) -> None:
+        if not -1 < self.beta < 1:
+            raise GantoolsError(f"beta = {self.beta} is outside (-1, 1): pass a momentum in that range.")
+
+    def init(self, w: Tensor) -> Memory:
+        return {"momentum": torch.zeros_like(w)}
+
+    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+        m = self.beta * memory["momentum"] + direction
+        return lr * m, {"momentum": m}
+
+
+@BASES.register("rmsprop")
+@dataclasses.dataclass(frozen=True)
+class RMSProp:
+    r"""RMSProp as `torch.optim.RMSprop` has it: accumulator from 0, $\epsilon$ outside the square root.
+
+    .. math:: v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / (\sqrt{v'} + \epsilon)
+    """
+
+    alpha: float = setting(0.99, "decay of the second moment")
+    eps: float = setting(1e-8, "added outside the square root")
+
+    def __post_init__(self) -> None:
+        _require_unit_interval(alpha=self.alpha)
+
+    def init(self, w: Tensor) -> Memory:
+        return {"square_avg": torch.zeros_like(w)}
+
+    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+        v = self.alpha * memory["square_avg"] + (1 - self.alpha) * direction.square()
+        return lr * direction / (safe_sqrt(v) + self.eps), {"square_avg": v}
+
+
+@BASES.register("rmsprop_tf1")
+@dataclasses.dataclass(frozen=True)
+class RMSPropTF1:
+    r"""RMSProp as TensorFlow 1 had it, and as The Numerics of GANs ran it: accumulator from 1, $\epsilon$ inside.
+
+    .. math:: v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / \sqrt{v' + \epsilon}
+    """
+
+    alpha: float = setting(0.9, "decay of the second moment")
+    eps: float = setting(1e-10, "added inside the square root")
+
+    def __post_init__(self) -> None:
+        _require_unit_interval(alpha=self.alpha)
+
+    def init(self, w: Tensor) -> Memory:
+        return {"square_avg": torch.ones_like(w)}
+
+    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+        v = self.alpha * memory["square_avg"] + (1 - self.alpha) * direction.square()
+        return lr * direction * (v + self.eps).rsqrt(), {"square_avg": v}
+
+
+@BASES.register("adam")
+@dataclasses.dataclass(frozen=True)
+class Adam:
+    r"""Adam with bias correction (Kingma and Ba 2015, arXiv:1412.6980), as `torch.optim.Adam`.
+
+    .. math:: m' = \beta_1 m + (1-\beta_1) d,\quad v' = \beta_2 v + (1-\beta_2) d^2,\quad
+              \mathrm{step} = h\,\frac{m'/(1-\beta_1^t)}{\sqrt{v'/(1-\beta_2^t)} + \epsilon}
+    """
+
+    betas: tuple[float, float] = setting((0.9, 0.999), "decays of the first and of the second moment")
+    eps: float = setting(1e-8, "added outside the square root")
+
+    def __post_init__(self) -> None:
+        _require_unit_interval(beta_1=self.betas[0], beta_2=self.betas[1])
+
+    def init(self, w: Tensor) -> Memory:
+        return {"exp_avg": torch.zeros_like(w), "exp_avg_sq": torch.zeros_like(w)}
+
+    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+        beta1, beta2 = self.betas
+        m = beta1 * memory["exp_avg"] + (1 - beta1) * direction
+        v = beta2 * memory["exp_avg_sq"] + (1 - beta2) * direction.square()
+        correction1, correction2 = 1 - beta1 ** (count + 1), 1 - beta2 ** (count + 1)
+        denominator = safe_sqrt(v) / correction2**0.5 + self.eps
+        return (lr / correction1) * m / denominator, {"exp_avg": m, "exp_avg_sq": v}

@@ -1,0 +1,240 @@
+r"""The contract of a game optimizer: a pure map $(w, \mathrm{state}, \mathrm{batch}) \mapsto (w', \mathrm{state}')$.
+
+`init` and `update` have no side effects, so an update can be linearised (`gantools.analysis.update_operator`),
+compiled, reduced across machines and checkpointed. `step` is the thin mutable wrapper that moves the modules.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from gantools import functional
+from gantools.dependence import require_dependence
+from gantools.errors import GantoolsError
+from gantools.game import FieldValue, Game
+from gantools.registry import Registry, setting, suggest
+from gantools.trainers.base import Base, make_base
+
+LearningRate = float | Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class StepInfo:
+    """What a step saw at the point that it started from. Tensors stay on the device: reading one waits for it.
+
+    Attributes:
+        losses: each player's loss, a scalar tensor.
+        field_norms: the Euclidean norm of each player's part of the field, a scalar tensor.
+        reused_batches: whether the step asked for more batches than it was given, and used some twice.
+    """
+
+    losses: dict[str, Tensor]
+    field_norms: dict[str, Tensor]
+    reused_batches: bool = False
+
+    @property
+    def field_norm(self) -> Tensor:
+        """The norm of the whole field, a scalar tensor."""
+        return torch.stack(list(self.field_norms.values())).norm()
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What an optimizer carries from step to step.
+
+    Attributes:
+        memory: the dynamical part, tensors by name: momenta, second moments, slow weights. Linearised.
+        counters: numbers of updates made; constants to a linearisation.
+        buffers: the game's buffers, `Game.buffers()`; constants to a linearisation.
+        info: what the update that made this state saw.
+    """
+
+    memory: dict[str, Tensor]
+    counters: dict[str, int]
+    buffers: dict[str, Tensor]
+    info: StepInfo | None = None
+
+
+class GameOptimizer:
+    """Base class of the methods: subclasses are dataclasses of their settings and define `update`.
+
+    Attributes:
+        batches_per_step: how many batches one step takes.
+        second_order: whether the step differentiates the field.
+        cost: gradient evaluations of the whole game that one step costs, for tables.
+        paper: where the method comes from.
+    """
+
+    game: Game
+    lr: LearningRate
+    base: "str | Base"
+
+    second_order: ClassVar[bool] = False
+    cost: ClassVar[str]
+    paper: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.game, Game):
+            raise GantoolsError(
+                f"{type(self).__name__} moves a Game, but got a {type(self.game).__name__}: build one with "
+                "gantools.gan, gantools.minimization or gantools.Game."
+            )
+        self.rates = player_rates(self.lr, self.game)
+        self.rule = make_base(self.base)
+        self._state: State | None = None
+        self._examined = False
+
+    # The pure core ---------------------------------------------------------------------------------------------------
+
+    @property
+    def batches_per_step(self) -> int:
+        """How many batches one step takes."""
+        return 1
+
+    def init(self, w: Tensor) -> State:
+        """Return the state before the first step from the point `w` (n,)."""
+        memory = {}
+        for player, part in self.game.slices.items():
+            memory |= {f"{player}:{key}": value for key, value in self.rule.init(w[part]).items()}
+        return State(memory, dict.fromkeys(self.game.slices, 0), self.game.buffers())
+
+    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        """Return the next point and state; differentiable in `w` and the memory where they require a gradient."""
+        raise NotImplementedError
+
+    def descend(
+        self, w: Tensor, directions: Mapping[str, Tensor], state: State, value: FieldValue, info: StepInfo | None = None
+    ) -> tuple[Tensor, State]:
+        """Apply the base rule to each given player's direction; the other players stay where they are."""
+        memory, counters = dict(state.memory), dict(state.counters)
+        parts = []
+        for player, part in self.game.slices.items():
+            if player not in directions:
+                parts.append(w[part])
+                continue
+            prefix = f"{player}:"
+            own = {key.removeprefix(prefix): v for key, v in memory.items() if key.startswith(prefix)}
+            moved, own = self.rule.update(directions[player], own, counters[player], self.rates[player])
+            memory |= {prefix + key: v for key, v in own.items()}
+            counters[player] += 1
+            parts.append(w[part] - moved)
+        return torch.cat(parts), State(memory, counters, value.buffers, info or self.observe(value))
+
+    def observe(self, value: FieldValue) -> StepInfo:
+        """Return the step's info from the field of all players."""
+        vector = value.vector.detach()
+        return StepInfo(value.losses, {player: vector[part].norm() for player, part in self.game.slices.items()})
+
+    # The mutable rim -------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The present state; made at first use."""
+        if self._state is None:
+            self._state = self.init(self.game.vector())
+        return self._state
+
+    def step(self, batch: Any, *more: Any) -> StepInfo:
+        """Move the modules' parameters and buffers by one step; return what was seen before the move."""
+        w, state = self.propose(batch, *more)
+        self.commit(w, state)
+        assert state.info is not None
+        return state.info
+
+    def propose(self, *batches: Any) -> tuple[Tensor, State]:
+        """Compute one step from the present parameters without taking it."""
+        batches, reused = self.complete(batches)
+        if self.second_order and not self._examined:
+            require_dependence(self.game, batches[0])
+            self._examined = True
+        state = dataclasses.replace(self.state, buffers=self.game.buffers())
+        kernels = functional.twice_differentiable(self.game.module) if self.second_order else nullcontext()
+        with torch.no_grad(), kernels:
+            w, state = self.update(self.game.vector(), state, *batches)
+        if reused and state.info is not None:
+            state = dataclasses.replace(state, info=dataclasses.replace(state.info, reused_batches=True))
+        return w, state
+
+    def commit(self, w: Tensor, state: State) -> None:
+        """Take a proposed step."""
+        self.game.load_vector(w)
+        self.game.load_buffers(state.buffers)
+        self._state = state
+
+    def complete(self, batches: tuple[Any, ...]) -> tuple[tuple[Any, ...], bool]:
+        """Return as many batches as a step takes, from the given ones in turn, and whether any is used twice."""
+        wanted = self.batches_per_step
+        if not batches or len(batches) > wanted:
+            raise GantoolsError(f"A step of {type(self).__name__} takes {wanted} batch(es), but got {len(batches)}.")
+        return tuple(batches[i % len(batches)] for i in range(wanted)), len(batches) < wanted
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain tensors and numbers."""
+        return {
+            "memory": {key: value.detach().clone() for key, value in self.state.memory.items()},
+            "counters": dict(self.state.counters),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over a state that `state_dict` returned, of the same method, base and game.
+
+        Raises:
+            GantoolsError: when names or shapes differ; nothing is changed then.
+        """
+        present = self.state
+        shapes = {key: tuple(value.shape) for key, value in present.memory.items()}
+        given = {key: tuple(value.shape) for key, value in saved.get("memory", {}).items()}
+        if shapes != given or set(saved.get("counters", {})) != set(present.counters):
+            raise GantoolsError(
+                f"The saved state ({_shape_list(given)}) does not fit {type(self).__name__} with base "
+                f"{self.base!r} on this game ({_shape_list(shapes)}): load it into the method and game that it came from."
+            )
+        memory = {key: saved["memory"][key].to(value).clone() for key, value in present.memory.items()}
+        counters = {key: int(saved["counters"][key]) for key in present.counters}
+        self._state = State(memory, counters, {})
+
+
+def _shape_list(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "no tensors"
+
+
+def player_rates(lr: LearningRate, game: Game) -> dict[str, float]:
+    """Return each player's learning rate from one number, or from one for each player."""
+    rates = dict(lr) if isinstance(lr, Mapping) else dict.fromkeys(game.slices, lr)
+    for player in rates:
+        if player not in game.slices:
+            raise suggest("player", player, game.slices)
+    missing = [player for player in game.slices if player not in rates]
+    if missing:
+        raise GantoolsError(f"lr names no rate for {', '.join(map(repr, missing))}: give one for every player.")
+    for player, rate in rates.items():
+        if not 0 < float(rate) < float("inf"):
+            raise GantoolsError(f"The learning rate of {player!r} is {rate}: pass a positive number.")
+    return {player: float(rates[player]) for player in game.slices}
+
+
+OPTIMIZERS: Registry[type[GameOptimizer]] = Registry("optimizer")
+
+
+def make(name: str, game: Game, **settings: Any) -> GameOptimizer:
+    """Return the optimizer of this registry name for the game; an unknown setting raises a sentence."""
+    cls = OPTIMIZERS[name]
+    known = [f.name for f in dataclasses.fields(cls) if f.name != "game"]  # type: ignore[arg-type]
+    for key in settings:
+        if key not in known:
+            raise suggest(f"setting of optimizer {name!r}", key, known)
+    return cls(game, **settings)  # type: ignore[call-arg]
+
+
+def lr_setting() -> Any:
+    """Return the dataclass field that every method has for its learning rate."""
+    return setting(1e-4, "learning rate: one for all players, or one for each")
+
+
+def base_setting(default: str = "sgd") -> Any:
+    """Return the dataclass field that every method has for its base rule."""
+    return setting(default, "base update rule that the direction goes through")

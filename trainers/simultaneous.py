@@ -1,0 +1,34 @@
+r"""Simultaneous gradient descent: every player moves at once, each down its own gradient."""
+
+import dataclasses
+from typing import Any
+
+from torch import Tensor
+
+from gantools.game import Game
+from gantools.trainers.base import Base
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+
+
+@OPTIMIZERS.register("simultaneous")
+@dataclasses.dataclass(eq=False)
+class Simultaneous(GameOptimizer):
+    r"""Simultaneous gradient descent, the baseline: every player moves at once.
+
+    .. math:: w' = w - h\,\xi(w)
+
+    On a game with purely imaginary eigenvalues $\pm i s$ it diverges for every step size: the update's eigenvalues are
+    $1 \mp i h s$. With one player it is gradient descent.
+    """
+
+    game: Game
+    lr: LearningRate = lr_setting()
+    base: "str | Base" = base_setting()
+
+    cost = "1"
+    paper = "baseline"
+
+    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        value = self.game.field_at(w, state.buffers, batches[0])
+        directions = {player: value.vector[part] for player, part in self.game.slices.items()}
+        return self.descend(w, directions, state, value)
