@@ -1,0 +1,79 @@
+"""Multilayer perceptrons: for points in the plane, vectors and tiny images."""
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gantools.errors import GantoolsError
+from gantools.networks.base import NETWORKS, is_image, players_activations
+from gantools.nn.activations import activation as make_activation
+from gantools.registry import setting
+
+
+class MLP(nn.Module):
+    """Map (B, *in_shape) to (B, *out_shape) through `depth` hidden layers of `width` units; `out_shape=()` gives (B,).
+
+    Weights are Xavier uniform with biases at zero, TensorFlow's default and so that of The Numerics of GANs; PyTorch's
+    own default draws weights about 1.7 times smaller. `rng` draws them (the global generator where it is None).
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        out_shape: tuple[int, ...],
+        depth: int,
+        width: int,
+        activation: str,
+        output: nn.Module | None = None,
+        rng: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.out_shape = out_shape
+        sizes = [math.prod(in_shape), *[width] * depth, math.prod(out_shape)]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+            # skip_init: the constructor would draw weights from the global generator only for them to be overwritten.
+            linear = nn.utils.skip_init(nn.Linear, n_in, n_out)
+            nn.init.xavier_uniform_(linear.weight, generator=rng)
+            nn.init.zeros_(linear.bias)
+            layers += [linear, make_activation(activation)]
+        layers.pop()
+        self.layers = nn.Sequential(*layers, *([] if output is None else [output]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x.flatten(1)).reshape(-1, *self.out_shape)
+
+
+@NETWORKS.register("mlp")
+@dataclasses.dataclass(frozen=True)
+class Mlp:
+    """Fully connected networks; the defaults are those of The Numerics of GANs (arXiv 1705.10461) for ring8."""
+
+    depth: int = setting(4, "hidden layers of each player")
+    width: int = setting(16, "units of a hidden layer")
+    generator_activation: str = setting("", "hidden activation of the generator, where it differs")
+    discriminator_activation: str = setting("", "hidden activation of the discriminator, where it differs")
+
+    default_activation = "relu"
+
+    def build(
+        self,
+        data_shape: tuple[int, ...],
+        activation: str = "",
+        latent_size: int = 16,
+        rng: torch.Generator | None = None,
+    ) -> tuple[nn.Module, nn.Module]:
+        """Return the generator, (B, latent_size) to (B, *data_shape), and the discriminator, (B, *data_shape) to (B,).
+
+        `activation=""` takes `default_activation`. Images (C, H, W) end in tanh, as data lie in [-1, 1]; vectors are
+        unbounded. A size below 1 or an unknown activation raises `GantoolsError`.
+        """
+        if self.width < 1 or self.depth < 0 or latent_size < 1:
+            raise GantoolsError("The mlp needs width >= 1, depth >= 0 and a latent size >= 1.")
+        for_generator, for_discriminator = players_activations(self, activation)
+        output = nn.Tanh() if is_image(data_shape) else None
+        generator = MLP((latent_size,), data_shape, self.depth, self.width, for_generator, output, rng)
+        discriminator = MLP(data_shape, (), self.depth, self.width, for_discriminator, None, rng)
+        return generator, discriminator
