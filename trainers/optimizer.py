@@ -65,6 +65,7 @@ class GameOptimizer:
     Attributes:
         batches_per_step: how many batches one step takes.
         second_order: whether the step differentiates the field.
+        period: after how many steps the map repeats; the update operator spans one period.
         cost: gradient evaluations of the whole game that one step costs, for tables.
         paper: where the method comes from.
     """
@@ -74,6 +75,7 @@ class GameOptimizer:
     base: "str | Base"
 
     second_order: ClassVar[bool] = False
+    period: ClassVar[int] = 1
     cost: ClassVar[str]
     paper: ClassVar[str]
 

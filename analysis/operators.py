@@ -1,0 +1,239 @@
+r"""Operators of games and models: the Jacobian of the field, the Hessian, and the Jacobian of a whole training step.
+
+All are matrix-free and act on the device that the players are on. They are snapshots: copies of the parameters and
+buffers are held, each module's train or eval mode is kept, power iterations stand still, and later training steps change
+nothing.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from gantools.analysis import products as engines
+from gantools.analysis.linear_operator import LinearOperator
+from gantools.batches import batch_size, each_batch, fingerprint, is_batch
+from gantools.dependence import require_dependence
+from gantools.errors import GantoolsError, NonFiniteFieldError
+from gantools.game import Game, minimization
+from gantools.registry import suggest
+
+if TYPE_CHECKING:
+    from gantools.trainers.optimizer import GameOptimizer
+
+METHODS = ("auto", "reverse", "forward")
+
+
+class DifferentiatedOperator(LinearOperator):
+    """The Jacobian of a function that autograd differentiates.
+
+    Attributes:
+        slices: where each named part lives in the vectors that the operator acts on.
+        method: how products are made, "reverse" or "forward".
+    """
+
+    def __init__(self, products: engines.Products, method: str, slices: dict[str, slice], like: Tensor, **kwargs: Any):
+        symmetric = kwargs.get("symmetric", False)
+        # J = J^T costs one backward pass through the kept graph where J u costs two.
+        forward = products.transposed if symmetric else products.product
+        super().__init__(
+            forward,
+            like.numel(),
+            dtype=like.dtype,
+            device=like.device,
+            rmatvec=products.transposed,
+            matmat=forward,
+            rmatmat=products.transposed,
+            **kwargs,
+        )
+        self.slices = slices
+        self.method = method
+
+
+def jacobian(
+    game: Game, batch: Any, *, size: Callable[[Any], float] = batch_size, method: str = "auto", check: bool = True
+) -> DifferentiatedOperator:
+    r"""Return the Jacobian $J = D\xi$ of a game's field at the present parameters; for one player, the Hessian.
+
+    Args:
+        game: the game.
+        batch: one batch, or several in a list or DataLoader: their mean, weighted by size.
+        size: the weight of a batch among several.
+        method: "reverse" (kept graphs), "forward" (dual numbers), or "auto": the faster here.
+        check: whether to probe, once, that the field is deterministic and that no loss detaches another player.
+
+    Raises:
+        GantoolsError: for active dropout, a field that differs between evaluations, a shuffled loader, a detached
+            player, and a field that is not finite.
+    """
+    return _field_operator(game, batch, None, size, method, check)
+
+
+def hessian(
+    subject: Game | nn.Module,
+    loss: Any = None,
+    batch: Any = ...,
+    *,
+    player: str | None = None,
+    size: Callable[[Any], float] = batch_size,
+    method: str = "auto",
+    check: bool = True,
+) -> DifferentiatedOperator:
+    """Return a Hessian: `hessian(model, loss, batch)`, or `hessian(game, batch, player=...)` for one player's block.
+
+    Args:
+        subject: any module, with `loss(model, batch)` a scalar; or a game, whose second argument is the batch.
+        player: whose own block: the second derivative of its own loss by its own parameters. Needed when there are
+            several players.
+        loss, batch, size, method, check: see above and `jacobian`.
+    """
+    if isinstance(subject, Game):
+        game, batch = subject, loss if batch is ... else batch
+        if player is None and len(game.slices) > 1:
+            raise GantoolsError(
+                f"A game of {len(game.slices)} players has a Hessian for each: pass player= one of "
+                f"{', '.join(map(repr, game.slices))} (jacobian(game, batch) is the whole)."
+            )
+    elif isinstance(subject, nn.Module) and callable(loss) and batch is not ...:
+        game = minimization(subject, loss)
+    else:
+        raise GantoolsError("Call hessian(model, loss, batch) with loss(model, batch) -> scalar, or hessian(game, batch).")
+    return _field_operator(game, batch, player or next(iter(game.slices)), size, method, check)
+
+
+def _field_operator(
+    game: Game, batch: Any, player: str | None, size: Callable[[Any], float], method: str, check: bool
+) -> DifferentiatedOperator:
+    if method not in METHODS:
+        raise suggest("method", method, list(METHODS))
+    if len(game.slices) == 1:
+        player = next(iter(game.slices))
+    if player is not None:
+        game.require_player(player)
+    part = slice(0, game.num_parameters) if player is None else game.slices[player]
+    w, buffers, modes = game.vector(), game.buffers(), game.modes()
+    before, after = w[: part.start], w[part.stop :]
+
+    def function_of(one: Any) -> engines.Function:
+        def function(own: Tensor) -> Tensor:
+            whole = own if player is None else torch.cat([before, own, after])
+            with game.frozen(modes):
+                return game.field_at(whole, buffers, one, players=player and (player,)).vector
+
+        return function
+
+    batches = each_batch(batch)
+    first = next(iter(batches), None) if not is_batch(batch) else batch
+    if first is None and not is_batch(batch):
+        raise GantoolsError("There are no batches: the iterable was empty.")
+    point = w[part]
+    products, name, value = _products(function_of(first), point, method)
+    if not value.isfinite().all():
+        raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
+    if check:
+        _require_deterministic(function_of(first), point, value)
+        if player is None:
+            require_dependence(game, first)
+        elif not _is_symmetric(products, point):
+            raise GantoolsError(
+                "The Hessian is not symmetric: a custom autograd function in this model has a wrong second derivative."
+            )
+    if not is_batch(batch):
+        _require_same_order(batches)
+        engine = engines.ForwardProducts if name == "forward" else engines.ReverseProducts
+
+        def functions() -> Iterator[tuple[float, engines.Function]]:
+            return ((float(size(one)), function_of(one)) for one in batches)
+
+        products = engines.MeanProducts(functions, point, engine)
+    slices = dict(game.slices) if player is None else {player: slice(0, point.numel())}
+    return DifferentiatedOperator(products, name, slices, point, symmetric=player is not None)
+
+
+def _products(function: engines.Function, point: Tensor, method: str) -> tuple[engines.Products, str, Tensor]:
+    if method == "auto":
+        try:
+            return engines.faster_products(function, point)
+        except engines.DerivativesDisagreeError:
+            raise GantoolsError(
+                "Forward and reverse derivatives of the field disagree: a loss uses no_grad or .detach() on something "
+                "that depends on parameters, or a custom autograd function has a wrong derivative."
+            ) from None
+    reverse = engines.ReverseProducts(function, point)
+    if method == "forward":
+        return engines.ForwardProducts(function, point), method, reverse.value
+    return reverse, method, reverse.value
+
+
+def _require_deterministic(function: engines.Function, point: Tensor, value: Tensor) -> None:
+    again = function(point)
+    # Parallel sums may differ in the last digits; a fresh random draw differs in the first.
+    tolerance = torch.finfo(point.dtype).eps ** 0.75
+    if (again - value).norm() > tolerance * value.norm():
+        raise GantoolsError(
+            "The field differs between two evaluations on the same batch: something draws random numbers inside the "
+            "loss (functional dropout, noise, a penalty's mixing). Draw them once, into the batch."
+        )
+
+
+def _is_symmetric(products: engines.Products, point: Tensor) -> bool:
+    source = torch.Generator().manual_seed(1)
+    u, v = (torch.randn(point.numel(), generator=source).to(point) for _ in range(2))
+    hu, hv = products.transposed(u), products.transposed(v)
+    tolerance = 1e-3 if point.dtype != torch.float64 else 1e-8
+    scale = float(u.norm() * hv.norm() + v.norm() * hu.norm())
+    return abs(float(u.dot(hv) - v.dot(hu))) <= tolerance * scale or not math.isfinite(scale)
+
+
+def _require_same_order(batches: Any) -> None:
+    if [fingerprint(one) for one in batches] != [fingerprint(one) for one in batches]:
+        raise GantoolsError(
+            "The batches differ from one pass to the next, but every product walks over all of them: build the "
+            "DataLoader with shuffle=False and without random augmentation, or pass a list of batches."
+        )
+
+
+def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> DifferentiatedOperator:
+    r"""Return the Jacobian of one training step: of the map $(w, \mathrm{memory}) \mapsto (w', \mathrm{memory}')$.
+
+    Its spectral radius says whether this very step, with its momentum and second moments, contracts. Counters, buffers
+    and the batch are constants. `U.slices` names the parts: each player, then the memory as "player:name".
+
+    Args:
+        optimizer: a game optimizer; its present state is the point of linearisation.
+        batch, more: the batches of one step; fewer are used in turn.
+    """
+    for one in (batch, *more):
+        if not is_batch(one):
+            raise GantoolsError("A step takes single batches: pass them one by one, not in a list or loader.")
+    game, state = optimizer.game, optimizer.state
+    batches, _ = optimizer.complete((batch, *more))
+    w, buffers, modes = game.vector(), game.buffers(), game.modes()
+    counters = dict(state.counters)
+    names, sizes = list(state.memory), [value.numel() for value in state.memory.values()]
+    shapes = [value.shape for value in state.memory.values()]
+    slices = dict(game.slices)
+    offset = w.numel()
+    for name, length in zip(names, sizes, strict=True):
+        slices[name] = slice(offset, offset + length)
+        offset += length
+
+    def function(z: Tensor) -> Tensor:
+        w, *pieces = z.split([game.num_parameters, *sizes])
+        memory = {name: piece.view(shape) for name, piece, shape in zip(names, pieces, shapes, strict=True)}
+        current = type(state)(memory, counters, buffers)
+        with game.frozen(modes):
+            for _ in range(optimizer.period):
+                w, current = optimizer.update(w, current, *batches)
+        return torch.cat([w, *(current.memory[name].reshape(-1) for name in names)])
+
+    point = torch.cat([w, *(value.detach().reshape(-1).to(w) for value in state.memory.values())])
+    if len(game.slices) > 1:
+        require_dependence(game, batches[0])
+    products, name, value = _products(function, point, "reverse")
+    if not value.isfinite().all():
+        raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
+    _require_deterministic(function, point, value)
+    return DifferentiatedOperator(products, name, slices, point, kind="map")
