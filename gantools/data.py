@@ -131,13 +131,14 @@ class FiniteSource(Source):
         return order[start : start + batch_size]
 
     def batch(self, step: int, batch_size: int, seed: int) -> Tensor:
-        return self._select(self.indices(step, batch_size, seed))
+        return self.select(self.indices(step, batch_size, seed))
 
     def reference(self, n: int, seed: int) -> Tensor:
         order = torch.from_numpy(random_stream(seed, "reference").permutation(len(self.samples)))
-        return self._select(order[:n])
+        return self.select(order[:n])
 
-    def _select(self, indices: Tensor) -> Tensor:
+    def select(self, indices: Tensor) -> Tensor:
+        """Return the samples at these indices, (len(indices), *shape) float32."""
         samples = self.samples[indices]
         return samples.float() / 127.5 - 1 if samples.dtype == torch.uint8 else samples.float()
 
