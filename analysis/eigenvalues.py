@@ -1,0 +1,231 @@
+"""The leading eigenvalues of any operator, with residuals, and a second opinion on request."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantools.analysis.dense import dense_eigenvalues
+from gantools.analysis.krylov import KrylovBasis, Progress, Ritz, accepted, error_bounds, iterate
+from gantools.analysis.krylov_schur import KrylovSchur
+from gantools.analysis.lanczos import ThickRestartLanczos
+from gantools.analysis.linear_operator import LinearOperator
+from gantools.analysis.result import Spectrum
+from gantools.analysis.selection import CRITERIA, criterion, leading
+from gantools.errors import GantoolsError
+
+DENSE_LIMIT = 5000
+
+
+def eigenvalues(
+    A: LinearOperator,
+    k: int = 10,
+    which: str = "LM",
+    tol: float = 1e-6,
+    basis: int | None = None,
+    max_matvecs: int | None = None,
+    seed: int = 0,
+    vectors: bool = True,
+    verify: bool = False,
+    progress: Progress | None = None,
+    dense_limit: int = DENSE_LIMIT,
+) -> Spectrum:
+    r"""Compute the k leading eigenvalues of an operator from its products.
+
+    Thick-restart Lanczos (Wu and Simon 2000) for symmetric operators, Krylov-Schur (Stewart 2001) otherwise, on the
+    operator's device.
+
+    Args:
+        A: the operator, (n, n).
+        k: how many; k + 1 are returned where k would split a conjugate pair.
+        which: LM (largest modulus), LR, SR (largest, smallest real part), LI (largest |Im|); for symmetric operators
+            also LA = LR and SA = SR. SM (smallest modulus) is taken from the whole matrix, since products alone do not
+            converge to the interior of a spectrum.
+        tol: relative to max(|value|, eps^(2/3) scale), on the error bound of each value: for symmetric operators
+            min(r, r^2/gap), so that a vector has about half as many digits as its value; otherwise the residual r.
+        basis: vectors kept, by default max(2k + 1, 20) if symmetric, else max(4k, 2k + 20). Smaller ones lose
+            eigenvalues silently: at 2k + 1 every solver, ARPACK too, calls GAN Jacobians "all real" under LI.
+        max_matvecs: stop after so many products, by default 50 bases; what was reached is returned and marked.
+        seed: of the start vector.
+        vectors: return them, unit length, (n, k), on the operator's device.
+        verify: solve again from another start with a larger basis. Residuals prove that a value is an eigenvalue, not
+            that none was missed; two starts that agree make this unlikely. The union is returned, doubt in `message`.
+        progress: called with (products, converged, k).
+        dense_limit: largest n for which the whole matrix may be formed (SM).
+
+    Returns:
+        A `Spectrum`, best first. Not converged is a result, with a sentence.
+
+    Raises:
+        GantoolsError: for k, which, basis or tol that cannot be meant, and for products that are not finite.
+    """
+    name = criterion(which, A.symmetric)
+    _check(A, k, tol, basis, max_matvecs)
+    size = min(basis or (max(2 * k + 1, 20) if A.symmetric else max(4 * k, 2 * k + 20)), A.n)
+    if name == "SM" or size >= A.n - 1 or k >= A.n - 2:
+        return _dense(A, k, which, name, vectors, dense_limit, max(size, k) + 2)
+    limit = max_matvecs or 50 * size
+    first = _solve(A, k, which, name, tol, size, limit, seed, vectors, progress)
+    if not verify:
+        return first
+    second = _solve(A, k, which, name, tol, min(size + k + 1, A.n - 1), limit, seed + 1, vectors, progress)
+    return _union(first, second, k, name)
+
+
+def _check(A: LinearOperator, k: int, tol: float, basis: int | None, max_matvecs: int | None) -> None:
+    if not 1 <= k <= A.n:
+        raise GantoolsError(f"k = {k} eigenvalues cannot be had of a {A.n} x {A.n} operator: ask for 1 to {A.n}.")
+    if basis is not None and basis < min(k + 3, A.n):
+        raise GantoolsError(f"basis = {basis} is too small for k = {k}: give at least k + 3 = {k + 3}, better 4k.")
+    if not tol > 0:
+        raise GantoolsError(f"tol = {tol} cannot be reached: give a positive relative tolerance such as 1e-6.")
+    if max_matvecs is not None and max_matvecs < 1:
+        raise GantoolsError(f"max_matvecs = {max_matvecs} allows no product: give at least a few times k.")
+
+
+def _dense(A: LinearOperator, k: int, which: str, name: str, vectors: bool, limit: int, small: int) -> Spectrum:
+    if name == "SM" and limit < A.n > small:
+        raise GantoolsError(
+            f"which='SM' needs the whole matrix, and n = {A.n} exceeds dense_limit = {limit}: Krylov methods do not "
+            "converge to the interior of a spectrum; raise dense_limit=, or ask for SR or LR, or use spectral_density."
+        )
+    result = dense_eigenvalues(A, k, which, vectors, max(limit, small))
+    reason = "which='SM' lies inside the spectrum" if name == "SM" else "the basis would be as large as the matrix"
+    return dataclasses.replace(result, message=f"From the whole matrix, since {reason}.")
+
+
+def _solve(
+    A: LinearOperator,
+    k: int,
+    which: str,
+    name: str,
+    tol: float,
+    size: int,
+    limit: int,
+    seed: int,
+    vectors: bool,
+    progress: Progress | None,
+) -> Spectrum:
+    method = ThickRestartLanczos() if A.symmetric else KrylovSchur()
+    basis = KrylovBasis(A, size, torch.Generator().manual_seed(seed))
+    # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
+    # a basis that has not yet met the small pairs behind them would call everything real.
+    first_check = size if name == "LI" else min(2 * k + 1, size)
+    every = 1 if A.symmetric else max(2, size // 16)
+    ritz, products = iterate(method, basis, k, name, tol, limit, first_check, every, progress)
+    values, residuals, X = _checked(A, basis, ritz)
+    errors = error_bounds(residuals, ritz.gaps)
+    good = accepted(errors, values, tol, basis.scale, A.dtype, slack=1.0)
+    best = leading(values, len(values), name)
+    values, residuals, errors, good = values[best], residuals[best], errors[best], good[best]
+    X = X[:, torch.from_numpy(best).to(X.device)]
+    return Spectrum(
+        values=torch.from_numpy(values),
+        residuals=torch.from_numpy(residuals),
+        errors=torch.from_numpy(errors),
+        converged=torch.from_numpy(good),
+        vectors=X if vectors else None,
+        which=which,
+        tol=tol,
+        dtype=A.dtype,
+        seed=seed,
+        kind=A.kind,
+        n=A.n,
+        scale=basis.scale,
+        complete=False,
+        matvecs=products,
+        check_matvecs=len(values),
+        message=_reached(good, k, products, limit, size),
+    )
+
+
+def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """Return values, true residuals and unit vectors (n, k), from one block product, in float64.
+
+    A conjugate pair needs two real products, not four: with X = [Re x, Im x], A X = X [[a, b], [-b, a]].
+    """
+    values = ritz.values
+    upper = np.flatnonzero(values.imag > 0)
+    lower = upper + 1
+    real = ritz.coordinates.real.copy()
+    real[:, lower] = ritz.coordinates.imag[:, upper]
+    X = basis.lift(real)
+    product = (A @ X).double()
+    X = X.double()
+    small = np.diag(values.real)
+    small[upper, lower] = values.imag[upper]
+    small[lower, upper] = -values.imag[upper]
+    length = torch.linalg.vector_norm(X, dim=0)
+    if A.symmetric:
+        # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
+        quotient = (X * product).sum(dim=0) / length**2
+        values = quotient.cpu().numpy()
+        small = np.diag(values)
+    residual = torch.linalg.vector_norm(product - X @ torch.as_tensor(small).to(X.device), dim=0)
+    lengths, residuals = torch.stack([length, residual]).cpu().numpy()
+    for part in (lengths, residuals):
+        part[upper] = part[lower] = np.hypot(part[upper], part[lower])
+    X = X / torch.as_tensor(lengths).to(X.device)
+    if not A.symmetric:
+        Z = torch.complex(X, torch.zeros_like(X))
+        Z[:, upper] = torch.complex(X[:, upper], X[:, lower])
+        Z[:, lower] = Z[:, upper].conj()
+        return values, residuals / lengths, Z.to(A.dtype.to_complex())
+    return values, residuals / lengths, X.to(A.dtype)
+
+
+def _reached(good: np.ndarray, k: int, products: int, limit: int, size: int) -> str:
+    if good.all() and len(good) >= k:
+        return "Converged."
+    advice = f"raise max_matvecs (now {limit}) or basis (now {size})" if products >= limit else "raise tol"
+    reason = "" if products >= limit else ", the rest stopped at the rounding of its products"
+    return f"Only {int(good.sum())} of {k} converged after {products} products{reason}: {advice}."
+
+
+def _union(first: Spectrum, second: Spectrum, k: int, name: str) -> Spectrum:
+    """Merge two runs from different starts: the k best values, and a word on the agreement."""
+    a, b = first.values.numpy(), second.values.numpy()
+    missed = _unmatched(second, first)
+    lost = _unmatched(first, second)
+    merged = {
+        field: torch.cat([getattr(first, field), getattr(second, field)[..., torch.from_numpy(missed)]], dim=-1)
+        for field in ("values", "residuals", "errors", "converged", *(["vectors"] if first.vectors is not None else []))
+    }
+    best = leading(np.concatenate([a, b[missed]]), k, name)
+    merged = {field: tensor[..., torch.from_numpy(best)] for field, tensor in merged.items()}
+    # An eigenvalue at the very end of the list may lose its place to an equally good one: that is no disagreement.
+    last = CRITERIA[name](merged["values"].numpy()).min() + 100 * first.tol * first.scale
+    new = int((CRITERIA[name](b[missed]) > last).sum())
+    gone = int((CRITERIA[name](a[lost]) > last).sum())
+    agree = new == 0 and gone == 0 and bool(first.converged.all()) and bool(second.converged.all())
+    message = (
+        f"{first.message} A second start agrees."
+        if agree
+        else (
+            f"{first.message} In doubt: a second start found {new} eigenvalues that the first had missed, and missed "
+            f"{gone} that the first had found; raise basis= and verify again."
+        )
+    )
+    return dataclasses.replace(
+        first, **merged, guard_matvecs=second.matvecs + second.check_matvecs, verified=agree, message=message
+    )
+
+
+def _unmatched(these: Spectrum, those: Spectrum) -> np.ndarray:
+    """Return the indices of the converged values of `these` without a partner in `those`, each partner used once."""
+    values, partners = these.values.numpy(), those.values.numpy()
+    free = np.ones(len(partners), dtype=bool)
+    alone = []
+    for i in np.flatnonzero(these.converged.numpy()):
+        distance = np.where(free, np.abs(partners - values[i]), np.inf)
+        nearest = int(distance.argmin())
+        # Eigenvalues of a non-normal matrix move by more than their residual; 100 covers what GANs were seen to need.
+        reach = 100 * (these.errors[i] + those.errors[nearest]) + 100 * these.tol * abs(values[i])
+        if distance[nearest] <= float(reach):
+            free[nearest] = False
+        else:
+            alone.append(i)
+    return np.array(alone, dtype=int)

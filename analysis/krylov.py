@@ -1,0 +1,210 @@
+"""What the symmetric and the non-symmetric solver share: a resident Krylov basis, and the loop that restarts it.
+
+Both keep a Krylov decomposition (Stewart, SIAM J. Matrix Anal. Appl. 23, 2001)
+$A V_j = V_j S_j + v_{j+1} b_j^\\top$ with orthonormal $V$; they differ only in how the small $S$ is decomposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantools.analysis.linear_operator import LinearOperator
+from gantools.errors import GantoolsError
+
+Array = np.ndarray
+Progress = Callable[[int, int, int], None]
+
+# What rounding leaves of an orthogonalised product, in units of eps * scale. Anything smaller is noise: as a
+# recurrence coefficient it would only steer the basis to a random direction, which we then take on purpose.
+ROUNDING = 10.0
+
+
+def random_vector(n: int, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Tensor:
+    """Return a normal vector (n,), drawn on the CPU so that every device starts from the same one."""
+    return torch.randn(n, generator=generator, dtype=torch.float64).to(dtype=dtype, device=device)
+
+
+def orthogonalise(basis: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Remove the rows of `basis` (j, n) from w (n,), twice: once is not enough (Giraud et al., 2005).
+
+    Returns the coefficients (j,) float64, what is left of w, and its norms before and after each pass, (3,) float64.
+    """
+    norms = [torch.linalg.vector_norm(w, dtype=torch.float64)]
+    coefficients = torch.zeros(basis.shape[0], dtype=torch.float64, device=w.device)
+    for _ in range(2):
+        part = basis @ w
+        w = torch.addmv(w, basis.T, part, alpha=-1)
+        coefficients += part
+        norms.append(torch.linalg.vector_norm(w, dtype=torch.float64))
+    return coefficients, w, torch.stack(norms)
+
+
+class KrylovBasis:
+    """An orthonormal basis on the operator's device, in its dtype, and A's projection on it, in float64 on the host.
+
+    Attributes:
+        vectors: (size + 1, n), one tensor; the rows up to `length` are the basis, the next one its continuation.
+        projected: (size + 1, size): A V[:j]^T = V[:j+1]^T projected[:j+1, :j].
+        scale: the largest ||A v|| seen, a lower estimate of the norm of A.
+    """
+
+    def __init__(self, operator: LinearOperator, size: int, generator: torch.Generator):
+        self.operator = operator
+        self.generator = generator
+        self.size = size
+        self.length = 0
+        self.scale = 0.0
+        self.epsilon = float(torch.finfo(operator.dtype).eps)
+        self.vectors = torch.empty(size + 1, operator.n, dtype=operator.dtype, device=operator.device)
+        self.projected = np.zeros((size + 1, size))
+        self.vectors[0] = self._fresh(0)
+
+    def _fresh(self, rows: int) -> Tensor:
+        w = random_vector(self.operator.n, self.operator.dtype, self.operator.device, self.generator)
+        if rows:
+            w = orthogonalise(self.vectors[:rows], w)[1]
+        return w / torch.linalg.vector_norm(w)
+
+    def expand(self) -> None:
+        """Append one vector: one product, two passes of Gram-Schmidt, one transfer to the host."""
+        j = self.length
+        w = self.operator @ self.vectors[j]
+        coefficients, w, norms = orthogonalise(self.vectors[: j + 1], w)
+        host = torch.cat([coefficients, norms]).cpu().numpy()
+        if not np.isfinite(host).all():
+            raise GantoolsError(
+                f"Product {self.operator.matvecs} of the operator contains NaN or infinite values: check that the "
+                "parameters and the batch are finite and that the loss is differentiable there."
+            )
+        column, (before, once, beta) = host[: j + 1], host[j + 1 :]
+        self.scale = max(self.scale, float(before))
+        breakdown = beta <= ROUNDING * self.epsilon * self.scale
+        if not breakdown and beta < 0.5 * once:
+            # The second pass removed much again, so its own rounding matters; rare, hence outside the fixed two.
+            more, w, norms = orthogonalise(self.vectors[: j + 1], w)
+            column, beta = column + more.cpu().numpy(), float(norms[-1])
+            breakdown = beta <= ROUNDING * self.epsilon * self.scale
+        self.projected[: j + 1, j] = column
+        # A breakdown means an invariant subspace, which holds one copy of each of its eigenvalues: other copies, and
+        # other eigenvalues, are looked for from a fresh direction, decoupled by an exact zero.
+        self.projected[j + 1, j] = 0.0 if breakdown else beta
+        self.vectors[j + 1] = self._fresh(j + 1) if breakdown else w / beta
+        self.length = j + 1
+
+    @property
+    def square(self) -> Array:
+        """The projection (j, j)."""
+        return self.projected[: self.length, : self.length]
+
+    @property
+    def border(self) -> Array:
+        """The row (j,) that couples the basis to its continuation; the residual of a Ritz vector y is |border @ y|."""
+        return self.projected[self.length, : self.length]
+
+    def restart(self, rotation: Array, square: Array) -> None:
+        """Shrink the basis to V Q for Q = `rotation` (j, p), whose projection is `square` (p, p)."""
+        kept = rotation.shape[1]
+        border = self.border @ rotation
+        # Deflation: a direction that couples less than rounding is invariant as far as this dtype can tell.
+        border[np.abs(border) <= self.epsilon * self.scale] = 0.0
+        continuation = self.vectors[self.length].clone()
+        self.vectors[:kept] = self.lift(rotation).T
+        self.vectors[kept] = continuation
+        self.projected[:] = 0.0
+        self.projected[:kept, :kept] = square
+        self.projected[kept, :kept] = border
+        self.length = kept
+
+    def lift(self, coordinates: Array) -> Tensor:
+        """Return the vectors (n, k) with real coordinates (j, k) in the basis."""
+        matrix = torch.as_tensor(coordinates).to(dtype=self.vectors.dtype, device=self.vectors.device)
+        return (matrix.T @ self.vectors[: len(coordinates)]).T
+
+
+@dataclass(frozen=True)
+class Ritz:
+    """Wanted Ritz pairs, best first: values (k,), coordinates (j, k) of unit vectors, residuals and gaps (k,).
+
+    A gap is the estimated distance to the rest of the spectrum; 0 where it must not be used, as for a non-symmetric
+    operator, whose eigenvalue errors are of first order in the residual.
+    """
+
+    values: Array
+    coordinates: Array
+    residuals: Array
+    gaps: Array
+
+
+class Method(Protocol):
+    """How a solver reads its small matrix."""
+
+    def extract(self, basis: KrylovBasis, k: int, which: str) -> Ritz:
+        """Return the k best Ritz pairs."""
+        ...
+
+    def compress(self, basis: KrylovBasis, keep: int, which: str) -> tuple[Array, Array]:
+        """Return the rotation (j, p) to the p ~ keep best directions and the projection (p, p) on them."""
+        ...
+
+
+def error_bounds(residuals: Array, gaps: Array) -> Array:
+    r"""Return $\min(r, r^2/\mathrm{gap})$ (Parlett, The Symmetric Eigenvalue Problem, 11.7), and r where gap = 0."""
+    usable = gaps > residuals
+    return np.where(usable, residuals**2 / np.where(usable, gaps, 1.0), residuals)
+
+
+def accepted(errors: Array, values: Array, tol: float, scale: float, dtype: torch.dtype, slack: float = 0.0) -> Array:
+    """Return which errors are within tol * max(|value|, eps^(2/3) scale), or within rounding (see `Spectrum`)."""
+    epsilon = float(torch.finfo(dtype).eps)
+    wanted = tol * np.maximum(np.abs(values), epsilon ** (2 / 3) * scale)
+    floor = ROUNDING * epsilon * scale
+    return errors <= np.maximum(wanted, floor) + slack * floor
+
+
+def iterate(
+    method: Method,
+    basis: KrylovBasis,
+    k: int,
+    which: str,
+    tol: float,
+    max_matvecs: int,
+    first_check: int,
+    check_every: int,
+    progress: Progress | None = None,
+) -> tuple[Ritz, int]:
+    """Expand and restart until the k best Ritz pairs are accepted; return them and the number of products.
+
+    The small problem is also solved between restarts, every `check_every` products once the basis holds
+    `first_check` vectors: a product costs far more than a look.
+    """
+    products = 0
+    agreed = 0
+    while True:
+        basis.expand()
+        products += 1
+        full = basis.length == basis.size
+        last = products >= max_matvecs
+        due = basis.length >= first_check and (products % check_every == 0 or agreed > 0)
+        if not (full or last or due):
+            continue
+        ritz = method.extract(basis, k, which)
+        good = accepted(error_bounds(ritz.residuals, ritz.gaps), ritz.values, tol, basis.scale, basis.operator.dtype)
+        if progress is not None:
+            progress(products, int(good.sum()), k)
+        enough = len(good) >= k and bool(good.all())
+        agreed = agreed + 1 if enough else 0
+        # Between restarts one more product must confirm: a Ritz value that is about to appear moves the others.
+        if last or (enough and (full or agreed > 1)):
+            return ritz, products
+        if full:
+            done = int(good.sum())
+            # Keep the wanted and half of the rest, so that what comes next in line is not lost at each restart.
+            keep = k + max(1, (basis.size - k) // 2) if done < k else k
+            basis.restart(*method.compress(basis, min(keep, basis.size - 1), which))
+            first_check = min(first_check, basis.length + 1)

@@ -1,0 +1,53 @@
+"""Non-symmetric operators: Krylov-Schur in real arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from gantools.analysis.krylov import KrylovBasis, Ritz
+from gantools.analysis.selection import leading
+
+Array = np.ndarray
+
+
+class KrylovSchur:
+    """Krylov-Schur (Stewart, SIAM J. Matrix Anal. Appl. 23, 2001) on the real Schur form: pairs are never split.
+
+    The small problem goes to LAPACK on the CPU: torch has no Schur decomposition, and cuSOLVER is slower at this size.
+    """
+
+    def extract(self, basis: KrylovBasis, k: int, which: str) -> Ritz:
+        """Return the k best Ritz pairs, k + 1 where k would split a conjugate pair."""
+        values, vectors = np.linalg.eig(basis.square)
+        values = values.astype(complex)
+        chosen = leading(values, k, which)
+        residuals = np.abs(basis.border @ vectors[:, chosen])
+        return Ritz(values[chosen], vectors[:, chosen], residuals, np.zeros(len(chosen)))
+
+    def compress(self, basis: KrylovBasis, keep: int, which: str) -> tuple[Array, Array]:
+        """Return the Schur vectors (j, p) of the p best eigenvalues, p = keep or one less, and the block (p, p)."""
+        triangle, rotation = scipy.linalg.schur(basis.square, output="real")
+        chosen = leading(schur_values(triangle), keep, which)
+        if len(chosen) > keep:
+            chosen = chosen[:-2]
+        select = np.zeros(len(triangle), dtype=np.int32)
+        select[chosen] = 1
+        # LAPACK refuses to swap blocks that are too close (info = 1) and leaves a valid Schur form, partly ordered.
+        # Its leading part is still invariant, so it is a poorer restart and not a wrong one.
+        triangle, rotation = scipy.linalg.lapack.dtrsen(select, triangle, rotation, job="N", lwork=len(select))[:2]
+        p = len(chosen)
+        if triangle[p, p - 1] != 0.0:
+            p -= 1
+        return rotation[:, :p], triangle[:p, :p]
+
+
+def schur_values(triangle: Array) -> Array:
+    """Return the eigenvalues (m,) of a real Schur form in order; LAPACK's 2 x 2 blocks have equal diagonals."""
+    values = np.diag(triangle).astype(complex)
+    below = np.diag(triangle, -1)
+    start = np.flatnonzero(below)
+    imaginary = np.sqrt(np.abs(below[start])) * np.sqrt(np.abs(np.diag(triangle, 1)[start]))
+    values[start] += 1j * imaginary
+    values[start + 1] = values[start].conj()
+    return values

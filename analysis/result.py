@@ -1,0 +1,77 @@
+"""Eigenvalues with everything needed to judge them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_FACTS = "which tol kind n scale complete matvecs check_matvecs guard_matvecs message".split()
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    r"""Eigenvalues of an operator $A$, best first.
+
+    Attributes:
+        values: (k,) on the CPU; float64 for a symmetric operator, else complex128 with conjugate pairs adjacent.
+        residuals: (k,) float64, $\|A v - \lambda v\|_2$ for unit $v$, absolute: in the units of the eigenvalues. For
+            a whole matrix without vectors: LAPACK's backward-error bound $n \epsilon \|A\|_F$, the same for all.
+        errors: (k,) float64, bound on the error of each value to first order: for a symmetric operator
+            $\min(r, r^2/\mathrm{gap})$, else the residual (times the eigenvalue's condition number, unknown here).
+        converged: (k,) bool: `errors` within tol * max(|value|, eps^(2/3) scale), ARPACK's rule, or within the
+            rounding of products of this dtype, 10 eps scale; the final residual is allowed that much on top.
+        vectors: (n, k) of unit length on the operator's device, or None.
+        scale: lower estimate of $\|A\|_2$, the largest $\|A v\|$ seen.
+        matvecs: products the solver used.
+        check_matvecs: products spent afterwards on the residuals.
+        guard_matvecs: products spent on the second start (`verify=True`).
+        verified: whether a second start agreed; None if there was none.
+        complete: whether these are all n eigenvalues.
+        which, tol, seed: as asked for. dtype: of the products. kind: "field", "hessian" or "map". n: the order.
+        message: a sentence: what was reached, or what to change.
+    """
+
+    values: Tensor
+    residuals: Tensor
+    errors: Tensor
+    converged: Tensor
+    vectors: Tensor | None
+    which: str
+    tol: float
+    dtype: torch.dtype
+    seed: int | None
+    kind: str
+    n: int
+    scale: float
+    complete: bool
+    matvecs: int
+    check_matvecs: int = 0
+    guard_matvecs: int = 0
+    verified: bool | None = None
+    message: str = ""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def to_numpy(self) -> dict[str, np.ndarray]:
+        """Return everything but the vectors as arrays, ready for `numpy.savez(path, **s.to_numpy())`."""
+        arrays = {name: getattr(self, name).numpy() for name in ("values", "residuals", "errors", "converged")}
+        facts = {name: np.asarray(getattr(self, name)) for name in _FACTS}
+        return arrays | facts | {"dtype": np.asarray(str(self.dtype))}
+
+    def __str__(self) -> str:
+        shown = min(len(self), 20)
+        rows = [f"{'eigenvalue':>26}  {'residual':>9}  converged"]
+        for value, residual, good in zip(
+            self.values[:shown].tolist(), self.residuals[:shown].tolist(), self.converged[:shown].tolist(), strict=True
+        ):
+            text = f"{value.real:+.6e}" + (f"{value.imag:+.6e}i" if isinstance(value, complex) else "")
+            rows.append(f"{text:>26}  {residual:9.1e}  {'yes' if good else 'no'}")
+        if len(self) > shown:
+            rows.append(f"... and {len(self) - shown} more")
+        whole = "all" if self.complete else self.which
+        head = f"{len(self)} of {self.n} eigenvalues ({whole}; {self.kind}, {self.dtype}, {self.matvecs} products)"
+        return "\n".join([head, *rows, self.message]).rstrip()

@@ -1,0 +1,52 @@
+"""Which eigenvalues are wanted, and in what order; conjugate pairs stay together."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gantools.errors import GantoolsError
+from gantools.registry import suggest
+
+Array = np.ndarray
+
+CRITERIA: dict[str, Callable[[Array], Array]] = {
+    "LM": np.abs,
+    "LR": np.real,
+    "SR": lambda values: -np.real(values),
+    "LI": lambda values: np.abs(np.imag(values)),
+    "SM": lambda values: -np.abs(values),
+}
+_SYMMETRIC_NAMES = {"LA": "LR", "SA": "SR"}
+
+
+def criterion(which: str, symmetric: bool) -> str:
+    """Return the canonical name of a selection: LM, LR, SR, LI or SM."""
+    if symmetric and which == "LI":
+        raise GantoolsError("A symmetric operator has real eigenvalues only: use which='LM', 'LA' or 'SA', not 'LI'.")
+    name = _SYMMETRIC_NAMES.get(which, which) if isinstance(which, str) else which
+    if name not in CRITERIA:
+        raise suggest("selection which =", which, [*CRITERIA, *_SYMMETRIC_NAMES])
+    if not symmetric and which in _SYMMETRIC_NAMES:
+        raise GantoolsError(f"{which!r} orders real eigenvalues; this operator is not symmetric: use {name!r}.")
+    return name
+
+
+def leading(values: Array, k: int, which: str) -> Array:
+    """Return the indices of the k best eigenvalues, best first; k + 1 where k would split a conjugate pair.
+
+    Args:
+        values: (m,) real, or complex in LAPACK's order (a pair stands together, positive imaginary part first).
+        which: canonical name, see `criterion`.
+    """
+    order = np.lexsort((-np.real(values), -np.abs(values), -CRITERIA[which](values)))
+    if not np.iscomplexobj(values):
+        return order[:k]
+    chosen: list[int] = []
+    for index in order:
+        if len(chosen) >= k:
+            break
+        if values[index].imag > 0:
+            chosen += [index, index + 1]
+        elif values[index].imag == 0:
+            chosen.append(index)
+    return np.array(chosen, dtype=int)
