@@ -6,6 +6,7 @@ from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, silu
 
 from gantools.data import FiniteSource, Source, derive_seed, random_stream
 from gantools.errors import GantoolsError
+from gantools.nn.init import blank
 
 
 class Thumbnail(nn.Module):
@@ -40,18 +41,17 @@ class DigitFeatures(nn.Module):
     def __init__(self, shape: tuple[int, ...], classes: int, features: int = 64):
         super().__init__()
         n_in = int(torch.Size(shape).numel())
-        self.hidden = nn.utils.skip_init(nn.Linear, n_in, 128)
-        self.penultimate = nn.utils.skip_init(nn.Linear, 128, features)
-        self.head = nn.utils.skip_init(nn.Linear, features, classes)
+        self.hidden = blank(nn.Linear, n_in, 128)
+        self.penultimate = blank(nn.Linear, 128, features)
+        self.head = blank(nn.Linear, features, classes)
         self.register_buffer("accuracy", torch.tensor(float("nan")))
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
 
     def initialise(self, rng: torch.Generator) -> None:
-        """Draw the weights (He normal) from `rng`; biases are zero."""
+        """Draw the weights (He normal) from `rng`."""
         for layer in (self.hidden, self.penultimate, self.head):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=rng)
-            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return (self._activations(x) - self.mean) / self.std

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from gantools.errors import GantoolsError
-from gantools.networks.base import NETWORKS, is_image, players_activations
+from gantools.networks.base import NETWORKS, Network, is_image
 from gantools.nn.activations import activation as make_activation
+from gantools.nn.init import blank
 from gantools.registry import setting
 
 
@@ -34,10 +35,8 @@ class MLP(nn.Module):
         sizes = [math.prod(in_shape), *[width] * depth, math.prod(out_shape)]
         layers: list[nn.Module] = []
         for n_in, n_out in zip(sizes, sizes[1:], strict=False):
-            # skip_init: the constructor would draw weights from the global generator only for them to be overwritten.
-            linear = nn.utils.skip_init(nn.Linear, n_in, n_out)
+            linear = blank(nn.Linear, n_in, n_out)
             nn.init.xavier_uniform_(linear.weight, generator=rng)
-            nn.init.zeros_(linear.bias)
             layers += [linear, make_activation(activation)]
         layers.pop()
         self.layers = nn.Sequential(*layers, *([] if output is None else [output]))
@@ -48,15 +47,14 @@ class MLP(nn.Module):
 
 @NETWORKS.register("mlp")
 @dataclasses.dataclass(frozen=True)
-class Mlp:
-    """Fully connected networks; the defaults are those of The Numerics of GANs (arXiv 1705.10461) for ring8."""
+class Mlp(Network):
+    """Fully connected networks; the defaults are those of The Numerics of GANs (arXiv 1705.10461) for ring8.
+
+    Images end in tanh, as their data lie in [-1, 1]; vectors are unbounded.
+    """
 
     depth: int = setting(4, "hidden layers of each player")
     width: int = setting(16, "units of a hidden layer")
-    generator_activation: str = setting("", "hidden activation of the generator, where it differs")
-    discriminator_activation: str = setting("", "hidden activation of the discriminator, where it differs")
-
-    default_activation = "relu"
 
     def build(
         self,
@@ -65,14 +63,9 @@ class Mlp:
         latent_size: int = 16,
         rng: torch.Generator | None = None,
     ) -> tuple[nn.Module, nn.Module]:
-        """Return the generator, (B, latent_size) to (B, *data_shape), and the discriminator, (B, *data_shape) to (B,).
-
-        `activation=""` takes `default_activation`. Images (C, H, W) end in tanh, as data lie in [-1, 1]; vectors are
-        unbounded. A size below 1 or an unknown activation raises `GantoolsError`.
-        """
         if self.width < 1 or self.depth < 0 or latent_size < 1:
             raise GantoolsError("The mlp needs width >= 1, depth >= 0 and a latent size >= 1.")
-        for_generator, for_discriminator = players_activations(self, activation)
+        for_generator, for_discriminator = self.activations(activation)
         output = nn.Tanh() if is_image(data_shape) else None
         generator = MLP((latent_size,), data_shape, self.depth, self.width, for_generator, output, rng)
         discriminator = MLP(data_shape, (), self.depth, self.width, for_discriminator, None, rng)

@@ -8,8 +8,8 @@ from torch import nn
 
 from gantools.errors import GantoolsError
 from gantools.networks import NETWORKS, Dcgan, Mlp
-from gantools.networks.dcgan import variance_gain
 from gantools.nn import activation
+from gantools.nn.init import variance_gain
 
 
 def seeded(seed=0):
