@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_FACTS = "which tol kind n scale complete matvecs check_matvecs guard_matvecs message".split()
+_FACTS = ("which", "tol", "kind", "n", "scale", "complete", "matvecs", "check_matvecs", "guard_matvecs", "message")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,232 @@
+"""From eigenvalues to a verdict: rates, step-size bounds, rotation, in numbers and in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gantools.analysis.index import gap_tolerance
+from gantools.analysis.krylov import ROUNDING
+from gantools.analysis.result import Spectrum
+from gantools.errors import GantoolsError
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Stability:
+    r"""What the eigenvalues say about a stationary point, or about one update.
+
+    Attributes:
+        stable: for a map or with `lr`: rate < 1; for a field or Hessian without: whether some step size is stable.
+        rate: factor per step of the slowest direction, $\max |1 - \eta\lambda|$, for a map $\max |\mu|$; None for a
+            field without `lr`, and where all eigenvalues are neutral.
+        max_lr: largest stable step of plain simultaneous gradient descent, $\min 2 \mathrm{Re}\lambda / |\lambda|^2$
+            (Mescheder et al., arXiv 1705.10461, corollary 5); 0 if none is; an upper bound if the spectrum is not
+            complete; None for a map.
+        rotation: $\max |\mathrm{Im}\lambda / \mathrm{Re}\lambda|$, radians turned while the distance changes by a
+            factor e; inf for pure rotation. For a map the same of $\log\mu$, over complex pairs.
+        neutral: how many eigenvalues are within `tolerance` of 0 (of 1 for a map) and left out.
+        tolerance: absolute. lr: as given. kind, complete: of the spectrum.
+        repelling: how many eigenvalues repel: real part <= 0 (within tolerance), for a map modulus >= 1.
+        verdict: the sentences that `str` returns.
+    """
+
+    stable: bool
+    rate: float | None
+    max_lr: float | None
+    rotation: float
+    neutral: int
+    tolerance: float
+    lr: float | None
+    kind: str
+    complete: bool
+    repelling: int
+    verdict: str
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+def stability(s: Spectrum, lr: float | None = None, neutral: float | None = None) -> Stability:
+    r"""Judge an update $w' = w - \eta J w$ by the eigenvalues of J, or any update by those of its own Jacobian.
+
+    Args:
+        s: of a game's Jacobian or a Hessian (kind "field", "hessian") or of an update operator ("map"). Values that did
+            not converge are left out, and the verdict says so.
+        lr: $\eta$; not for a map, which contains its own.
+        neutral: what counts as 0 (as 1 for a map), absolute. By default, from a complete spectrum, the gap between
+            the structural zeros and the rest (`gap_tolerance`); otherwise 10 eps times the scale. Real networks have
+            hundreds of such directions, along which the loss does not change.
+
+    Raises:
+        GantoolsError: for lr <= 0, lr with a map, or no converged eigenvalue.
+    """
+    if s.kind == "map" and lr is not None:
+        raise GantoolsError("An update operator already contains its step size: call stability(s) without lr.")
+    if lr is not None and not lr > 0:
+        raise GantoolsError(f"lr = {lr} is not a step size: give a positive one.")
+    if neutral is not None and not neutral >= 0:
+        raise GantoolsError(f"neutral = {neutral} is negative: give an absolute tolerance, or None for the default.")
+    values = s.values[s.converged].numpy().astype(complex)
+    if len(values) == 0:
+        raise GantoolsError("No eigenvalue of this spectrum converged: raise max_matvecs or tol and compute it again.")
+    distance = np.abs(values - 1.0) if s.kind == "map" else np.abs(values)
+    tolerance = _tolerance(s, distance) if neutral is None else neutral
+    active = values[distance > tolerance]
+    judge = _judge_map if s.kind == "map" else _judge_field
+    stable, rate, max_lr, rotation, repelling, words = judge(s, active, lr, tolerance)
+    count = len(values) - len(active)
+    return Stability(
+        stable=stable,
+        rate=rate,
+        max_lr=max_lr,
+        rotation=rotation,
+        neutral=count,
+        tolerance=tolerance,
+        lr=lr,
+        kind=s.kind,
+        complete=s.complete,
+        repelling=repelling,
+        verdict=" ".join([words, *_caveats(s, count, tolerance, len(s) - len(values))]),
+    )
+
+
+def _tolerance(s: Spectrum, distance: Array) -> float:
+    epsilon = float(torch.finfo(s.dtype).eps)
+    if s.complete:
+        return gap_tolerance(distance, epsilon, float(s.values.abs().max()))[0]
+    return ROUNDING * epsilon * max(s.scale, 1.0 if s.kind == "map" else 0.0)
+
+
+def _judge_field(
+    s: Spectrum, active: Array, lr: float | None, tolerance: float
+) -> tuple[bool, float | None, float | None, float, int, str]:
+    if len(active) == 0:
+        return (
+            True,
+            None,
+            None,
+            0.0,
+            0,
+            "Undecided: every eigenvalue is neutral, so nothing attracts and nothing repels.",
+        )
+    real = np.where(np.abs(active.real) <= tolerance, 0.0, active.real)
+    repelling = int((real <= 0).sum())
+    max_lr = 0.0 if repelling else float((2 * real / np.abs(active) ** 2).min())
+    turns = np.abs(active.imag) > tolerance
+    with np.errstate(divide="ignore"):
+        ratios = np.where(turns, np.abs(active.imag) / np.abs(real), 0.0)
+    rate = None if lr is None else float(np.abs(1 - lr * active).max())
+    stable = max_lr > 0 if rate is None else rate < 1 and not repelling
+    words = _field_words(s, active, real, ratios, lr, rate, max_lr, stable)
+    return stable, rate, max_lr, float(ratios.max()), repelling, words
+
+
+def _field_words(
+    s: Spectrum,
+    active: Array,
+    real: Array,
+    ratios: Array,
+    lr: float | None,
+    rate: float | None,
+    max_lr: float,
+    stable: bool,
+) -> str:
+    total = f"{len(active)} eigenvalues" + ("" if s.complete else " computed")
+    at = "" if lr is None else f" at lr = {lr:.3g}"
+    method = "plain gradient descent" if s.kind == "hessian" else "plain simultaneous gradient descent"
+    if stable:
+        speed = "" if rate is None else f", the slowest by {1 - rate:.2g} a step"
+        head = f"Stable{at}: all of the {total} attract{speed}."
+        return f"{head} {method.capitalize()} converges for step sizes below {max_lr:.3g}." + _turning(ratios)
+    if max_lr > 0:
+        worst = int((2 * real / np.abs(active) ** 2).argmin())
+        cure = f"lower lr below {max_lr:.3g}"
+        if ratios[worst] > 1:
+            cure += ", or damp the rotation (consensus, extragradient)"
+        outside = int((np.abs(1 - (lr or 0.0) * active) >= 1).sum())
+        return (
+            f"Unstable{at}: {outside} of the {total} attract but are overshot; the tightest bound comes from "
+            f"{_show(active[worst])}; {cure}." + _turning(ratios)
+        )
+    rotating, repelled = int(((real == 0) & (ratios > 0)).sum()), real < 0
+    parts = []
+    if repelled.any():
+        parts.append(f"{int(repelled.sum())} of the {total} repel, the strongest with real part {real.min():.3g}")
+    if rotating:
+        parts.append(f"{rotating} of the {total} rotate without attracting")
+    head = f"Unstable{at}: {', and '.join(parts)}; no step size of {method} is stable."
+    if s.kind == "hessian":
+        return f"{head} The loss still falls along the repelling directions: this is not a minimum."
+    if rotating and not repelled.any():
+        return f"{head} Consensus, extragradient or a gradient penalty damp pure rotation."
+    return head + _turning(np.where(repelled, 0.0, ratios))
+
+
+def _turning(ratios: Array) -> str:
+    fast = int((ratios > 1).sum())
+    if not fast:
+        return ""
+    worst = ratios.max()
+    much = "without attracting at all" if np.isinf(worst) else f"up to {worst:.3g} times faster than they attract"
+    return f" {fast} rotate {much}; consensus or extragradient damp rotation."
+
+
+def _judge_map(
+    s: Spectrum, active: Array, lr: None, tolerance: float
+) -> tuple[bool, float | None, float | None, float, int, str]:
+    if len(active) == 0:
+        return True, None, None, 0.0, 0, "Undecided: every eigenvalue of the update is neutral (within tolerance of 1)."
+    modulus = np.abs(active)
+    rate = float(modulus.max())
+    complex_ones = (np.abs(active.imag) > tolerance) & (modulus > 0)
+    logs = np.log(active[complex_ones])
+    with np.errstate(divide="ignore"):
+        rotation = float((np.abs(logs.imag) / np.abs(logs.real)).max(initial=0.0))
+    outside = int((modulus >= 1).sum())
+    total = f"{len(active)} eigenvalues of the update" + ("" if s.complete else " that were computed")
+    worst = active[int(modulus.argmax())]
+    if outside:
+        return (
+            False,
+            rate,
+            None,
+            rotation,
+            outside,
+            (
+                f"Unstable: {outside} of the {total} lie on or outside the unit circle; the largest, {_show(worst)}, "
+                f"multiplies the distance by {rate:.6g} a step."
+            ),
+        )
+    return (
+        True,
+        rate,
+        None,
+        rotation,
+        0,
+        (
+            f"Stable: all of the {total} lie inside the unit circle; the slowest, {_show(worst)}, leaves {rate:.6g} of the "
+            "distance after a step."
+        ),
+    )
+
+
+def _caveats(s: Spectrum, neutral: int, tolerance: float, unconverged: int) -> list[str]:
+    words = []
+    if neutral:
+        words.append(f"{neutral} neutral (within {tolerance:.1e} of {1 if s.kind == 'map' else 0}) left out.")
+    if unconverged:
+        words.append(f"{unconverged} that did not converge left out.")
+    if not s.complete:
+        bound = "" if s.kind == "map" else ", and the bound on the step size is an upper bound"
+        words.append(f"This holds among those computed ({len(s)} of {s.n}, {s.which}){bound}.")
+    return words
+
+
+def _show(value: complex) -> str:
+    if value.imag == 0:
+        return f"{value.real:.4g}"
+    return f"{value.real:.4g} {'-' if value.imag < 0 else '+'} {abs(value.imag):.4g}i"
