@@ -278,7 +278,7 @@ def test_a_folder_of_images_becomes_squares_in_the_unit_range(tmp_path):
     gradient_image(20, 50).save(tmp_path / "sub" / "b.JPG", format="jpeg")
     gradient_image(9, 9, "L").save(tmp_path / "c.png")
     gradient_image(9, 9, "RGBA").save(tmp_path / "d.png")
-    gradient_image(9, 9, "P").save(tmp_path / "e.gif", transparency=0)
+    gradient_image(9, 9, "P").save(tmp_path / "e.png", transparency=bytes([0, 128, 255]))
     (tmp_path / "notes.txt").write_text("no image")
     colour = make_source(f"folder:{tmp_path}", size=16)
     assert (colour.shape, colour.size) == ((3, 16, 16), 5)

@@ -197,8 +197,14 @@ def test_equal_sets_are_perfect_and_distant_ones_worthless():
     assert density_coverage(x, x + 100) == (0.0, 0.0)
 
 
+def test_neighbour_metrics_do_not_depend_on_the_origin():
+    real, fake = 1e-6 * normal(40, 3, 1), 1e-6 * normal(40, 3, 2)
+    moved = (precision_recall(real + 1024, fake + 1024), density_coverage(real + 1024, fake + 1024))
+    assert moved == (precision_recall(real, fake), density_coverage(real, fake))
+
+
 def test_duplicates_lie_in_their_own_ball():
-    x = torch.cat([normal(4, 6) * 1e3] * 3)
+    x = torch.cat([normal(40, 6) + 1e3] * 3)
     assert precision_recall(x, x, k=2) == (1.0, 1.0)
 
 
