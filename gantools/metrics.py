@@ -182,8 +182,8 @@ def _neighbour_sets(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    # cdist's default, |a|^2 + |b|^2 - 2ab, loses distances below 1e-8 of the samples' own size: those within a collapsed
-    # mode far from the origin.
+    # cdist's default, |a|^2 + |b|^2 - 2ab, loses distances below 1e-8 of the samples' own size: those inside a
+    # collapsed mode far from the origin.
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
