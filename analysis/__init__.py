@@ -1,20 +1,27 @@
+"""What the spectrum says: operators, eigenvalues, density, index, and verdicts in sentences."""
+
 from gantools.analysis.dense import spectrum
 from gantools.analysis.density import Density, spectral_density
 from gantools.analysis.eigenvalues import eigenvalues
 from gantools.analysis.index import Index, index
 from gantools.analysis.linear_operator import LinearOperator
+from gantools.analysis.operators import DifferentiatedOperator, hessian, jacobian, update_operator
 from gantools.analysis.result import Spectrum
 from gantools.analysis.stability import Stability, stability
 
 __all__ = [
     "Density",
+    "DifferentiatedOperator",
     "Index",
     "LinearOperator",
     "Spectrum",
     "Stability",
     "eigenvalues",
+    "hessian",
     "index",
+    "jacobian",
     "spectral_density",
     "spectrum",
     "stability",
+    "update_operator",
 ]

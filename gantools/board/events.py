@@ -1,0 +1,36 @@
+"""TensorBoard's event files: cutting off what a resumed run will log again."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event
+
+_FRAME = 16  # bytes of length and checksums around each event
+
+
+def _records(data: bytes) -> Iterator[tuple[bytes, Event]]:
+    """Walk over (record, event); stops at a record that a killed process left unfinished.
+
+    A record is its length (8 bytes), a checksum (4), the event, and a checksum (4).
+    """
+    offset = 0
+    while offset + _FRAME <= len(data):
+        (length,) = struct.unpack_from("<Q", data, offset)
+        record = data[offset : offset + _FRAME + length]
+        if len(record) < _FRAME + length:
+            return
+        yield record, Event.FromString(record[12:-4])
+        offset += len(record)
+
+
+def cut_events(folder: Path, step: int) -> None:
+    """Drop every summary at or after a step from the event files in a folder, and any unfinished record."""
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        data = path.read_bytes()
+        kept = (r for r, event in _records(data) if event.WhichOneof("what") != "summary" or event.step < step)
+        content = b"".join(kept)
+        if content != data:
+            part = path.with_name("." + path.name)
+            part.write_bytes(content)
+            part.replace(path)

@@ -1,0 +1,32 @@
+"""TensorBoard in this process, for one folder of runs."""
+
+from pathlib import Path
+
+from gantools.errors import GantoolsError
+
+
+def serve(folder: str | Path, port: int = 6006) -> str:
+    """Start TensorBoard on 127.0.0.1 in a thread of this process, and return its address.
+
+    Args:
+        folder: a run, or a folder of runs.
+        port: the first port tried; the next free one is taken. 0 lets the system choose.
+
+    Raises:
+        GantoolsError: when the folder does not exist, holds no event file, or no port is free.
+    """
+    from tensorboard import program
+
+    path = Path(folder)
+    if not path.is_dir():
+        raise GantoolsError(f"There is no folder {path}: pass a run, or the folder that holds your runs.")
+    if next(path.rglob("*.tfevents.*"), None) is None:
+        raise GantoolsError(f"{path} holds no TensorBoard events: train something with `gantools train --out {path}/NAME`.")
+    server = program.TensorBoard()
+    # Only one of the two flags may be given; without `port` TensorBoard looks for a free one itself, from 6006 on.
+    where = ["--port", str(port)] if port != 6006 else []
+    server.configure(argv=["tensorboard", "--logdir", str(path), "--host", "127.0.0.1", *where])
+    try:
+        return server.launch()
+    except program.TensorBoardServerException as error:
+        raise GantoolsError(f"TensorBoard cannot start ({str(error).strip()}): pass another --port.") from None

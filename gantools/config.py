@@ -1,0 +1,122 @@
+"""The configuration of a training run: one dataclass for the library, the command line, and the run folder."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from gantools.errors import GantoolsError
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One entry of a registry, with its settings; `{"name": "consensus", "gamma": 10.0}` in a file."""
+
+    name: str
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        values = {k: v.to_dict() if isinstance(v, Choice) else v for k, v in self.settings.items()}
+        return {"name": self.name, **values}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Choice":
+        """Return the choice that `to_dict` wrote."""
+        settings = {k: cls.from_dict(v) if isinstance(v, dict) and "name" in v else v for k, v in values.items()}
+        return cls(settings.pop("name"), settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a run computes, and how often it looks.
+
+    Attributes:
+        target: FILE.py:FUNCTION of a user's own game, or None for a GAN of the registries.
+        data, network, loss, activation, regularizers, latent_size: the GAN.
+        optimizer: the method; its setting "base" is a choice of its own.
+        batch_size, steps, seed, device: the run.
+        log_every, sample_every, spectrum_every, checkpoint_every: after how many steps; 0 for never.
+        spectrum_k: how many leading eigenvalues of the Jacobian; 0 for all, by a dense matrix.
+        spectrum_which: which are leading: LM (modulus), LR, SR (real part), LI (imaginary part).
+    """
+
+    optimizer: Choice
+    target: str | None = None
+    data: Choice = Choice("digits")
+    network: Choice = Choice("dcgan")
+    loss: str = "nonsaturating"
+    activation: str = ""
+    regularizers: tuple[Choice, ...] = ()
+    latent_size: int = 16
+    batch_size: int = 64
+    steps: int = 1000
+    seed: int = 0
+    device: str = "auto"
+    log_every: int = 10
+    sample_every: int = 250
+    spectrum_every: int = 250
+    spectrum_k: int = 20
+    spectrum_which: str = "LM"
+    checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        for name in ("latent_size", "batch_size"):
+            if getattr(self, name) < 1:
+                raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass at least 1.")
+        for name in ("steps", "log_every", "sample_every", "spectrum_every", "spectrum_k", "checkpoint_every"):
+            if getattr(self, name) < 0:
+                raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass 0 or more.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for name in ("optimizer", "data", "network"):
+            values[name] = values[name].to_dict()
+        values["regularizers"] = [r.to_dict() for r in self.regularizers]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
+        """Return the configuration that `to_dict` wrote."""
+        values = dict(values)
+        for name in ("optimizer", "data", "network"):
+            values[name] = Choice.from_dict(values[name])
+        values["regularizers"] = tuple(Choice.from_dict(r) for r in values["regularizers"])
+        return cls(**values)
+
+
+# What may change when a run is resumed without it becoming another run.
+RESUMABLE = (
+    "steps",
+    "device",
+    "log_every",
+    "sample_every",
+    "spectrum_every",
+    "spectrum_k",
+    "spectrum_which",
+    "checkpoint_every",
+)
+
+
+def require_same_run(stored: TrainConfig, given: TrainConfig) -> None:
+    """Refuse to resume a run under settings that would have computed something else."""
+    old, new = stored.to_dict(), given.to_dict()
+    for name, value in old.items():
+        if name not in RESUMABLE and new[name] != value:
+            raise GantoolsError(
+                f"This run was started with {name} = {value}, not {new[name]}: resume it without that flag, or start a "
+                "new run with another --out."
+            )
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Return the configuration stored in a run folder's config.json."""
+    try:
+        return TrainConfig.from_dict(json.loads(path.read_text())["config"])
+    except FileNotFoundError:
+        raise GantoolsError(
+            f"{path.parent} is not a run folder (it holds no {path.name}): pass the folder that `gantools train` wrote."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise GantoolsError(f"{path} is damaged ({error}): restore it, or start a new run.") from None

@@ -1,0 +1,129 @@
+"""Where a run's numbers and pictures go: metrics.jsonl, TensorBoard, image files, the terminal."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from gantools.board import add_spectrum, image_grid, scatter_figure, spectrum_figure, spectrum_scalars
+from gantools.run import RunFolder, finite_or_none, step_name, unwritable
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Recorder:
+    """Writes what training reports; every record carries the step that it describes.
+
+    Whatever is reported at step s is of the point after s updates.
+    """
+
+    def __init__(self, folder: RunFolder, first: int, last: int):
+        self.folder = folder
+        try:
+            self._metrics = folder.metrics_path.open("a", encoding="utf-8")
+            self.writer = SummaryWriter(str(folder.path), purge_step=first or None)
+        except OSError as error:
+            raise unwritable(folder.path, error) from None
+        self._progress = Progress(first, last)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Record numbers by name; NaN and infinity are null in metrics.jsonl."""
+        record = {"step": step, **{name: finite_or_none(value) for name, value in values.items()}}
+        self._metrics.write(json.dumps(record) + "\n")
+        self._metrics.flush()
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def samples(self, step: int, samples: Tensor, reference: Tensor) -> Path:
+        """Record generated samples: a picture in the folder and in TensorBoard."""
+        path = self.folder.samples / step_name(step, "png")
+        picture = draw_samples(samples.numpy(), reference.numpy(), f"step {step}", path)
+        self.writer.add_image("samples", picture, step, dataformats="HWC")
+        return path
+
+    def spectrum(self, step: int, spectrum: Any, tag: str = "game/jacobian") -> Path:
+        """Record a spectrum: its numbers and figure in the folder, figure and extremes in TensorBoard."""
+        name = tag.replace("/", "-")
+        save_spectrum(self.folder.spectra / f"{name}-{step_name(step, 'npz')}", spectrum, f"{tag}, step {step}")
+        self.scalars(step, {f"{tag}/{key}": value for key, value in spectrum_scalars(spectrum).items()})
+        add_spectrum(self.writer, tag, spectrum, step, scalars=False)
+        return self.folder.spectra / f"{name}-{step_name(step, 'png')}"
+
+    def progress(self, step: int, values: dict[str, float]) -> None:
+        """Show how far training is: a bar on a terminal, else a plain line from time to time."""
+        self._progress.show(step, values)
+
+    def message(self, text: str) -> None:
+        """Print a line without breaking the bar."""
+        self._progress.write(text)
+
+    def close(self) -> None:
+        """Flush and close everything."""
+        self._progress.close()
+        self._metrics.close()
+        self.writer.close()
+
+
+class Progress:
+    """A bar on a terminal; elsewhere plain lines, at most one every ten seconds."""
+
+    def __init__(self, first: int, last: int):
+        self._last = last
+        self._bar = tqdm(total=last, initial=first, unit="step", dynamic_ncols=True) if sys.stderr.isatty() else None
+        self._shown = time.monotonic()
+
+    def show(self, step: int, values: dict[str, float]) -> None:
+        """Show the step and a few numbers."""
+        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(step - self._bar.n)
+        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._shown = time.monotonic()
+            print(f"step {step}/{self._last}  {text}", flush=True)
+
+    def write(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.write(text)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def draw_samples(samples: np.ndarray, reference: np.ndarray, title: str, path: Path) -> np.ndarray:
+    """Write samples as a picture, images as a grid and points as a scatter plot, and return its pixels (H, W, 3)."""
+    from matplotlib.image import imsave
+
+    if samples.ndim == 4:
+        pixels = image_grid(samples[:64], scale=max(1, 32 // samples.shape[2]))
+    else:
+        flat = samples.reshape(len(samples), -1)
+        pixels = figure_pixels(scatter_figure(flat, reference.reshape(len(reference), -1), title))
+    imsave(path, pixels)
+    return pixels
+
+
+def save_spectrum(path: Path, spectrum: Any, title: str) -> None:
+    """Write a spectrum's numbers to PATH.npz and its figure to PATH.png."""
+    np.savez(path.with_suffix(".npz"), **spectrum.to_numpy())
+    spectrum_figure(spectrum, title).savefig(path.with_suffix(".png"))
+
+
+def figure_pixels(figure: Any) -> np.ndarray:
+    """Return a figure as pixels (H, W, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

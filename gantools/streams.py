@@ -1,0 +1,169 @@
+"""The batches of a run in their order, so that a stopped run goes on with the batch that it would have seen next."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantools.batches import each_batch, is_batch, map_tensors
+from gantools.data import Source, latent
+from gantools.errors import GantoolsError
+
+
+class GanBatches:
+    """The batches {"real", "latent"} of a GAN: number i is a pure function of the seed and i.
+
+    Indexing gives any batch; iterating gives one epoch of a finite data set, ten batches of an endless one.
+    """
+
+    def __init__(self, source: Source, batch_size: int, latent_size: int, seed: int, device: torch.device | str = "cpu"):
+        if source.size is not None and batch_size > source.size:
+            raise GantoolsError(
+                f"The batch size {batch_size} exceeds the {source.size} samples of {source.name}: pass a --batch-size of "
+                f"at most {source.size}."
+            )
+        self.source, self.batch_size, self.latent_size = source, batch_size, latent_size
+        self.seed, self.device = seed, torch.device(device)
+
+    def __len__(self) -> int:
+        return 10 if self.source.size is None else -(-self.source.size // self.batch_size)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index < 0:
+            raise IndexError("batches are numbered from 0")
+        batch = {
+            "real": self.source.batch(index, self.batch_size, self.seed),
+            "latent": latent(index, self.batch_size, self.latent_size, self.seed),
+        }
+        return {key: value.to(self.device) for key, value in batch.items()}
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return (self[index] for index in range(len(self)))
+
+
+class IndexedStream:
+    """Walks through batches that can be indexed; its place is one number."""
+
+    def __init__(self, batches: GanBatches):
+        self.batches = batches
+        self._next = 0
+
+    def take(self, count: int) -> tuple[Any, ...]:
+        """Return the next `count` batches."""
+        first, self._next = self._next, self._next + count
+        return tuple(self.batches[i] for i in range(first, first + count))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place."""
+        return {"next": self._next}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go to a saved place."""
+        self._next = int(saved["next"])
+
+
+class IteratedStream:
+    """Walks again and again through a user's batches, shuffled or not.
+
+    A shuffled loader draws its order from the random state at the start of an epoch. That state is kept, so that the
+    order can be drawn again and the batches already seen passed over.
+    """
+
+    def __init__(self, batches: Any, device: torch.device | str = "cpu"):
+        self.batches = batches
+        self.device = torch.device(device)
+        self._epochs = each_batch(batches)
+        self._iterator: Iterator[Any] | None = None
+        self._start: dict[str, Any] = {}
+        self._seen = 0
+
+    def take(self, count: int) -> tuple[Any, ...]:
+        """Return the next `count` batches, on the device."""
+        return tuple(map_tensors(lambda x: x.to(self.device), self._next()) for _ in range(count))
+
+    def _next(self) -> Any:
+        if is_batch(self.batches):
+            return self.batches
+        for _ in range(2):
+            if self._iterator is None:
+                self._start, self._seen = self._random_state(), 0
+                self._iterator = iter(self._epochs)
+            try:
+                batch = next(self._iterator)
+            except StopIteration:
+                if not self._seen:
+                    break
+                self._iterator = None
+                continue
+            self._seen += 1
+            return batch
+        raise GantoolsError("There are no batches to train on: the iterable was empty.")
+
+    def _random_state(self) -> dict[str, Any]:
+        state = random_state()
+        if isinstance(own := getattr(self.batches, "generator", None), torch.Generator):
+            state["loader"] = own.get_state()
+        return state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place: the random state that the epoch started from, and how many batches of it were seen."""
+        return {"start": self._start, "seen": self._seen}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go to a saved place; the global random state is left as it was."""
+        self._iterator = None
+        if not saved["start"]:
+            return
+        with random_state_kept():
+            set_random_state(saved["start"])
+            if "loader" in saved["start"]:
+                self.batches.generator.set_state(saved["start"]["loader"])
+            self._iterator = iter(self._epochs)
+            for _ in range(saved["seen"]):
+                next(self._iterator)
+        self._start, self._seen = saved["start"], saved["seen"]
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of the global random generators as plain tensors and numbers."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - a user's data set may draw from the legacy generator
+    state = {
+        "torch": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": [str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), *map(float, rest)],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put the global random generators into a state that `random_state` returned."""
+    torch.set_rng_state(state["torch"])
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), int(position), int(has_gauss), cached))  # noqa: NPY002
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_global_generators(seed: int) -> None:
+    """Seed the global random generators: for programs, before they run a user's code; the library never calls it bare."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Put the global random generators back after the block into the state that they had before it."""
+    state = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)

@@ -1,0 +1,238 @@
+"""The loop: batches, steps, logging, spectra, checkpoints; and what happens when it is stopped."""
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantools import analysis
+from gantools.config import TrainConfig
+from gantools.data import FiniteSource
+from gantools.errors import GantoolsError, NonFiniteFieldError
+from gantools.experiment import Experiment, build
+from gantools.features import DigitFeatures, train_features
+from gantools.metrics import evaluate
+from gantools.recorder import Recorder
+from gantools.run import RunFolder, write_atomically
+from gantools.streams import random_state_kept, seed_global_generators
+from gantools.trainers.optimizer import StepInfo
+
+METRIC_SAMPLES = 2560
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        step: updates made in all.
+        stopped_by: the signal that asked it to stop, or None when it ran to its end.
+        spectrum, metrics: the last that were computed, if any.
+    """
+
+    folder: RunFolder
+    step: int
+    seconds: float
+    stopped_by: int | None
+    spectrum: analysis.Spectrum | None
+    metrics: dict[str, float]
+
+
+def train(config: TrainConfig, path: str | Path, resume: bool = False) -> Outcome:
+    """Train what the configuration describes, in a run folder; seeds the global generators, as a program does.
+
+    Raises:
+        GantoolsError: for whatever in the configuration or the folder cannot be used, before anything is computed;
+            `NonFiniteFieldError` when a player's field is NaN or infinite, with the last good checkpoint kept.
+    """
+    folder = RunFolder(path)
+    seed_global_generators(config.seed)
+    experiment = build(config)
+    first = 0
+    if resume:
+        first = folder.load_last(experiment)
+        if first > config.steps:
+            raise GantoolsError(f"The run in {path} has {first} steps already: pass --steps above that to go on.")
+        folder.cut_after(first)
+    else:
+        folder.create(config)
+    return Trainer(experiment, folder, first).run()
+
+
+class Trainer:
+    """One run: an experiment, its folder, and the step at which it stands.
+
+    Whatever is measured at step s is of the point after s updates; the checkpoint of step s is written before anything
+    of step s is logged, so that resuming from it logs all of it again.
+    """
+
+    def __init__(self, experiment: Experiment, folder: RunFolder, first: int = 0):
+        self.experiment = experiment
+        self.config = experiment.config
+        self.folder = folder
+        self.first = first
+        self.recorder = Recorder(folder, first, self.config.steps)
+        self.features = self._features()
+        self.reference = None if experiment.source is None else experiment.source.reference(METRIC_SAMPLES, 0)
+        self._last: dict[str, Any] = {"spectrum": None, "metrics": {}}
+        self._spectra_wanted = self.config.spectrum_every > 0
+        self._clock = (first, time.perf_counter())
+        # Each look at a number on a GPU waits for it; on a CPU it is free.
+        self._unchecked: list[tuple[int, StepInfo]] = []
+        self._check_every = 1 if experiment.device.type == "cpu" else 50
+
+    def run(self) -> Outcome:
+        """Train to the last step, or until a signal asks to stop."""
+        config, start = self.config, time.perf_counter()
+        step = self.first
+        try:
+            with stop_requested() as signals:
+                while step < config.steps and not signals:
+                    self._save_if(step, due(step, config.checkpoint_every) and step > self.first)
+                    self._measure(step)
+                    self._step(step)
+                    step += 1
+                self._check_field()
+                self._save_if(step, step not in self.folder.steps() or step == self.first)
+                if not signals:
+                    self._measure(step, last=True)
+        finally:
+            self.recorder.close()
+        seconds = time.perf_counter() - start
+        return Outcome(self.folder, step, seconds, signals[0] if signals else None, **self._last)
+
+    def _step(self, step: int) -> None:
+        experiment = self.experiment
+        optimizer = experiment.optimizer
+        batches = experiment.stream.take(optimizer.batches_per_step)
+        w, state = optimizer.propose(*batches)
+        assert state.info is not None
+        self._unchecked.append((step, state.info))
+        if len(self._unchecked) >= self._check_every:
+            self._check_field()
+        # On a CPU a step from a field that is not finite is never taken.
+        optimizer.commit(w, state)
+        if due(step, self.config.log_every):
+            self._log(step, state.info)
+
+    def _check_field(self) -> None:
+        pending, self._unchecked = self._unchecked, []
+        for step, info in pending:
+            norms = torch.stack(list(info.field_norms.values()))
+            if norms.isfinite().all():
+                continue
+            player = next(name for name, norm in info.field_norms.items() if not norm.isfinite())
+            kept = self.folder.steps()
+            where = f"the last good checkpoint is {self.folder.checkpoint_path(kept[-1])}" if kept else "no checkpoint yet"
+            raise NonFiniteFieldError(
+                f"The field of player {player!r} is NaN or infinite at step {step}; training stopped, {where}. "
+                "Lower the learning rate, add a regularizer (--regularizer r1), or check the data for NaN."
+            )
+
+    def _log(self, step: int, info: StepInfo) -> None:
+        self._check_field()
+        since, then = self._clock
+        self._clock = (step, time.perf_counter())
+        values = {f"loss/{player}": float(loss) for player, loss in info.losses.items()}
+        values |= {f"field_norm/{player}": float(norm) for player, norm in info.field_norms.items()}
+        if step > since:
+            values["step_seconds"] = (self._clock[1] - then) / (step - since)
+        self.recorder.scalars(step, values)
+        self.recorder.progress(step, {k: v for k, v in values.items() if k.startswith("loss/")})
+
+    def _measure(self, step: int, last: bool = False) -> None:
+        """Take samples, metrics and spectra where they are due; none of it moves the run's random numbers."""
+        config = self.config
+        began = time.perf_counter()
+        with random_state_kept():
+            if self.reference is not None and (due(step, config.sample_every) or last and config.sample_every):
+                self._sample(step)
+            if self._spectra_wanted and (due(step, config.spectrum_every) or last):
+                self._spectrum(step)
+        since, then = self._clock
+        self._clock = (since, then + time.perf_counter() - began)
+
+    def _sample(self, step: int) -> None:
+        source = self.experiment.source
+        assert source is not None and self.reference is not None
+        samples = self.experiment.sample(METRIC_SAMPLES)
+        self.recorder.samples(step, samples[:512], self.reference[:512])
+        if samples.isfinite().all():
+            metrics = evaluate(samples, source, self.features)
+            self._last["metrics"] = metrics
+            self.recorder.scalars(step, {f"metrics/{name}": value for name, value in metrics.items()})
+
+    def _spectrum(self, step: int) -> None:
+        try:
+            spectrum = leading_spectrum(self.experiment, self.config.spectrum_k, self.config.spectrum_which)
+        except NonFiniteFieldError:
+            return  # the step itself will stop the run, and name the player
+        except GantoolsError as error:
+            self._spectra_wanted = False
+            self.recorder.message(f"No spectra in this run: {error}")
+            return
+        self._last["spectrum"] = spectrum
+        self.recorder.spectrum(step, spectrum)
+
+    def _save_if(self, step: int, wanted: bool) -> None:
+        if wanted:
+            self._check_field()
+            self.folder.save(step, self.experiment)
+
+    def _features(self) -> nn.Module | None:
+        """Return the feature network of the run: trained once, then read from its folder."""
+        source = self.experiment.source
+        if not isinstance(source, FiniteSource) or source.labels is None or not self.config.sample_every:
+            return None
+        path = self.folder.features
+        if path.exists():
+            saved: dict[str, Tensor] = torch.load(path, weights_only=True)
+            model = DigitFeatures(source.shape, int(source.labels.max()) + 1)
+            model.load_state_dict(saved)
+            return model.eval().requires_grad_(False)
+        model = train_features(source, self.config.seed)
+        write_atomically(path, lambda part: torch.save(model.state_dict(), part))
+        return model
+
+
+def leading_spectrum(
+    experiment: Experiment, k: int, which: str = "LM", batch: Any = None, verify: bool = False
+) -> analysis.Spectrum:
+    """Return k leading eigenvalues of the game's Jacobian (all of them for k = 0) on the run's analysis batch."""
+    jacobian = analysis.jacobian(experiment.game, experiment.analysis_batch() if batch is None else batch)
+    if k == 0:
+        return analysis.spectrum(jacobian)
+    return analysis.eigenvalues(jacobian, k=min(k, jacobian.shape[0]), which=which, verify=verify)
+
+
+def due(step: int, every: int) -> bool:
+    """Return whether something that happens every so many steps happens at this one."""
+    return every > 0 and step % every == 0
+
+
+@contextmanager
+def stop_requested() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM instead of dying in the middle of a step; the second one is not held back."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
