@@ -1,0 +1,284 @@
+"""The flags of `gantools train`, made from the same dataclasses that the library uses.
+
+Parsing has two stages. First the choices (`--optimizer consensus`) are read; then the settings of what was chosen become
+flags of their own (`--optimizer.gamma 10`), so that a flag of another method is an error and not ignored.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from gantools.config import Choice, TrainConfig, read_config, require_same_run
+from gantools.data import DATA, parse_spec
+from gantools.errors import GantoolsError
+from gantools.losses import LOSSES
+from gantools.networks import NETWORKS
+from gantools.regularizers import REGULARIZERS
+from gantools.target import is_target
+from gantools.trainers.base import BASES
+from gantools.trainers.optimizer import OPTIMIZERS
+
+# Settings with which each data set trains well in minutes; ring8's are those of The Numerics of GANs.
+_PLANE = {
+    "network": Choice("mlp"), "steps": 20_000, "batch_size": 512, "latent_size": 16, "every": 2000,
+    "optimizer": {"lr": 1e-4, "gamma": 10.0, "base": "rmsprop"},
+}  # fmt: skip
+_IMAGES = {
+    "network": Choice("dcgan"), "steps": 20_000, "batch_size": 64, "latent_size": 64, "every": 1000,
+    "optimizer": {"lr": 2e-4, "gamma": 1.0, "base": "rmsprop"},
+}  # fmt: skip
+RECOMMENDED: dict[str, dict[str, Any]] = {
+    "ring8": _PLANE,
+    "grid25": {**_PLANE, "batch_size": 500},
+    "npy": {**_PLANE, "batch_size": 64},
+    "folder": _IMAGES,
+    "digits": {
+        **_IMAGES, "network": Choice("dcgan", {"width": 16}), "steps": 3000, "latent_size": 32, "every": 500,
+        "optimizer": {"lr": 1e-3, "gamma": 1.0, "base": "rmsprop"},
+    },
+}  # fmt: skip
+_OWN_GAME = {"steps": 1000, "every": 100, "batch_size": 64, "latent_size": 16, "optimizer": {"lr": 1e-4, "base": "sgd"}}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRequest:
+    """What the user asked for."""
+
+    config: TrainConfig
+    out: Path | None
+    resume: bool
+    dry_run: bool
+
+
+def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainRequest:
+    """Return the configuration that the arguments describe; an unknown flag exits with 2 and names the nearest ones.
+
+    With `--resume`, what the run folder stores takes the place of the defaults.
+    """
+    argv = list(argv)
+    target = argv.pop(0) if argv and not argv[0].startswith("-") else None
+    if target is not None and not is_target(target):
+        raise GantoolsError(f"{target!r} is not FILE.py:FUNCTION; to choose a data set write --data {target}.")
+    resume, stored = "--resume" in argv, None
+    if resume:
+        out = _chosen(argv, "--out")
+        if not out:
+            raise GantoolsError("--resume needs the run: add --out with the folder to go on in.")
+        stored = read_config(Path(out[0]) / "config.json")
+        target = target or stored.target
+    choices = Choices.of(argv, target, stored)
+    form = _form(choices)
+    description = "Train a GAN, or your own game (FILE.py:FUNCTION returning (game, batches)), with a game optimizer."
+    answers = vars(tyro.cli(form, args=argv, prog=prog, description=description))
+    config = _config(choices, answers)
+    if stored is not None:
+        require_same_run(stored, config)
+    return TrainRequest(config, answers["out"], answers["resume"], answers["dry_run"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """The first stage: what was chosen on each axis, with the defaults of its settings."""
+
+    target: str | None
+    optimizer: Choice
+    data: Choice | None
+    network: Choice | None
+    regularizers: tuple[Choice, ...]
+    plain: dict[str, Any]
+
+    @classmethod
+    def of(cls, argv: Sequence[str], target: str | None, stored: TrainConfig | None) -> "Choices":
+        """Read the choices from the arguments; what is not there comes from the stored run or the data set."""
+        data = network = None
+        regularizers: tuple[Choice, ...] = ()
+        if target is None:
+            data = _choose(argv, "--data", stored.data if stored else Choice("digits"))
+            advice = RECOMMENDED[parse_spec(data.name)[0]]
+            network = _choose(argv, "--network", stored.network if stored else advice["network"])
+            NETWORKS[network.name]
+            known = {r.name: r for r in stored.regularizers} if stored else {}
+            names = _chosen(argv, "--regularizer") or list(known)
+            regularizers = tuple(known.get(name, Choice(name)) for name in names)
+            for name in names:
+                REGULARIZERS[name]
+            loss = _chosen(argv, "--loss")
+            LOSSES[loss[0] if loss else "nonsaturating"]
+        else:
+            advice = _OWN_GAME
+        optimizer = _choose(argv, "--optimizer", stored.optimizer if stored else Choice("consensus"))
+        fields = {f.name for f in dataclasses.fields(OPTIMIZERS[optimizer.name])}  # type: ignore[arg-type]
+        advised = {k: v for k, v in advice["optimizer"].items() if k in fields}
+        settings = {**advised, **optimizer.settings}
+        if "base" in settings:
+            base = settings["base"]
+            settings["base"] = _choose(argv, "--optimizer.base", base if isinstance(base, Choice) else Choice(base))
+            BASES[settings["base"].name]
+        plain = {k: v for k, v in advice.items() if k in ("steps", "batch_size", "latent_size")}
+        plain |= dict.fromkeys(("sample_every", "spectrum_every", "checkpoint_every"), advice["every"])
+        if stored:
+            plain = {f.name: getattr(stored, f.name) for f in dataclasses.fields(TrainConfig)}
+        return cls(target, Choice(optimizer.name, settings), data, network, regularizers, plain)
+
+
+def _chosen(argv: Sequence[str], flag: str) -> list[str]:
+    """Return the words after a flag, up to the next one; also those of --flag=word."""
+    words: list[str] = []
+    for index, word in enumerate(argv):
+        if word.startswith(flag + "="):
+            words = [word.partition("=")[2]]
+        elif word == flag:
+            words = []
+            for following in argv[index + 1 :]:
+                if following.startswith("--"):
+                    break
+                words.append(following)
+    return words
+
+
+def _choose(argv: Sequence[str], flag: str, default: Choice) -> Choice:
+    """Return the choice named after a flag; the default keeps its settings, another choice begins with its own."""
+    words = _chosen(argv, flag)
+    return default if not words or words[0] == default.name else Choice(words[0])
+
+
+# The second stage: a dataclass made to measure, for tyro ---------------------------------------------------------------
+
+
+def _field(name: str, kind: Any, default: Any, help: str, flag: str | None = None) -> tuple[str, Any, Any]:
+    default = dataclasses.field(default_factory=default) if isinstance(default, type) else default
+    return name, Annotated[kind, tyro.conf.arg(help=help, name=flag)], default
+
+
+def _names(names: Mapping[str, Any]) -> Any:
+    return Literal[tuple(names)]
+
+
+def _settings(cls: Any, defaults: Mapping[str, Any], name: str) -> type | None:
+    """Return a dataclass of a registry entry's settings with these defaults, or None where it has none."""
+    hints = typing.get_type_hints(cls)
+    fields = []
+    for f in dataclasses.fields(cls):
+        if f.name == "game":
+            continue
+        default = defaults.get(f.name, f.default)
+        help = f.metadata.get("help", "")
+        if f.name == "lr":
+            fields.append(_field("lr", str, _rate_text(default), f"{help}, as generator=1e-4,discriminator=4e-4"))
+        elif f.name == "base":
+            fields.append(_field("base_name", _names(BASES), default.name, help, flag="base"))
+            nested = _settings(BASES[default.name], default.settings, "base")
+            if nested:
+                fields.append(_field("base", nested, nested, ""))
+        else:
+            default = tuple(default) if isinstance(default, list) else default
+            fields.append(_field(f.name, hints[f.name], default, help))
+    return dataclasses.make_dataclass(name, fields) if fields else None
+
+
+def _form(choices: Choices) -> type:
+    plain, default = choices.plain, TrainConfig(Choice(""))
+    fields = [_field("optimizer_name", _names(OPTIMIZERS), choices.optimizer.name, "game optimizer", flag="optimizer")]
+    nested: list[tuple[str, type | None]] = [
+        ("optimizer", _settings(OPTIMIZERS[choices.optimizer.name], choices.optimizer.settings, "optimizer"))
+    ]
+    if choices.data and choices.network:
+        spec = parse_spec(choices.data.name)[0]
+        activations = "hidden activation of both networks, as relu or esp(beta=2.0); the network's own by default"
+        fields += [
+            _field("data_name", str, choices.data.name, "ring8, grid25, digits, folder:PATH or FILE.npy", flag="data"),
+            _field("network_name", _names(NETWORKS), choices.network.name, "generator and discriminator", flag="network"),
+            _field("activation", str, plain.get("activation", default.activation), activations),
+            _field("loss", _names(LOSSES), plain.get("loss", default.loss), "objective"),
+            _field("regularizer_names", tuple[str, ...], tuple(r.name for r in choices.regularizers),
+                   f"terms added to the loss: {', '.join(REGULARIZERS)}", flag="regularizer"),
+            _field("latent_size", int, plain["latent_size"], "dimension of the latent"),
+            _field("batch_size", int, plain["batch_size"], "samples in a batch"),
+        ]  # fmt: skip
+        nested += [
+            ("data", _settings(DATA[spec], choices.data.settings, "data")),
+            ("network", _settings(NETWORKS[choices.network.name], choices.network.settings, "network")),
+            ("regularizer", _regularizer_settings(choices.regularizers)),
+        ]
+    looks = "0 for never; the first and the last step are always looked at"
+    fields += [
+        _field("steps", int, plain["steps"], "updates"),
+        _field("spectrum_every", int, plain["spectrum_every"], f"steps between spectra of the Jacobian; {looks}"),
+        _field("spectrum_k", int, plain.get("spectrum_k", default.spectrum_k), "leading eigenvalues; 0 for all, dense"),
+        _field("spectrum_which", Literal["LM", "LR", "SR", "LI"], plain.get("spectrum_which", default.spectrum_which),
+               "which eigenvalues lead: by modulus, largest or smallest real part, imaginary part"),
+        _field("sample_every", int, plain["sample_every"], f"steps between samples and metrics; {looks}"),
+        _field("checkpoint_every", int, plain["checkpoint_every"], "steps between checkpoints; the last one always"),
+        _field("log_every", int, plain.get("log_every", default.log_every), "steps between logged losses"),
+        _field("out", Path | None, None, "run folder; by default a new one in runs/"),
+        _field("resume", bool, False, "go on with the run in --out"),
+        _field("device", str, plain.get("device", default.device), "auto, cpu, cuda, cuda:1, ..."),
+        _field("seed", int, plain.get("seed", default.seed), "of parameters, data order and latents"),
+        _field("dry_run", bool, False, "print the configuration and stop"),
+    ]  # fmt: skip
+    fields += [_field(name, kind, kind, "") for name, kind in nested if kind is not None]
+    return dataclasses.make_dataclass("train", fields)
+
+
+def _regularizer_settings(choices: Sequence[Choice]) -> type | None:
+    """One regularizer: --regularizer.gamma. Several: --regularizer.r1.gamma, --regularizer.r2.gamma."""
+    if len(choices) == 1:
+        return _settings(REGULARIZERS[choices[0].name], choices[0].settings, "regularizer")
+    each = [(c.name, _settings(REGULARIZERS[c.name], c.settings, c.name)) for c in choices]
+    fields = [_field(name, kind, kind, "") for name, kind in each if kind is not None]
+    return dataclasses.make_dataclass("regularizer", fields) if fields else None
+
+
+# From the answers to a configuration ---------------------------------------------------------------------------------
+
+
+def _config(choices: Choices, answers: dict[str, Any]) -> TrainConfig:
+    values = {f.name: answers[f.name] for f in dataclasses.fields(TrainConfig) if f.name in answers}
+    values["target"] = choices.target
+    settings = _plain(answers.get("optimizer"))
+    settings["lr"] = parse_rate(settings["lr"])
+    if "base_name" in settings:
+        base = settings.pop("base_name")
+        settings["base"] = Choice(base, settings.pop("base", {}))
+    values["optimizer"] = Choice(choices.optimizer.name, settings)
+    if choices.data and choices.network:
+        values["data"] = Choice(choices.data.name, _plain(answers.get("data")))
+        values["network"] = Choice(choices.network.name, _plain(answers.get("network")))
+        given = _plain(answers.get("regularizer"))
+        alone = len(choices.regularizers) == 1
+        values["regularizers"] = tuple(
+            Choice(r.name, given if alone else given.get(r.name, {})) for r in choices.regularizers
+        )
+    return TrainConfig(**values)
+
+
+def _plain(value: Any) -> Any:
+    """Return nested dataclasses as dictionaries and tuples as lists, so that a stored configuration compares equal."""
+    if value is None:
+        return {}
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _rate_text(rate: Any) -> str:
+    if isinstance(rate, Mapping):
+        return ",".join(f"{player}={value:g}" for player, value in rate.items())
+    return f"{rate:g}"
+
+
+def parse_rate(text: str) -> float | dict[str, float]:
+    """Return the learning rate of "1e-4", or of "generator=1e-4,discriminator=4e-4"."""
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = (part.partition("=") for part in text.split(","))
+        return {player.strip(): float(rate) for player, _, rate in pairs}
+    except ValueError:
+        raise GantoolsError(
+            f"{text!r} is not a learning rate: write a number, or one for each player as generator=1e-4,discriminator=4e-4."
+        ) from None
