@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from gantools import analysis, board
 from gantools.data import DATA
 from gantools.errors import GantoolsError
+from gantools.experiment import set_threads
 from gantools.flags import parse_train
 from gantools.game import Game
 from gantools.losses import LOSSES
@@ -113,9 +114,11 @@ def subjects(where: str, checkpoint: str, device: str, batch_size: int) -> tuple
         if checkpoint != "last":
             raise GantoolsError("--checkpoint is for runs; FILE.py:FUNCTION has only the point that it builds.")
         game, batches = load_target(where)
+        set_threads(game)
         name = Path(where.rpartition(":")[0]).stem
         return [lambda: Subject(name, game, batches, None)], Path("runs") / f"{name}-analysis"
     run = load(where, device=device)
+    set_threads(run.game, run.config.threads)
 
     def open_at(step: int) -> Subject:
         at = run.at(step)

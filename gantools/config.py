@@ -36,6 +36,8 @@ class TrainConfig:
         data, network, loss, activation, regularizers, latent_size: the GAN.
         optimizer: the method; its setting "base" is a choice of its own.
         batch_size, steps, seed, device: the run.
+        threads: of the CPU; sums are grouped by them, so they belong to what decides a run bit for bit. 0: one for a
+            game below `SMALL_GAME` parameters, else PyTorch's default.
         log_every, sample_every, spectrum_every, checkpoint_every: after how many steps; 0 for never.
         spectrum_k: how many leading eigenvalues of the Jacobian; 0 for all, by a dense matrix.
         spectrum_which: which are leading: LM (modulus), LR, SR (real part), LI (imaginary part).
@@ -53,6 +55,7 @@ class TrainConfig:
     steps: int = 1000
     seed: int = 0
     device: str = "auto"
+    threads: int = 0
     log_every: int = 10
     sample_every: int = 250
     spectrum_every: int = 250
@@ -64,7 +67,7 @@ class TrainConfig:
         for name in ("latent_size", "batch_size"):
             if getattr(self, name) < 1:
                 raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass at least 1.")
-        for name in ("steps", "log_every", "sample_every", "spectrum_every", "spectrum_k", "checkpoint_every"):
+        for name in ("steps", "threads", "log_every", "sample_every", "spectrum_every", "spectrum_k", "checkpoint_every"):
             if getattr(self, name) < 0:
                 raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass 0 or more.")
 

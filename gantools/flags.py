@@ -217,6 +217,7 @@ def _form(choices: Choices) -> type:
         _field("out", Path | None, None, "run folder; by default a new one in runs/"),
         _field("resume", bool, False, "go on with the run in --out"),
         _field("device", str, plain.get("device", default.device), "auto, cpu, cuda, cuda:1, ..."),
+        _field("threads", int, plain.get("threads", default.threads), "CPU threads; 0: one for a small game"),
         _field("seed", int, plain.get("seed", default.seed), "of parameters, data order and latents"),
         _field("dry_run", bool, False, "print the configuration and stop"),
     ]  # fmt: skip

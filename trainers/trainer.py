@@ -16,7 +16,7 @@ from gantools import analysis
 from gantools.config import TrainConfig
 from gantools.data import FiniteSource
 from gantools.errors import GantoolsError, NonFiniteFieldError
-from gantools.experiment import Experiment, build
+from gantools.experiment import Experiment, build, set_threads
 from gantools.features import DigitFeatures, train_features
 from gantools.metrics import evaluate
 from gantools.recorder import Recorder
@@ -55,9 +55,11 @@ def train(config: TrainConfig, path: str | Path, resume: bool = False) -> Outcom
     folder = RunFolder(path)
     seed_global_generators(config.seed)
     experiment = build(config)
+    set_threads(experiment.game, config.threads)
     first = 0
     if resume:
-        first = folder.load_last(experiment)
+        # A run killed before its first checkpoint begins again.
+        first = folder.load_last(experiment) if folder.steps() else 0
         if first > config.steps:
             raise GantoolsError(f"The run in {path} has {first} steps already: pass --steps above that to go on.")
         folder.cut_after(first)
@@ -100,7 +102,7 @@ class Trainer:
                     self._step(step)
                     step += 1
                 self._check_field()
-                self._save_if(step, step not in self.folder.steps() or step == self.first)
+                self._save_if(step, step > self.first or not self.folder.steps())
                 if not signals:
                     self._measure(step, last=True)
         finally:
