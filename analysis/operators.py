@@ -1,12 +1,12 @@
 r"""Operators of games and models: the Jacobian of the field, the Hessian, and the Jacobian of a whole training step.
 
 All are matrix-free and act on the device that the players are on. They are snapshots: copies of the parameters and
-buffers are held, each module's train or eval mode is kept, power iterations stand still, and later training steps change
-nothing.
+buffers are held, each module's train or eval mode is kept, power iterations stand still, and later training steps
+change nothing.
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gantools.analysis import products as engines
 from gantools.analysis.linear_operator import LinearOperator
-from gantools.batches import batch_size, each_batch, fingerprint, is_batch
+from gantools.batches import batch_size, each_batch, fingerprint, is_batch, map_tensors
 from gantools.dependence import require_dependence
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.game import Game, minimization
@@ -36,16 +36,16 @@ class DifferentiatedOperator(LinearOperator):
 
     def __init__(self, products: engines.Products, method: str, slices: dict[str, slice], like: Tensor, **kwargs: Any):
         symmetric = kwargs.get("symmetric", False)
-        # J = J^T costs one backward pass through the kept graph where J u costs two.
-        forward = products.transposed if symmetric else products.product
+        # J^T u is one backward pass through the kept graph, where J u is two.
+        forward = products.transposed if symmetric and method == "reverse" else products.product
         super().__init__(
             forward,
             like.numel(),
             dtype=like.dtype,
             device=like.device,
-            rmatvec=products.transposed,
+            rmatvec=forward if symmetric else products.transposed,
             matmat=forward,
-            rmatmat=products.transposed,
+            rmatmat=forward if symmetric else products.transposed,
             **kwargs,
         )
         self.slices = slices
@@ -99,8 +99,10 @@ def hessian(
     elif isinstance(subject, nn.Module) and callable(loss) and batch is not ...:
         game = minimization(subject, loss)
     else:
-        raise GantoolsError("Call hessian(model, loss, batch) with loss(model, batch) -> scalar, or hessian(game, batch).")
-    return _field_operator(game, batch, player or next(iter(game.slices)), size, method, check)
+        raise GantoolsError(
+            "Call hessian(model, loss, batch) with loss(model, batch) -> scalar, or hessian(game, batch)."
+        )
+    return _field_operator(game, batch, next(iter(game.slices)) if player is None else player, size, method, check)
 
 
 def _field_operator(
@@ -108,83 +110,83 @@ def _field_operator(
 ) -> DifferentiatedOperator:
     if method not in METHODS:
         raise suggest("method", method, list(METHODS))
-    if len(game.slices) == 1:
+    if player is None and len(game.slices) == 1:
         player = next(iter(game.slices))
+    point, function_of = _snapshot(game, player)
+    several = not is_batch(batch)
+    batches = each_batch(batch) if several else (map_tensors(Tensor.clone, batch),)
+    first = next(iter(batches), ...)
+    if first is ...:
+        raise GantoolsError("There are no batches: the iterable was empty.")
+    function = function_of(first)
+    reverse = engines.ReverseProducts(function, point)
+    if not reverse.value.isfinite().all():
+        raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
+    if check:
+        _require_deterministic(function, reverse)
+        if player is None:
+            require_dependence(game, first)
+        else:
+            _require_symmetric(reverse)
+    name = _choose(reverse, function, player is not None, not several) if method == "auto" else method
+    products: engines.Products = engines.ForwardProducts(function, point) if name == "forward" else reverse
+    if several:
+        _require_same_order(batches)
+        make = engines.ForwardProducts if name == "forward" else partial(engines.ReverseProducts, batching={})
+        products = engines.MeanProducts(lambda: ((float(size(b)), function_of(b)) for b in batches), point, make)
+    slices = dict(game.slices) if player is None else {player: slice(0, point.numel())}
+    return DifferentiatedOperator(products, name, slices, point, symmetric=player is not None)
+
+
+def _snapshot(game: Game, player: str | None) -> tuple[Tensor, Callable[[Any], engines.Function]]:
+    """Return the point, and what makes of a batch the field there as a function; of one player's part, or of all."""
     if player is not None:
         game.require_player(player)
     part = slice(0, game.num_parameters) if player is None else game.slices[player]
     w, buffers, modes = game.vector(), game.buffers(), game.modes()
     before, after = w[: part.start], w[part.stop :]
+    players = None if player is None else (player,)
 
-    def function_of(one: Any) -> engines.Function:
+    def function_of(batch: Any) -> engines.Function:
         def function(own: Tensor) -> Tensor:
-            whole = own if player is None else torch.cat([before, own, after])
             with game.frozen(modes):
-                return game.field_at(whole, buffers, one, players=player and (player,)).vector
+                return game.field_at(torch.cat([before, own, after]), buffers, batch, players).vector
 
         return function
 
-    batches = each_batch(batch)
-    first = next(iter(batches), None) if not is_batch(batch) else batch
-    if first is None and not is_batch(batch):
-        raise GantoolsError("There are no batches: the iterable was empty.")
-    point = w[part]
-    products, name, value = _products(function_of(first), point, method)
-    if not value.isfinite().all():
-        raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
-    if check:
-        _require_deterministic(function_of(first), point, value)
-        if player is None:
-            require_dependence(game, first)
-        elif not _is_symmetric(products, point):
-            raise GantoolsError(
-                "The Hessian is not symmetric: a custom autograd function in this model has a wrong second derivative."
-            )
-    if not is_batch(batch):
-        _require_same_order(batches)
-        engine = engines.ForwardProducts if name == "forward" else engines.ReverseProducts
-
-        def functions() -> Iterator[tuple[float, engines.Function]]:
-            return ((float(size(one)), function_of(one)) for one in batches)
-
-        products = engines.MeanProducts(functions, point, engine)
-    slices = dict(game.slices) if player is None else {player: slice(0, point.numel())}
-    return DifferentiatedOperator(products, name, slices, point, symmetric=player is not None)
+    return w[part], function_of
 
 
-def _products(function: engines.Function, point: Tensor, method: str) -> tuple[engines.Products, str, Tensor]:
-    if method == "auto":
-        try:
-            return engines.faster_products(function, point)
-        except engines.DerivativesDisagreeError:
-            raise GantoolsError(
-                "Forward and reverse derivatives of the field disagree: a loss uses no_grad or .detach() on something "
-                "that depends on parameters, or a custom autograd function has a wrong derivative."
-            ) from None
-    reverse = engines.ReverseProducts(function, point)
-    if method == "forward":
-        return engines.ForwardProducts(function, point), method, reverse.value
-    return reverse, method, reverse.value
+def _choose(reverse: engines.ReverseProducts, function: engines.Function, symmetric: bool, kept: bool) -> str:
+    try:
+        return engines.faster_products(reverse, function, symmetric, kept)
+    except engines.DerivativesDisagreeError:
+        raise GantoolsError(
+            "Forward and reverse derivatives of the field disagree: a loss uses no_grad or .detach() on something "
+            "that depends on parameters, or a custom autograd function has a wrong derivative."
+        ) from None
 
 
-def _require_deterministic(function: engines.Function, point: Tensor, value: Tensor) -> None:
-    again = function(point)
+def _require_deterministic(function: engines.Function, products: engines.ReverseProducts) -> None:
+    again = function(products.point)
     # Parallel sums may differ in the last digits; a fresh random draw differs in the first.
-    tolerance = torch.finfo(point.dtype).eps ** 0.75
-    if (again - value).norm() > tolerance * value.norm():
+    tolerance = torch.finfo(again.dtype).eps ** 0.75
+    if (again - products.value).norm() > tolerance * products.value.norm():
         raise GantoolsError(
             "The field differs between two evaluations on the same batch: something draws random numbers inside the "
             "loss (functional dropout, noise, a penalty's mixing). Draw them once, into the batch."
         )
 
 
-def _is_symmetric(products: engines.Products, point: Tensor) -> bool:
-    source = torch.Generator().manual_seed(1)
+def _require_symmetric(products: engines.ReverseProducts) -> None:
+    point, source = products.point, torch.Generator().manual_seed(1)
     u, v = (torch.randn(point.numel(), generator=source).to(point) for _ in range(2))
     hu, hv = products.transposed(u), products.transposed(v)
-    tolerance = 1e-3 if point.dtype != torch.float64 else 1e-8
-    scale = float(u.norm() * hv.norm() + v.norm() * hu.norm())
-    return abs(float(u.dot(hv) - v.dot(hu))) <= tolerance * scale or not math.isfinite(scale)
+    # For normal u the rounding of u.(H v) has the size of that of H v.
+    if (u.dot(hv) - v.dot(hu)).abs() > engines.rounding(point.dtype) * (hu.norm() + hv.norm()):
+        raise GantoolsError(
+            "The Hessian is not symmetric: a custom autograd function in this model has a wrong second derivative."
+        )
 
 
 def _require_same_order(batches: Any) -> None:
@@ -205,11 +207,8 @@ def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> Diffe
         optimizer: a game optimizer; its present state is the point of linearisation.
         batch, more: the batches of one step; fewer are used in turn.
     """
-    for one in (batch, *more):
-        if not is_batch(one):
-            raise GantoolsError("A step takes single batches: pass them one by one, not in a list or loader.")
     game, state = optimizer.game, optimizer.state
-    batches, _ = optimizer.complete((batch, *more))
+    batches, _ = optimizer.complete(tuple(map_tensors(Tensor.clone, one) for one in (batch, *more)))
     w, buffers, modes = game.vector(), game.buffers(), game.modes()
     counters = dict(state.counters)
     names, sizes = list(state.memory), [value.numel() for value in state.memory.values()]
@@ -230,10 +229,9 @@ def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> Diffe
         return torch.cat([w, *(current.memory[name].reshape(-1) for name in names)])
 
     point = torch.cat([w, *(value.detach().reshape(-1).to(w) for value in state.memory.values())])
-    if len(game.slices) > 1:
-        require_dependence(game, batches[0])
-    products, name, value = _products(function, point, "reverse")
-    if not value.isfinite().all():
+    products = engines.ReverseProducts(function, point)
+    if not products.value.isfinite().all():
         raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
-    _require_deterministic(function, point, value)
-    return DifferentiatedOperator(products, name, slices, point, kind="map")
+    require_dependence(game, batches[0])
+    _require_deterministic(function, products)
+    return DifferentiatedOperator(products, "reverse", slices, point, kind="map")

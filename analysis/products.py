@@ -9,12 +9,13 @@ Two ways, with different costs:
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from gantools.functional import forward_product
 
 Function = Callable[[Tensor], Tensor]
 BLOCK = 64
@@ -47,15 +48,21 @@ def _linear_map(output: Tensor, by: Tensor, u: Tensor, batched: bool = False, cr
 
 
 class ReverseProducts:
-    """Products through kept graphs of the function at a point."""
+    """Products through kept graphs of the function at a point.
 
-    def __init__(self, function: Function, point: Tensor):
-        self._input = point.detach().clone().requires_grad_()
+    Args:
+        function, point: what is differentiated, and where.
+        batching: what was measured about blocks of products on a like function; it is added to.
+    """
+
+    def __init__(self, function: Function, point: Tensor, batching: dict[str, bool] | None = None):
+        self.point = point.detach().clone()
+        self._input = self.point.clone().requires_grad_()
         with torch.enable_grad():
             self._output = function(self._input)
         self.value = self._output.detach()
         self._dual: tuple[Tensor, Tensor] | None = None
-        self._batching: dict[str, bool] = {}
+        self._batching = {} if batching is None else batching
 
     def transposed(self, u: Tensor) -> Tensor:
         return self._apply("transposed", self._output, self._input, u)
@@ -71,9 +78,9 @@ class ReverseProducts:
         if u.dim() == 1:
             return _linear_map(output, by, u)
         rows = u.T.contiguous()
-        if which not in self._batching:
-            self._batching[which] = rows.shape[0] > 1 and _batching_pays(output, by, rows)
-        if not self._batching[which]:
+        if len(rows) > 1 and which not in self._batching:
+            self._batching[which] = _batching_pays(output, by, rows)
+        if len(rows) == 1 or not self._batching[which]:
             return torch.stack([_linear_map(output, by, row) for row in rows], dim=1)
         return torch.cat([_linear_map(output, by, part, batched=True) for part in rows.split(BLOCK)]).T
 
@@ -87,6 +94,7 @@ def _batching_pays(output: Tensor, by: Tensor, rows: Tensor) -> bool:
             _linear_map(output, by, rows, batched=True)
     except (RuntimeError, Warning):
         return False
+    _linear_map(output, by, rows[0])
     together = _seconds(lambda: _linear_map(output, by, rows, batched=True), rows.device)
     alone = _seconds(lambda: _linear_map(output, by, rows[0]), rows.device)
     return together < alone * len(rows)
@@ -105,33 +113,33 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 class ForwardProducts:
-    """Products by dual numbers: each evaluates the function once more; the transpose builds a graph for each product."""
+    """Products by dual numbers: each evaluates the function once more. The first transposed one builds a graph."""
 
     def __init__(self, function: Function, point: Tensor):
         self._function = function
         self._point = point.detach().clone()
+        self._reverse: ReverseProducts | None = None
 
     def product(self, u: Tensor) -> Tensor:
         if u.dim() == 2:
             return torch.stack([self.product(column) for column in u.T.contiguous()], dim=1)
-        with forward_ad.dual_level(), torch.enable_grad():
-            dual = forward_ad.make_dual(self._point.clone().requires_grad_(), u)
-            tangent = forward_ad.unpack_dual(self._function(dual)).tangent
-        return torch.zeros_like(u) if tangent is None else tangent.detach()
+        return forward_product(self._function, self._point, u)
 
     def transposed(self, u: Tensor) -> Tensor:
-        return ReverseProducts(self._function, self._point).transposed(u)
+        if self._reverse is None:
+            self._reverse = ReverseProducts(self._function, self._point)
+        return self._reverse.transposed(u)
 
 
 class MeanProducts:
     """Products with the weighted mean of Jacobians: one graph at a time is alive, so memory is that of one batch."""
 
     def __init__(
-        self, functions: Callable[[], Sequence[tuple[float, Function]]], point: Tensor, kind: type = ReverseProducts
+        self, functions: Callable[[], Iterable[tuple[float, Function]]], point: Tensor, make: Callable[..., Products]
     ):
         self._functions = functions
         self._point = point.detach().clone()
-        self._kind = kind
+        self._make = make
 
     def product(self, u: Tensor) -> Tensor:
         return self._mean(lambda products: products.product(u), u)
@@ -142,34 +150,42 @@ class MeanProducts:
     def _mean(self, apply: Callable[[Products], Tensor], u: Tensor) -> Tensor:
         total, weights = torch.zeros_like(u), 0.0
         for weight, function in self._functions():
-            total += weight * apply(self._kind(function, self._point))
+            total += weight * apply(self._make(function, self._point))
             weights += weight
         return total / weights
 
 
-def faster_products(function: Function, point: Tensor) -> tuple[Products, str, Tensor]:
-    """Return the products whose J u takes less time here, their name, and the function's value at the point.
+def faster_products(reverse: ReverseProducts, function: Function, symmetric: bool, kept: bool) -> str:
+    """Return the name of the way whose J u takes less time here, "reverse" or "forward".
+
+    Args:
+        reverse: products of the function through kept graphs.
+        function: the function.
+        symmetric: whether J = J^T, so that reverse mode needs one backward pass.
+        kept: whether the graphs stay from product to product; they do not where there are several batches.
 
     Raises:
         DerivativesDisagreeError: when both ways work and disagree.
     """
-    reverse = ReverseProducts(function, point)
-    source = torch.Generator().manual_seed(0)
-    u = torch.randn(point.numel(), generator=source).to(point)
-    expected = reverse.product(u)
-    forward = ForwardProducts(function, point)
+    point = reverse.point
+
+    def backward(products: ReverseProducts) -> Tensor:
+        return products.transposed(u) if symmetric else products.product(u)
+
+    u = torch.randn(point.numel(), generator=torch.Generator().manual_seed(0)).to(point)
+    expected = backward(reverse)
     try:
-        got = forward.product(u)
-    except (RuntimeError, NotImplementedError):  # an operation without a forward derivative
-        return reverse, "reverse", reverse.value
-    tolerance = 1e-3 if point.dtype != torch.float64 else 1e-8
-    if (got - expected).norm() > tolerance * (expected.norm() + got.norm()):
+        got = forward_product(function, point, u)
+    except RuntimeError:  # an operation without a forward derivative
+        return "reverse"
+    if (got - expected).norm() > rounding(point.dtype) * (expected.norm() + got.norm()):
         raise DerivativesDisagreeError
-    times = {
-        "reverse": _seconds(lambda: reverse.product(u), point.device),
-        "forward": _seconds(lambda: forward.product(u), point.device),
-    }
+    slow = _seconds(lambda: backward(reverse if kept else ReverseProducts(function, point)), point.device)
+    fast = _seconds(lambda: forward_product(function, point, u), point.device)
     # Reverse mode serves the transpose and blocks as well, so forward mode must win clearly.
-    if times["forward"] < 0.8 * times["reverse"]:
-        return forward, "forward", reverse.value
-    return reverse, "reverse", reverse.value
+    return "forward" if fast < 0.8 * slow else "reverse"
+
+
+def rounding(dtype: torch.dtype) -> float:
+    """Return by how much, relatively, two ways to compute a product may differ: 8e-4 in float32, 9e-8 in float64."""
+    return torch.finfo(dtype).eps ** 0.45

@@ -1,11 +1,11 @@
 """What a batch is, what several batches are, and the few things done to them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
 from gantools.errors import GantoolsError
 
@@ -40,22 +40,44 @@ def each_batch(value: Any) -> Iterable[Any]:
 
 def batch_size(batch: Any) -> int:
     """Return the first dimension of the first tensor of a batch; 1 when it holds no tensor with a dimension."""
-    for leaf in tree_leaves(batch):
-        if isinstance(leaf, Tensor) and leaf.dim():
-            return leaf.shape[0]
+    for x in tensors(batch):
+        if x.dim():
+            return x.shape[0]
     return 1
 
 
+def tensors(batch: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a batch in order."""
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, (Mapping, tuple, list)):
+        for item in batch.values() if isinstance(batch, Mapping) else batch:
+            yield from tensors(item)
+
+
 def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
-    """Return the batch with `function` applied to each of its tensors."""
-    return tree_map(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, batch)
+    """Return the batch with `function` applied to each of its tensors, in containers of the same types."""
+    # torch's pytree takes any mapping or tuple that it was not told of, Hugging Face's batches say, for a leaf.
+    if isinstance(batch, Tensor):
+        return function(batch)
+    if isinstance(batch, Mapping):
+        items = {key: map_tensors(function, value) for key, value in batch.items()}
+        if type(batch) is dict or not isinstance(batch, MutableMapping):
+            return items
+        same = copy.copy(batch)
+        same.update(items)
+        return same
+    if isinstance(batch, (tuple, list)):
+        mapped = [map_tensors(function, item) for item in batch]
+        return type(batch)(*mapped) if hasattr(batch, "_fields") else type(batch)(mapped)
+    return batch
 
 
 def require_samples(batch: Any) -> None:
     """Refuse a batch with an empty tensor: its mean would be NaN."""
-    for leaf in tree_leaves(batch):
-        if isinstance(leaf, Tensor) and not leaf.numel():
-            raise GantoolsError(f"The batch is empty (a tensor of shape {tuple(leaf.shape)}): pass at least one sample.")
+    for x in tensors(batch):
+        if not x.numel():
+            raise GantoolsError(f"The batch is empty (a tensor of shape {tuple(x.shape)}): pass at least one sample.")
 
 
 def halves(batch: Any) -> tuple[Any, Any]:
@@ -64,7 +86,7 @@ def halves(batch: Any) -> tuple[Any, Any]:
     Every second sample, rather than first and second half, so that a stratified batch gives two stratified halves.
     """
     size = batch_size(batch)
-    shared = all(leaf.dim() and leaf.shape[0] == size for leaf in tree_leaves(batch) if isinstance(leaf, Tensor))
+    shared = all(x.dim() and x.shape[0] == size for x in tensors(batch))
     if size < 2 or size % 2 or not shared:
         raise GantoolsError(
             f"A batch of {size} samples cannot be split into two equal halves: the independent estimator needs an "
@@ -75,6 +97,6 @@ def halves(batch: Any) -> tuple[Any, Any]:
 
 def fingerprint(batch: Any) -> tuple:
     """Return a hashable summary of a batch's numbers, equal when the same batch comes again."""
-    numbers = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
-    return tuple((tuple(x.shape), float(torch.view_as_real(x).double().sum() if x.is_complex() else x.double().sum()))
-                 for x in numbers)  # fmt: skip
+    real = (torch.view_as_real(x) if x.is_complex() else x for x in tensors(batch))
+    # As hexadecimal text, since NaN differs from itself.
+    return tuple((tuple(x.shape), float(x.double().sum()).hex()) for x in real)

@@ -1,15 +1,20 @@
 """Running modules as functions: tensors swapped in, side effects kept out, kernels that can be differentiated twice."""
 
+import functools
+import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.dropout import _DropoutNd
 
 from gantools.errors import GantoolsError
+from gantools.normalization import ExactNormalization
 
 
 def as_real(x: Tensor) -> Tensor:
@@ -17,9 +22,51 @@ def as_real(x: Tensor) -> Tensor:
     return torch.view_as_real(x) if x.is_complex() else x
 
 
-def storage_key(x: Tensor) -> int:
-    """Return what two tensors have in common when moving one moves the other."""
-    return x.untyped_storage().data_ptr() or id(x)
+def memory_span(x: Tensor) -> tuple[int, int]:
+    """Return the first address of a tensor's numbers and the one after its last; tensors that move together overlap."""
+    reach = sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True)) + 1 if x.numel() else 0
+    start = x.data_ptr() or id(x)
+    return start, start + reach * x.element_size()
+
+
+def refuse_shared(parameters: Sequence[Tensor], owners: Sequence[str], names: Sequence[str]) -> None:
+    """Raise a sentence where two parameters share memory: moving one would move the other."""
+    spans = sorted(zip(map(memory_span, parameters), owners, names, strict=True))
+    for ((_, end), owner, name), ((start, _), other, twin) in itertools.pairwise(spans):
+        if start >= end:
+            continue
+        if owner != other:
+            raise GantoolsError(
+                f"Players {owner!r} and {other!r} share the parameter {name.partition('.')[2]!r}: give each player its "
+                "own copy, or make the shared part a third player."
+            )
+        raise GantoolsError(
+            f"The parameters {name.partition('.')[2]!r} and {twin.partition('.')[2]!r} of player {owner!r} share memory"
+            " but are two: tie weights by assigning the same nn.Parameter, which then counts once."
+        )
+
+
+@functools.cache
+def _load_forward_rules() -> None:
+    """Let torch load its dual-number rules, which it does at first use, with a deprecation warning of its own."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.simplefilter("ignore")
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
+
+
+def forward_product(function: Callable[[Tensor], Tensor], point: Tensor, u: Tensor) -> Tensor:
+    """Return the derivative of `function` at `point` along `u` by dual numbers: one evaluation, no graph kept."""
+    _load_forward_rules()
+    with forward_ad.dual_level(), torch.enable_grad():
+        dual = forward_ad.make_dual(point.detach().clone().requires_grad_(), u)
+        value = function(dual)
+        tangent = forward_ad.unpack_dual(value).tangent
+    return torch.zeros_like(value.detach()) if tangent is None else tangent.detach()
+
+
+def is_dual(x: Tensor) -> bool:
+    """Return whether `x` carries a tangent, so that its function is being differentiated forwards."""
+    return forward_ad.unpack_dual(x).tangent is not None
 
 
 class AllPlayers(nn.Module):
@@ -31,53 +78,69 @@ class AllPlayers(nn.Module):
             self.add_module(str(index), module)
         self._players = players
         self._losses = losses
-        # Tied weights have one leaf under several names.
+        # The other names of each tensor, by its first: tied weights have one leaf.
         self._aliases = self._find_aliases()
         self._complex = {name for name, p in self.named_parameters() if p.is_complex()}
+        self._homes: dict[str, tuple[nn.Module, str]] = {}
+        # Whether normalizations are computed so that they can be differentiated any number of times.
+        self.exact = False
+        self.normalization = ExactNormalization()
 
     def forward(self, batch: Any, read_back: Sequence[str]) -> tuple[Any, dict[str, Tensor]]:
-        losses = self._losses(self._players, batch)
+        with self.normalization if self.exact else nullcontext():
+            losses = self._losses(self._players, batch)
         # Read here, while they are swapped in: a module may assign a new buffer instead of moving the old one in place.
         return losses, {name: t.detach() for name, t in self.tensors(read_back).items()}
 
     def call(
         self, names: Sequence[str], leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], batch: Any
     ) -> tuple[Any, dict[str, Tensor]]:
-        """Return the losses at the parameters `names` = `leaves` (real tensors), and the buffers after the forward pass.
+        """Return the losses at the parameters `names` = `leaves` (real), and the buffers after the forward pass.
 
         The given buffers are copied; neither they nor the modules' own move.
         """
         swapped = {name: t.detach().clone() for name, t in buffers.items()}
         for name, leaf in zip(names, leaves, strict=True):
             # `view_as_complex` refuses slices of a flat vector; `torch.complex` takes any strides.
-            value = torch.complex(leaf[..., 0], leaf[..., 1]) if name in self._complex else leaf
-            swapped[name] = value
-            for alias in self._aliases.get(name, ()):
-                swapped[alias] = value
+            swapped[name] = torch.complex(leaf[..., 0], leaf[..., 1]) if name in self._complex else leaf
+        swapped |= {alias: swapped[name] for name in list(swapped) for alias in self._aliases[name]}
         return torch.func.functional_call(self, swapped, (batch, list(buffers)), tie_weights=False)
 
     def constant_names(self, trainable: Sequence[str]) -> list[str]:
         """Return the names of buffers and of parameters that nobody descends."""
         known = set(trainable)
-        aliases = {alias for name in trainable for alias in self._aliases.get(name, ())}
-        frozen = [name for name, _ in self.named_parameters(remove_duplicate=False) if name not in known | aliases]
-        return frozen + [name for name, _ in self.named_buffers(remove_duplicate=False)]
+        return [name for name in self._aliases if name not in known]
 
     def tensors(self, names: Sequence[str]) -> dict[str, Tensor]:
         """Return the live tensors of these names."""
         found = {}
         for name in names:
-            path, _, last = name.rpartition(".")
-            found[name] = getattr(self.get_submodule(path), last)
+            if name not in self._homes:
+                self._homes[name] = self._home(name)
+            home, last = self._homes[name]
+            found[name] = getattr(home, last)
         return found
+
+    def _home(self, name: str) -> tuple[nn.Module, str]:
+        path, _, last = name.rpartition(".")
+        return self.get_submodule(path), last
 
     def _find_aliases(self) -> dict[str, list[str]]:
         first: dict[int, str] = {}
         aliases: dict[str, list[str]] = {}
-        for name, p in self.named_parameters(remove_duplicate=False):
-            original = first.setdefault(id(p), name)
+        homes = set()
+        everything = (self.named_parameters(remove_duplicate=False), self.named_buffers(remove_duplicate=False))
+        for name, tensor in itertools.chain(*everything):
+            # A module that is used in two places has one home under two names, and swapping it twice would lose the
+            # original.
+            home = self._home(name)
+            if home in homes:
+                continue
+            homes.add(home)
+            original = first.setdefault(id(tensor), name)
+            aliases.setdefault(original, [])
             if original != name:
-                aliases.setdefault(original, []).append(name)
+                aliases[original].append(name)
         return aliases
 
 
@@ -134,17 +197,26 @@ def refuse_dropout(module: nn.Module, players: Sequence[str]) -> None:
     for name, m in module.named_modules():
         if drops_out(m):
             index, _, rest = name.partition(".")
+            where = f"player {players[int(index)]!r}" if index.isdecimal() else "the losses"
             raise GantoolsError(
-                f"Dropout is active in player {players[int(index)]!r} ({rest or type(m).__name__}), so the field differs "
-                "at every evaluation: call .eval() on it before the analysis."
+                f"Dropout is active in {where} ({rest or type(m).__name__}), so the field differs at every evaluation: "
+                "call .eval() on it before the analysis."
             )
 
 
 @contextmanager
-def twice_differentiable(module: nn.Module) -> Iterator[None]:
-    """Avoid fused kernels that lack a second or a forward derivative: attention everywhere, recurrent nets on CUDA."""
+def twice_differentiable(module: AllPlayers, exact: bool = True) -> Iterator[None]:
+    """Avoid fused kernels whose higher or forward derivatives are missing or wrong.
+
+    Those of attention are missing everywhere and those of recurrent nets on CUDA. Those of normalizations are wrong;
+    looking out for them makes a forward pass a little slower, which `exact=False` avoids.
+    """
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if any(isinstance(m, nn.RNNBase) for m in module.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        yield
+        present, module.exact = module.exact, exact
+        try:
+            yield
+        finally:
+            module.exact = present

@@ -2,9 +2,9 @@ r"""Games: players that each descend a loss of their own, and the field that the
 
 .. math:: \xi(w) = \big(\nabla_{w_1} L_1(w),\ \nabla_{w_2} L_2(w),\ \dots\big), \qquad J = D\xi
 
-An update is $w' = w - h\,\xi(w)$, so eigenvalues of $J$ with positive real part attract. (Mescheder, Nowozin and Geiger,
-arXiv:1705.10461, write $v = -\xi$ and $v' = -J$.) A model with a loss is a game of one player: its field is the gradient
-and its Jacobian is the Hessian.
+An update is $w' = w - h\,\xi(w)$, so eigenvalues of $J$ with positive real part attract. (Mescheder, Nowozin and
+Geiger, arXiv:1705.10461, write $v = -\xi$ and $v' = -J$.) A model with a loss is a game of one player: its field is the
+gradient and its Jacobian is the Hessian.
 """
 
 import dataclasses
@@ -64,8 +64,11 @@ class Game:
     """
 
     def __init__(self, players: Mapping[str, nn.Module], losses: Losses):
-        if not players:
+        if not isinstance(players, Mapping) or not players:
             raise GantoolsError("A game needs at least one player: pass a mapping from names to modules.")
+        for player, module in players.items():
+            if not isinstance(module, nn.Module):
+                raise GantoolsError(f"Player {player!r} is a {type(module).__name__}: pass a torch.nn.Module.")
         self.players = Players(players)
         self.losses = losses
         self.module = functional.AllPlayers(self.players, losses)
@@ -81,21 +84,14 @@ class Game:
         self._dtypes = [r.dtype for r in real]
 
     def _collect(self) -> None:
-        owner: dict[int, str] = {}
         offset = 0
         for index, (player, module) in enumerate(self.players.items()):
-            if not isinstance(module, nn.Module):
-                raise GantoolsError(f"Player {player!r} is a {type(module).__name__}: pass a torch.nn.Module.")
             own = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
             if not own:
-                raise GantoolsError(f"Player {player!r} has no trainable parameter: a player must have something to move.")
+                raise GantoolsError(
+                    f"Player {player!r} has no trainable parameter: a player must have something to move."
+                )
             for name, p in own:
-                other = owner.setdefault(functional.storage_key(p), player)
-                if other != player:
-                    raise GantoolsError(
-                        f"Players {other!r} and {player!r} share the parameter {name!r}: give each player its own copy, "
-                        "or make the shared part a third player."
-                    )
                 self._names.append(f"{index}.{name}")
                 self._parameters.append(p)
             size = sum(functional.as_real(p).numel() for _, p in own)
@@ -104,7 +100,11 @@ class Game:
             offset += size
         devices = {p.device for p in self._parameters}
         if len(devices) > 1:
-            raise GantoolsError(f"The players are on several devices ({', '.join(map(str, devices))}): move them to one.")
+            raise GantoolsError(
+                f"The players are on several devices ({', '.join(map(str, devices))}): move them to one."
+            )
+        owners = [player for player, owned in self._owned.items() for _ in self._names[owned]]
+        functional.refuse_shared(self._parameters, owners, self._names)
 
     # The flat vector at the border -----------------------------------------------------------------------------------
 
@@ -131,14 +131,14 @@ class Game:
         return list(self._parameters)
 
     def named_parameters(self) -> dict[str, nn.Parameter]:
-        """Return the parameters by `player.name`, in the order of the flat vector."""
-        names = list(self.players)
+        """Return the parameters by `player.name`, in their order; a dot in a player's name is escaped."""
+        names = [player.replace("\\", r"\\").replace(".", r"\.") for player in self.players]
         labels = ((names[int(index)], rest) for index, _, rest in (name.partition(".") for name in self._names))
         return {f"{player}.{rest}": p for (player, rest), p in zip(labels, self._parameters, strict=True)}
 
     def vector(self) -> Tensor:
         """Return a copy of the parameters as one vector (n,)."""
-        return self.flatten([functional.as_real(p.detach()) for p in self._parameters]).clone()
+        return self.flatten([functional.as_real(p.detach()) for p in self._parameters])
 
     def load_vector(self, w: Tensor) -> None:
         """Copy the vector `w` (n,) into the modules' parameters."""
@@ -173,22 +173,23 @@ class Game:
 
     def buffers(self) -> dict[str, Tensor]:
         """Return copies of everything that a forward pass reads but nobody descends: buffers, frozen parameters."""
-        return {name: t.detach().clone() for name, t in self._live_buffers().items()}
+        return {name: t.detach().clone() for name, t in self.live_buffers().items()}
 
     def load_buffers(self, buffers: Mapping[str, Tensor]) -> None:
         """Copy buffers, as `buffers()` or a step returned them, into the modules."""
         with torch.no_grad():
-            for name, tensor in self._live_buffers().items():
+            for name, tensor in self.live_buffers().items():
                 tensor.copy_(buffers[name])
 
-    def _live_buffers(self) -> dict[str, Tensor]:
+    def live_buffers(self) -> dict[str, Tensor]:
+        """Return the modules' own tensors of which `buffers()` gives copies."""
         return self.module.tensors(self._constants)
 
     # The field -------------------------------------------------------------------------------------------------------
 
     def field(self, batch: Any) -> Tensor:
         """Return the field (n,) at the present parameters; over several batches, their mean weighted by size."""
-        w, buffers = self.vector(), self._live_buffers()
+        w, buffers = self.vector(), self.live_buffers()
         total, weight = torch.zeros_like(w), 0
         with self.frozen():
             for one in each_batch(batch):
@@ -210,7 +211,8 @@ class Game:
             batch: one batch.
             players: whose part of the field to compute; all of them by default.
         """
-        return self.field_of(self.leaves(w), buffers, batch, create_graph=w.requires_grad, players=players)
+        create_graph = w.requires_grad and not functional.is_dual(w)  # dual numbers need no graph of the gradient
+        return self.field_of(self.leaves(w), buffers, batch, create_graph, players)
 
     def leaves(self, w: Tensor) -> list[Tensor]:
         """Return what to differentiate by: the pieces of `w`, cut off from its graph unless it requires a gradient."""
@@ -248,7 +250,9 @@ class Game:
 
     def _checked(self, losses: Any) -> dict[str, Tensor]:
         if not isinstance(losses, Mapping) or set(losses) != set(self.players):
-            got = f"the keys {sorted(map(str, losses))}" if isinstance(losses, Mapping) else f"a {type(losses).__name__}"
+            got = (
+                f"the keys {sorted(map(str, losses))}" if isinstance(losses, Mapping) else f"a {type(losses).__name__}"
+            )
             raise GantoolsError(
                 f"losses(players, batch) returned {got}: return a dictionary with one scalar for each of "
                 f"{', '.join(map(repr, self.players))}."
@@ -256,7 +260,9 @@ class Game:
         for player, loss in losses.items():
             if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
                 shape = f"shape {tuple(loss.shape)}, {loss.dtype}" if isinstance(loss, Tensor) else type(loss).__name__
-                raise GantoolsError(f"The loss of player {player!r} is not a real scalar ({shape}): take its mean or sum.")
+                raise GantoolsError(
+                    f"The loss of player {player!r} is not a real scalar ({shape}): take its mean or sum."
+                )
         return {player: losses[player].reshape(()) for player in self.players}
 
     @contextmanager
@@ -275,9 +281,10 @@ class Game:
                 yield
 
     def modes(self, dropout: bool = True) -> dict[nn.Module, bool]:
-        """Return each module's train (True) or eval mode; with `dropout=False`, that of the same game without dropout."""
+        """Return each module's train (True) or eval mode; `dropout=False`: that of the same game without dropout."""
         return {
-            module: module.training and (dropout or not functional.drops_out(module)) for module in self.module.modules()
+            module: module.training and (dropout or not functional.drops_out(module))
+            for module in self.module.modules()
         }
 
 
@@ -286,7 +293,9 @@ def minimization(model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> Game:
     return Game({"model": model}, lambda players, batch: {"model": loss(players["model"], batch)})
 
 
-def gan(generator: nn.Module, discriminator: nn.Module, loss: Any = "nonsaturating", regularizers: Sequence = ()) -> Game:
+def gan(
+    generator: nn.Module, discriminator: nn.Module, loss: Any = "nonsaturating", regularizers: Sequence = ()
+) -> Game:
     """Return the game of a generator and a discriminator, in this order.
 
     Args:
@@ -301,7 +310,9 @@ def gan(generator: nn.Module, discriminator: nn.Module, loss: Any = "nonsaturati
     def losses(players: Mapping[str, nn.Module], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not isinstance(batch, Mapping) or not {"real", "latent"} <= set(batch):
             got = f"the keys {sorted(batch)}" if isinstance(batch, Mapping) else f"a {type(batch).__name__}"
-            raise GantoolsError(f'A GAN\'s batch has the keys "real" and "latent" (and "label"), but this one is {got}.')
+            raise GantoolsError(
+                f'A GAN\'s batch has the keys "real" and "latent" (and "label"), but this one is {got}.'
+            )
         label = (batch["label"],) if "label" in batch else ()
         real = batch["real"].requires_grad_() if needs_gradient else batch["real"]
         fake = players["generator"](batch["latent"], *label)

@@ -34,7 +34,10 @@ BASES: Registry[Any] = Registry("base")
 
 def make_base(base: "str | Base") -> Base:
     """Return the base of this name with its default settings, or the base itself."""
-    return BASES[base]() if isinstance(base, str) else base
+    rule = BASES[base]() if isinstance(base, str) else base
+    if isinstance(rule, type) or not hasattr(rule, "update"):
+        raise GantoolsError(f"{rule!r} is not a base rule: pass one of {', '.join(BASES)}, or Adam(...) and the like.")
+    return rule
 
 
 def safe_sqrt(v: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ compiled, reduced across machines and checkpointed. `step` is the thin mutable w
 
 import dataclasses
 from collections.abc import Mapping
-from contextlib import nullcontext
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from gantools import functional
+from gantools.batches import is_batch
 from gantools.dependence import require_dependence
 from gantools.errors import GantoolsError
 from gantools.game import FieldValue, Game
@@ -89,6 +90,8 @@ class GameOptimizer:
         self.rule = make_base(self.base)
         self._state: State | None = None
         self._examined = False
+        self._first = True
+        self._twice = self.second_order
 
     # The pure core ---------------------------------------------------------------------------------------------------
 
@@ -153,13 +156,30 @@ class GameOptimizer:
         if self.second_order and not self._examined:
             require_dependence(self.game, batches[0])
             self._examined = True
-        state = dataclasses.replace(self.state, buffers=self.game.buffers())
-        kernels = functional.twice_differentiable(self.game.module) if self.second_order else nullcontext()
-        with torch.no_grad(), kernels:
-            w, state = self.update(self.game.vector(), state, *batches)
+        # The modules' own: an evaluation copies them, and so do `buffers` and `commit`.
+        state = dataclasses.replace(self.state, buffers=self.game.live_buffers())
+        w, state = self._evaluate(state, batches)
         if reused and state.info is not None:
             state = dataclasses.replace(state, info=dataclasses.replace(state.info, reused_batches=True))
         return w, state
+
+    def _evaluate(self, state: State, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
+        module, w = self.game.module, self.game.vector()
+        with torch.no_grad():
+            if not self._twice:
+                random = torch.get_rng_state() if self._first else None
+                try:
+                    result = self.update(w, state, *batches)
+                    self._first = False
+                    return result
+                except RuntimeError as error:
+                    # A penalty on the gradient of a network with attention: its fused kernel has no second derivative.
+                    if random is None or "not implemented" not in str(error):
+                        raise
+                    torch.set_rng_state(random)
+                    self._twice = True
+            with functional.twice_differentiable(module, exact=module.normalization.used):
+                return self.update(w, state, *batches)
 
     def commit(self, w: Tensor, state: State) -> None:
         """Take a proposed step."""
@@ -172,32 +192,38 @@ class GameOptimizer:
         wanted = self.batches_per_step
         if not batches or len(batches) > wanted:
             raise GantoolsError(f"A step of {type(self).__name__} takes {wanted} batch(es), but got {len(batches)}.")
+        if not all(map(is_batch, batches)):
+            raise GantoolsError("A step takes single batches: pass them one by one, not in a list or loader.")
         return tuple(batches[i % len(batches)] for i in range(wanted)), len(batches) < wanted
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain tensors and numbers."""
         return {
+            "base": type(self.rule).__name__,
             "memory": {key: value.detach().clone() for key, value in self.state.memory.items()},
             "counters": dict(self.state.counters),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over a state that `state_dict` returned, of the same method, base and game.
+        """Take over a state that `state_dict` returned, of the same base and game and of a method with the same memory.
 
         Raises:
-            GantoolsError: when names or shapes differ; nothing is changed then.
+            GantoolsError: when base, names or shapes differ; nothing is changed then.
         """
         present = self.state
+        if not isinstance(saved, Mapping) or not {"base", "memory", "counters"} <= set(saved):
+            raise GantoolsError("This is not the state of a game optimizer: pass what its state_dict() returned.")
+        base = type(self.rule).__name__
         shapes = {key: tuple(value.shape) for key, value in present.memory.items()}
-        given = {key: tuple(value.shape) for key, value in saved.get("memory", {}).items()}
-        if shapes != given or set(saved.get("counters", {})) != set(present.counters):
+        given = {key: tuple(value.shape) for key, value in saved["memory"].items()}
+        if (base, shapes) != (saved["base"], given) or set(saved["counters"]) != set(present.counters):
             raise GantoolsError(
-                f"The saved state ({_shape_list(given)}) does not fit {type(self).__name__} with base "
-                f"{self.base!r} on this game ({_shape_list(shapes)}): load it into the method and game that it came from."
+                f"The saved state ({saved['base']}: {_shape_list(given)}) does not fit {type(self).__name__} on this "
+                f"game ({base}: {_shape_list(shapes)}): load it into the method and game that it came from."
             )
         memory = {key: saved["memory"][key].to(value).clone() for key, value in present.memory.items()}
         counters = {key: int(saved["counters"][key]) for key in present.counters}
-        self._state = State(memory, counters, {})
+        self._state = State(memory, counters, self.game.buffers())
 
 
 def _shape_list(shapes: Mapping[str, tuple[int, ...]]) -> str:
@@ -214,7 +240,7 @@ def player_rates(lr: LearningRate, game: Game) -> dict[str, float]:
     if missing:
         raise GantoolsError(f"lr names no rate for {', '.join(map(repr, missing))}: give one for every player.")
     for player, rate in rates.items():
-        if not 0 < float(rate) < float("inf"):
+        if not isinstance(rate, Real) or not 0 < float(rate) < float("inf"):
             raise GantoolsError(f"The learning rate of {player!r} is {rate}: pass a positive number.")
     return {player: float(rates[player]) for player in game.slices}
 

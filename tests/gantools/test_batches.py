@@ -1,0 +1,87 @@
+"""What counts as one batch and as several, sizes, halves, fingerprints."""
+
+import collections
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from gantools.batches import batch_size, each_batch, fingerprint, halves, is_batch, map_tensors, require_samples
+from gantools.errors import GantoolsError
+
+Pair = collections.namedtuple("Pair", "x y")
+x, y = torch.arange(12.0).reshape(6, 2), torch.arange(6)
+
+
+class Bag(collections.UserDict):
+    """A mapping that torch's pytree does not know, as Hugging Face's batches are."""
+
+
+@pytest.mark.parametrize("batch", [x, {"x": x}, (x, y), [x, y], Pair(x, y), Bag(x=x), None, 3, "text", ()])
+def test_one_batch(batch):
+    assert is_batch(batch)
+    (only,) = each_batch(batch)
+    assert only is batch
+
+
+@pytest.mark.parametrize("batches", [[(x, y), (x, y)], [{"x": x}], DataLoader(TensorDataset(x, y)), range(3), [None]])
+def test_several_batches(batches):
+    assert not is_batch(batches)
+    assert each_batch(batches) is batches
+
+
+@pytest.mark.parametrize("once", [iter([(x, y)]), (b for b in [x]), zip([x], [y], strict=True), map(abs, [x])])
+def test_one_shot_iterators_are_refused(once):
+    with pytest.raises(GantoolsError, match="only once.*list of batches or a DataLoader"):
+        each_batch(once)
+
+
+def test_no_batches_are_refused():
+    with pytest.raises(GantoolsError, match="empty"):
+        each_batch([])
+
+
+@pytest.mark.parametrize(
+    ("batch", "size"),
+    [(x, 6), ({"t": torch.tensor(1.0), "x": x}, 6), ((x[:4], y), 4), (Bag(x=x), 6), (None, 1), ({"a": {"b": [y]}}, 6)],
+)
+def test_size_is_the_first_dimension_of_the_first_tensor(batch, size):
+    assert batch_size(batch) == size
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [{"x": x, "n": "name"}, Bag(x=x, n=3), Pair(x, y), [x, (y, None)], collections.OrderedDict(x=x)],
+)
+def test_map_tensors_keeps_containers_and_leaves_the_batch_alone(batch):
+    mapped = map_tensors(lambda t: t + 1, batch)
+    assert type(mapped) is type(batch)
+    first = lambda b: b["x"] if not isinstance(b, (tuple, list)) else b[0]  # noqa: E731
+    assert torch.equal(first(mapped), x + 1)
+    assert first(batch) is x
+
+
+@pytest.mark.parametrize("batch", [x[:0], {"x": x[:0]}, Bag(x=torch.empty(4, 0))])
+def test_empty_tensors_are_refused(batch):
+    with pytest.raises(GantoolsError, match="empty.*at least one sample"):
+        require_samples(batch)
+
+
+def test_halves_are_the_even_and_the_odd_samples():
+    even, odd = halves({"x": x, "y": y})
+    assert torch.equal(even["y"], torch.tensor([0, 2, 4])) and torch.equal(odd["y"], torch.tensor([1, 3, 5]))
+    assert torch.equal(torch.stack([even["x"], odd["x"]], 1).reshape(6, 2), x)
+
+
+@pytest.mark.parametrize("batch", [x[:5], x[:1], (x, y[:4]), (x, torch.tensor(1.0)), None])
+def test_halves_need_an_even_number_of_samples(batch):
+    with pytest.raises(GantoolsError, match="two equal halves"):
+        halves(batch)
+
+
+def test_fingerprints_tell_batches_apart_and_bear_nan():
+    nan = torch.tensor([float("nan"), 1.0])
+    assert fingerprint((nan, y)) == fingerprint((nan.clone(), y))
+    assert fingerprint((x, y)) != fingerprint((x + 1e-3, y))
+    assert fingerprint(Bag(x=x)) != fingerprint(Bag(x=x[:3]))
+    assert fingerprint(torch.complex(x, x)) == fingerprint(torch.complex(x, x))
