@@ -18,6 +18,7 @@ from gantools.analysis.selection import CRITERIA, criterion, leading
 from gantools.errors import GantoolsError
 
 DENSE_LIMIT = 5000
+SEARCHES = 6
 
 
 def eigenvalues(
@@ -51,8 +52,10 @@ def eigenvalues(
         max_matvecs: stop after so many products, by default 50 bases; what was reached is returned and marked.
         seed: of the start vector.
         vectors: return them, unit length, (n, k), on the operator's device.
-        verify: solve again from another start with a larger basis. Residuals prove that a value is an eigenvalue, not
-            that none was missed; two starts that agree make this unlikely. The union is returned, doubt in `message`.
+        verify: search on from a random start orthogonal to what was found, with a larger basis and at least as many
+            products again. Residuals prove that a value is an eigenvalue, not that none was missed: one hidden from the
+            first start, or a further copy of a multiple one, of which a Krylov space contains a single one. The union
+            is returned, doubt in `message`, and `verified` says whether nothing new was found.
         progress: called with (products, converged, k).
         dense_limit: largest n for which the whole matrix may be formed (SM).
 
@@ -68,11 +71,11 @@ def eigenvalues(
     if name == "SM" or size >= A.n - 1 or k >= A.n - 2:
         return _dense(A, k, which, name, vectors, dense_limit, max(size, k) + 2)
     limit = max_matvecs or 50 * size
-    first = _solve(A, k, which, name, tol, size, limit, seed, vectors, progress)
+    first = _solve(A, k, which, name, tol, size, limit, seed, progress)
     if not verify:
-        return first
-    second = _solve(A, k, which, name, tol, min(size + k + 1, A.n - 1), limit, seed + 1, vectors, progress)
-    return _union(first, second, k, name)
+        return first if vectors else dataclasses.replace(first, vectors=None)
+    best = _verified(A, first, k, which, name, tol, min(size + k + 1, A.n - 1), limit, seed, progress)
+    return best if vectors else dataclasses.replace(best, vectors=None)
 
 
 def _check(A: LinearOperator, k: int, tol: float, basis: int | None, max_matvecs: int | None) -> None:
@@ -106,16 +109,20 @@ def _solve(
     size: int,
     limit: int,
     seed: int,
-    vectors: bool,
     progress: Progress | None,
+    known: Spectrum | None = None,
 ) -> Spectrum:
     method = ThickRestartLanczos() if A.symmetric else KrylovSchur()
     basis = KrylovBasis(A, size, torch.Generator().manual_seed(seed))
+    if known is not None and known.converged.any():
+        basis.lock(*_real_form(known))
     # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
     # a basis that has not yet met the small pairs behind them would call everything real.
     first_check = size if name == "LI" else min(2 * k + 1, size)
     every = 1 if A.symmetric else max(2, size // 16)
-    ritz, products = iterate(method, basis, k, name, tol, limit, first_check, every, progress)
+    ritz, products = iterate(
+        method, basis, k, name, tol, limit, first_check, every, progress, minimum=known.matvecs if known else 0
+    )
     values, residuals, X = _checked(A, basis, ritz)
     errors = error_bounds(residuals, ritz.gaps)
     good = accepted(errors, values, tol, basis.scale, A.dtype, slack=1.0)
@@ -127,7 +134,7 @@ def _solve(
         residuals=torch.from_numpy(residuals),
         errors=torch.from_numpy(errors),
         converged=torch.from_numpy(good),
-        vectors=X if vectors else None,
+        vectors=X,
         which=which,
         tol=tol,
         dtype=A.dtype,
@@ -177,6 +184,21 @@ def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[np.ndar
     return values, residuals / lengths, X.to(A.dtype)
 
 
+def _real_form(s: Spectrum) -> tuple[Tensor, np.ndarray]:
+    """Return a real basis X (n, p) of the span of the converged vectors and the block (p, p) with A X = X block."""
+    assert s.vectors is not None
+    chosen = s.converged.numpy()
+    values, X = s.values.numpy()[chosen], s.vectors[:, torch.from_numpy(chosen)]
+    block = np.diag(values.real).astype(float)
+    if not X.is_complex():
+        return X, block
+    upper = np.flatnonzero(values.imag > 0)
+    block[upper, upper + 1], block[upper + 1, upper] = values.imag[upper], -values.imag[upper]
+    real = X.real.clone()
+    real[:, upper + 1] = X.imag[:, upper]
+    return real, block
+
+
 def _reached(good: np.ndarray, k: int, products: int, limit: int, size: int) -> str:
     if good.all() and len(good) >= k:
         return "Converged."
@@ -185,33 +207,48 @@ def _reached(good: np.ndarray, k: int, products: int, limit: int, size: int) -> 
     return f"Only {int(good.sum())} of {k} converged after {products} products{reason}: {advice}."
 
 
-def _union(first: Spectrum, second: Spectrum, k: int, name: str) -> Spectrum:
-    """Merge two runs from different starts: the k best values, and a word on the agreement."""
-    a, b = first.values.numpy(), second.values.numpy()
-    missed = _unmatched(second, first)
-    lost = _unmatched(first, second)
-    merged = {
-        field: torch.cat([getattr(first, field), getattr(second, field)[..., torch.from_numpy(missed)]], dim=-1)
-        for field in ("values", "residuals", "errors", "converged", *(["vectors"] if first.vectors is not None else []))
-    }
-    best = leading(np.concatenate([a, b[missed]]), k, name)
-    merged = {field: tensor[..., torch.from_numpy(best)] for field, tensor in merged.items()}
-    # An eigenvalue at the very end of the list may lose its place to an equally good one: that is no disagreement.
-    last = CRITERIA[name](merged["values"].numpy()).min() + 100 * first.tol * first.scale
-    new = int((CRITERIA[name](b[missed]) > last).sum())
-    gone = int((CRITERIA[name](a[lost]) > last).sum())
-    agree = new == 0 and gone == 0 and bool(first.converged.all()) and bool(second.converged.all())
-    message = (
-        f"{first.message} A second start agrees."
-        if agree
-        else (
-            f"{first.message} In doubt: a second start found {new} eigenvalues that the first had missed, and missed "
-            f"{gone} that the first had found; raise basis= and verify again."
-        )
-    )
-    return dataclasses.replace(
-        first, **merged, guard_matvecs=second.matvecs + second.check_matvecs, verified=agree, message=message
-    )
+def _verified(
+    A: LinearOperator,
+    first: Spectrum,
+    k: int,
+    which: str,
+    name: str,
+    tol: float,
+    size: int,
+    limit: int,
+    seed: int,
+    progress: Progress | None,
+) -> Spectrum:
+    """Search again, orthogonally to what is known, until a search finds nothing new; return the union."""
+    known, products, added = first, 0, 0
+    for attempt in range(1, SEARCHES + 1):
+        search = _solve(A, k, which, name, tol, size, limit, seed + attempt, progress, known)
+        products += search.matvecs + search.check_matvecs
+        known, new = _union(known, search, k, name)
+        added += new
+        clear = new == 0 and bool(search.converged.all())
+        if clear or not search.converged.all():
+            break
+    agree = clear and bool(known.converged.all())
+    found = f"{added} that the first start had missed were added. " if added else ""
+    if agree:
+        words = f"Converged. {found}A last search, orthogonal to these, found nothing that was missed."
+    else:
+        words = f"{first.message} {found}In doubt: the last search was not clear; raise basis= and verify again."
+    return dataclasses.replace(known, guard_matvecs=products, verified=agree, message=words)
+
+
+def _union(known: Spectrum, search: Spectrum, k: int, name: str) -> tuple[Spectrum, int]:
+    """Add to `known` what only `search` found, keep the k best, and count the new ones."""
+    missed = torch.from_numpy(_unmatched(search, known))
+    fields = ("values", "residuals", "errors", "converged", "vectors")
+    merged = {f: torch.cat([getattr(known, f), getattr(search, f)[..., missed]], dim=-1) for f in fields}
+    best = torch.from_numpy(leading(merged["values"].numpy(), k, name))
+    # At the very end of the list an equally good eigenvalue may take another's place: that is no news.
+    before = known.values.numpy()
+    last = np.sort(CRITERIA[name](before))[::-1][:k].min() + 10 * known.tol * np.abs(before).min()
+    new = int((CRITERIA[name](search.values[missed].numpy()) > last).sum())
+    return dataclasses.replace(known, **{f: tensor[..., best] for f, tensor in merged.items()}), new
 
 
 def _unmatched(these: Spectrum, those: Spectrum) -> np.ndarray:
@@ -222,8 +259,10 @@ def _unmatched(these: Spectrum, those: Spectrum) -> np.ndarray:
     for i in np.flatnonzero(these.converged.numpy()):
         distance = np.where(free, np.abs(partners - values[i]), np.inf)
         nearest = int(distance.argmin())
-        # Eigenvalues of a non-normal matrix move by more than their residual; 100 covers what GANs were seen to need.
-        reach = 100 * (these.errors[i] + those.errors[nearest]) + 100 * these.tol * abs(values[i])
+        # Eigenvalues of a non-normal matrix move by more than their residual.
+        factor = 10.0 if np.iscomplexobj(values) else 2.0
+        rounding = 100 * float(torch.finfo(these.dtype).eps) * these.scale
+        reach = factor * (these.residuals[i] + those.residuals[nearest]) + rounding
         if distance[nearest] <= float(reach):
             free[nearest] = False
         else:

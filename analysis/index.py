@@ -117,9 +117,11 @@ def gap_tolerance(magnitudes: Array, epsilon: float, scale: float | None = None)
 
     The textbook tolerance $n \epsilon \|A\|$ bounds rounding at its worst and swallows genuine small eigenvalues in
     float32 (31 of 1 491 in a trained network); 0 splits the structural zeros at random. But rounded zeros end well
-    below that bound and genuine eigenvalues begin well above, so the tolerance is put in the widest gap, on a
-    logarithmic scale, whose lower side can still be rounding: at most $\min(n \epsilon, 10^{-5}) \|A\|$. Sizes
-    below $\epsilon \|A\|$ are not told apart. A gap below a factor of 10 proves nothing; then $4 \epsilon \|A\|$.
+    below that bound, and the genuine eigenvalues mostly begin well above: the tolerance is put in the widest gap, on a
+    logarithmic scale, whose lower side can still be rounding, of products, $\epsilon \|A\|_F$, or of LAPACK,
+    $n \epsilon_{64} \|A\|_F$, and is below $10^{-5} \|A\|$. Sizes below $\epsilon \|A\| / 8$ are not told
+    apart. A gap below a factor of 10 proves nothing: then $4 \epsilon \|A\|$ is taken. No rule can recognise a genuine
+    eigenvalue that is itself as small as rounding.
 
     Args:
         magnitudes: (n,), nonnegative.
@@ -129,16 +131,16 @@ def gap_tolerance(magnitudes: Array, epsilon: float, scale: float | None = None)
     scale = float(magnitudes.max()) if scale is None else scale
     if scale == 0.0:
         return 0.0, "All eigenvalues are exactly zero."
-    floor = epsilon * scale
+    norm = max(float(np.linalg.norm(magnitudes)), scale)
+    rounding = min((epsilon + len(magnitudes) * float(np.finfo(float).eps)) * norm, 1e-5 * scale)
+    floor = epsilon * scale / 8
     sizes = np.concatenate([[floor], np.maximum(np.sort(magnitudes), floor)])
     lower, upper = sizes[:-1], sizes[1:]
-    ratios = np.where(lower <= max(min(len(magnitudes) * epsilon, 1e-5) * scale, floor), upper / lower, 1.0)
+    ratios = np.where(lower <= rounding, upper / lower, 1.0)
     widest = int(ratios.argmax())
     if ratios[widest] < 10.0:
-        return (
-            4 * floor,
-            f"Sizes up to {4 * floor:.1e} count as zero, 4 eps times the largest: no gap sets zeros apart.",
-        )
+        tau = 4 * epsilon * scale
+        return tau, f"Sizes up to {tau:.1e} count as zero, 4 eps times the largest: no gap sets zeros apart."
     tau = max(float(np.sqrt(lower[widest] * min(upper[widest], 1e-5 * scale))), float(lower[widest]))
     return tau, (
         f"Sizes up to {tau:.1e} count as zero: between {lower[widest]:.1e}, still rounding, and {upper[widest]:.1e} "
@@ -174,8 +176,9 @@ def _exact(A: LinearOperator, tol: float | None, limit: int, confidence: float, 
 def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, confidence: float, seed: int) -> Index:
     measures, scale, products = probe_measures(A, probes, steps, seed)
     tau = max(1e-6, 32 * float(torch.finfo(A.dtype).eps)) * scale if tol is None else tol
-    below = np.array([measure.bracket(-tau)[0:2] for measure in measures])
-    upto = np.array([measure.bracket(tau)[0:2] for measure in measures])
+    tau = tau or float(np.finfo(float).tiny)
+    below = np.array([measure.bracket(-tau) for measure in measures])
+    upto = np.array([measure.bracket(tau) for measure in measures])
     shares = {
         "negative": below,
         "zero": np.stack([np.maximum(upto[:, 0] - below[:, 1], 0.0), upto[:, 1] - below[:, 0]], axis=1),

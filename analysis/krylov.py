@@ -71,6 +71,20 @@ class KrylovBasis:
             w = orthogonalise(self.vectors[:rows], w)[1]
         return w / torch.linalg.vector_norm(w)
 
+    def lock(self, vectors: Tensor, square: Array) -> None:
+        """Begin with an invariant subspace instead: A X = X `square` for X = `vectors` (n, p), columns independent.
+
+        The next direction is random and orthogonal to it, so that only what X lacks can appear.
+        """
+        Q, R = torch.linalg.qr(vectors.double())
+        triangle = R.cpu().numpy()
+        count = len(triangle)
+        self.vectors[:count] = Q.T.to(self.vectors.dtype)
+        self.projected[:count, :count] = triangle @ square @ np.linalg.inv(triangle)
+        self.vectors[count] = self._fresh(count)
+        self.length = count
+        self.scale = float(np.linalg.norm(self.projected[:count, :count], 2))
+
     def expand(self) -> None:
         """Append one vector: one product, two passes of Gram-Schmidt, one transfer to the host."""
         j = self.length
@@ -177,11 +191,12 @@ def iterate(
     first_check: int,
     check_every: int,
     progress: Progress | None = None,
+    minimum: int = 0,
 ) -> tuple[Ritz, int]:
     """Expand and restart until the k best Ritz pairs are accepted; return them and the number of products.
 
     The small problem is also solved between restarts, every `check_every` products once the basis holds
-    `first_check` vectors: a product costs far more than a look.
+    `first_check` vectors: a product costs far more than a look. At least `minimum` products are spent.
     """
     products = 0
     agreed = 0
@@ -197,14 +212,16 @@ def iterate(
         good = accepted(error_bounds(ritz.residuals, ritz.gaps), ritz.values, tol, basis.scale, basis.operator.dtype)
         if progress is not None:
             progress(products, int(good.sum()), k)
-        enough = len(good) >= k and bool(good.all())
+        enough = len(good) >= k and bool(good.all()) and products >= minimum
         agreed = agreed + 1 if enough else 0
         # Between restarts one more product must confirm: a Ritz value that is about to appear moves the others.
         if last or (enough and (full or agreed > 1)):
             return ritz, products
         if full:
             done = int(good.sum())
-            # Keep the wanted and half of the rest, so that what comes next in line is not lost at each restart.
-            keep = k + max(1, (basis.size - k) // 2) if done < k else k
+            # The wanted, and more as they converge, as ARPACK does, but never only those: what comes next in line
+            # would be lost at every restart. Measured on GAN Jacobians, Hessians and random matrices.
+            rest = basis.size - k
+            keep = k + 1 + max(min(done, rest // 2), rest // 6)
             basis.restart(*method.compress(basis, min(keep, basis.size - 1), which))
             first_check = min(first_check, basis.length + 1)

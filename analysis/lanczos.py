@@ -41,12 +41,21 @@ def gaps(values: Array, residuals: Array) -> Array:
     """Estimate the distance of each of the sorted Ritz values (m,) from the rest of the spectrum, at least 0.
 
     The spectrum is not known; the neighbouring Ritz values stand for it, each allowed to lie nearer by its own
-    residual.
+    residual. Values nearer to each other than their residuals are one cluster: its distance to the others counts, and
+    its joint residual, which is expressed by shrinking the gap.
     """
-    room = np.diff(values)
-    above = np.append(room - residuals[1:], np.inf)
-    below = np.insert(room - residuals[:-1], 0, np.inf)
-    return np.maximum(np.minimum(above, below), 0.0) if len(values) > 1 else np.zeros(1)
+    apart = np.diff(values) > residuals[1:] + residuals[:-1]
+    first = np.flatnonzero(np.append(True, apart))
+    last = np.append(first[1:], len(values)) - 1
+    joint = np.sqrt(np.add.reduceat(residuals**2, first))
+    below = np.append(np.inf, values[first[1:]] - values[last[:-1]] - joint[:-1])
+    above = np.append(values[first[1:]] - values[last[:-1]] - joint[1:], np.inf)
+    gap = np.maximum(np.minimum(below, above), 0.0)
+    if len(gap) == 1:
+        return np.zeros(len(values))
+    label = np.cumsum(np.append(0, apart))
+    share = np.divide(residuals, joint[label], out=np.ones(len(values)), where=joint[label] > 0)
+    return gap[label] * share**2
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@ r"""Stochastic Lanczos quadrature with bounds that hold.
 
 A random probe g sees the spectrum through its own measure $\mu_g$, which puts the mass $(q_i^\top g)^2 / \|g\|^2$ on
 $\lambda_i$. Lanczos from g gives a quadrature rule of $\mu_g$; its cumulative sums bracket $\mu_g$'s (Chebyshev,
-Markov, Stieltjes), tightest at a prescribed Radau node (Golub and Meurant, Matrices, Moments and Quadrature, 2010). That
-bracket is the error of too few steps; the error of too few probes has an exact law of its own (`fraction_interval`).
+Markov, Stieltjes), tightest at a prescribed Radau node (Golub and Meurant, Matrices, Moments and Quadrature, 2010).
+That bracket is the error of too few steps; that of too few probes has an exact law of its own (`fraction_interval`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import eigh_tridiagonal
 from scipy.special import betainc
 
 from gantools.analysis.krylov import ROUNDING
@@ -31,6 +32,7 @@ class ProbeMeasure:
     Attributes:
         diagonal, off_diagonal: the Jacobi matrix, (m,) and (m,); the last entry of off_diagonal couples onwards.
         nodes, weights: (m,), ascending; the weights sum to one.
+        ends: (m,), last components of the Jacobi matrix's eigenvectors.
         exact: whether the rule is the whole measure, as after a breakdown.
         margin: rounding of the nodes, in the units of the eigenvalues.
         squared_norm: of the probe.
@@ -40,6 +42,7 @@ class ProbeMeasure:
     off_diagonal: Array
     nodes: Array
     weights: Array
+    ends: Array
     exact: bool
     margin: float
     squared_norm: float
@@ -48,23 +51,24 @@ class ProbeMeasure:
         """Return bounds on the measure of (-inf, x) and of (-inf, x], from the Gauss-Radau rule with a node at x."""
         if self.exact:
             return self._sums(self.nodes, self.weights, x)
-        values, vectors = np.linalg.eigh(_tridiagonal(self.diagonal, self.off_diagonal))
-        distance = values - x
-        beta = self.off_diagonal[-1]
+        distance = self.nodes - x
         if np.abs(distance).min() <= self.margin:
-            return self.coarse_bracket(x)
-        corner = x + beta**2 * float((vectors[-1] ** 2 / distance).sum())
-        if abs(corner - x) > 1e8 * max(np.abs(values).max(), abs(x)):
-            return self.coarse_bracket(x)
-        nodes, vectors = np.linalg.eigh(
-            _tridiagonal(np.append(self.diagonal, corner), np.append(self.off_diagonal, 0.0))
-        )
+            return self._coarse(x)
+        # The corner entry that makes x an eigenvalue; a huge one would cost the other nodes their accuracy.
+        corner = x + self.off_diagonal[-1] ** 2 * float((self.ends**2 / distance).sum())
+        if abs(corner - x) > 1e8 * max(np.abs(self.nodes).max(), abs(x)):
+            return self._coarse(x)
+        nodes, vectors = eigh_tridiagonal(np.append(self.diagonal, corner), self.off_diagonal)
         nodes[np.abs(nodes - x).argmin()] = x
         return self._sums(nodes, vectors[0] ** 2, x)
 
     def _sums(self, nodes: Array, weights: Array, x: float) -> tuple[float, float]:
         low, high = weights[nodes < x - self.margin].sum(), weights[nodes <= x + self.margin].sum()
-        return float(min(low, 1.0)), float(min(high, 1.0))
+        return float(min(low, high, 1.0)), float(min(max(low, high), 1.0))
+
+    def _coarse(self, x: float) -> tuple[float, float]:
+        low, high = self.coarse_bracket(x)
+        return float(low), float(high)
 
     def coarse_bracket(self, x: Array | float) -> tuple[Array, Array]:
         """Return the same bounds from the Gauss rule alone, at every x: wider by one weight, at no further cost."""
@@ -76,10 +80,6 @@ class ProbeMeasure:
         last = len(self.nodes)
         high = np.where(upto < last, total[np.minimum(upto + 1, last)], 1.0)
         return total[np.maximum(below - 1, 0)], np.minimum(high, 1.0)
-
-
-def _tridiagonal(diagonal: Array, off_diagonal: Array) -> Array:
-    return np.diag(diagonal) + np.diag(off_diagonal[:-1], 1) + np.diag(off_diagonal[:-1], -1)
 
 
 def probe_measures(
@@ -108,10 +108,11 @@ def probe_measures(
         for p in range(width):
             m = int(run.lengths[p])
             diagonal, off_diagonal = run.diagonal[p, :m], run.off_diagonal[p, :m]
-            nodes, vectors = np.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
+            nodes, vectors = eigh_tridiagonal(diagonal, off_diagonal[:-1])
             margin = ROUNDING * epsilon * float(np.abs(nodes).max())
             exact = bool(off_diagonal[-1] == 0.0)
-            measures.append(ProbeMeasure(diagonal, off_diagonal, nodes, vectors[0] ** 2, exact, margin, squared[p]))
+            weights, ends = vectors[0] ** 2, vectors[-1]
+            measures.append(ProbeMeasure(diagonal, off_diagonal, nodes, weights, ends, exact, margin, squared[p]))
     return measures, float(max(np.abs(measure.nodes).max() for measure in measures)), products
 
 
@@ -126,8 +127,9 @@ def fraction_interval(low: Array, high: Array, n: int, probes: int, confidence: 
 
     With P the projector on the K eigenvectors of the set and normal probes g, $\sum \|P g\|^2 / \sum \|g\|^2$
     is exactly $\mathrm{Beta}(R K/2, R (n - K)/2)$. It increases stochastically with K, so inverting its tails, as
-    Clopper and Pearson do, covers with at least `confidence` at every n, K and R: also where few eigenvalues carry the set and
-    Student's t over probes does not. Bounds that only bracket the pooled measure widen the interval.
+    Clopper and Pearson do, covers with at least `confidence` at every n, K and R: also where few
+    eigenvalues carry the set and Student's t over probes does not. Bounds that only bracket the pooled measure widen
+    the interval.
     """
     tail = (1 - confidence) / 2
     half = probes * n / 2

@@ -140,8 +140,9 @@ def _field_words(
     method = "plain gradient descent" if s.kind == "hessian" else "plain simultaneous gradient descent"
     if stable:
         speed = "" if rate is None else f", the slowest by {1 - rate:.2g} a step"
-        head = f"Stable{at}: all of the {total} attract{speed}."
-        return f"{head} {method.capitalize()} converges for step sizes below {max_lr:.3g}." + _turning(ratios)
+        opening = "Stable" if s.complete else "No instability found"
+        bound = f"{method.capitalize()} {'converges' if s.complete else 'can converge only'} for step sizes below"
+        return f"{opening}{at}: all of the {total} attract{speed}. {bound} {max_lr:.3g}." + _turning(ratios)
     if max_lr > 0:
         worst = int((2 * real / np.abs(active) ** 2).argmin())
         cure = f"lower lr below {max_lr:.3g}"

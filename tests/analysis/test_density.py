@@ -1,0 +1,71 @@
+"""Spectral densities of known distributions."""
+
+import numpy as np
+import pytest
+import torch
+
+from gantools.analysis import LinearOperator, spectral_density
+from gantools.errors import GantoolsError
+from tests import oracles
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_envelope_holds_the_semicircle_and_an_outlier(dtype):
+    n = 400
+    M = torch.randn(n, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    M = (M + M.T) / (2 * n) ** 0.5 + 6 * torch.ones(n, n, dtype=torch.float64) / n
+    values = np.linalg.eigvalsh(M.numpy())
+    d = spectral_density(oracles.matrix_operator(M.to(dtype), symmetric=True), probes=5, steps=50)
+    exact = (values[None] <= d.grid.numpy()[:, None]).mean(axis=1)
+    assert ((d.lower.numpy() <= exact + 1e-9) & (exact <= d.upper.numpy() + 1e-9)).all()
+    assert (d.upper - d.lower).max() < 0.2
+    assert np.trapezoid(d.density.numpy(), d.grid.numpy()) == pytest.approx(1, abs=5e-3)
+    assert d.nodes.max().item() == pytest.approx(values[-1], abs=1e-3)
+    np.testing.assert_allclose(d.weights.sum(dim=1).numpy(), 1, atol=1e-5)
+    assert d.matvecs == 250
+
+
+def test_moments_are_exact_for_each_probe():
+    """An m-point Gauss rule integrates polynomials of degree 2 m - 1 exactly."""
+    values = np.linspace(-1, 2, 120)
+    d = spectral_density(oracles.symmetric(values), probes=3, steps=6, seed=5)
+    A = oracles.symmetric(values)
+    starts = torch.randn(120, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    starts = starts / starts.norm(dim=0)
+    power = starts
+    for degree in range(1, 12):
+        power = A @ power
+        moment = (starts * power).sum(dim=0)
+        torch.testing.assert_close((d.weights * d.nodes**degree).sum(dim=1), moment, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0])
+def test_identity_and_zero(value):
+    d = spectral_density(LinearOperator(lambda u: value * u, 50, symmetric=True))
+    assert torch.isfinite(d.density).all()
+    assert d.nodes.shape == (10, 1)
+    assert d.matvecs == 10
+    assert d.nodes.unique().item() == pytest.approx(value)
+
+
+def test_no_ghosts():
+    """Without reorthogonalisation, 80 steps put several copies of the largest eigenvalue into every run."""
+    values = np.concatenate([0.01 * np.random.default_rng(0).standard_normal(500), [5.0, 7.0]])
+    d = spectral_density(oracles.symmetric(values, torch.float32), probes=3, steps=80)
+    assert ((d.nodes > 6).sum(dim=1) == 1).all()
+
+
+def test_memory_is_bounded(monkeypatch):
+    """Probes that do not fit together go one after another and give the same."""
+    A = oracles.symmetric(np.linspace(0, 1, 90))
+    monkeypatch.setattr("gantools.analysis.quadrature.BASIS_BYTES", 1)
+    d = spectral_density(A, probes=3, steps=10)
+    assert d.nodes.shape == (3, 10)
+    np.testing.assert_allclose(d.weights.sum(dim=1).numpy(), 1, atol=1e-12)
+
+
+def test_refuses_jacobians_and_nan():
+    with pytest.raises(GantoolsError, match="symmetric operator"):
+        spectral_density(LinearOperator(lambda u: u, 9))
+    with pytest.raises(GantoolsError, match="NaN or infinite"):
+        spectral_density(LinearOperator(lambda u: u * float("nan"), 9, symmetric=True))

@@ -1,0 +1,177 @@
+"""Inertia: exact where the tolerance is in question, and intervals that cover."""
+
+import numpy as np
+import pytest
+import torch
+
+from gantools.analysis import LinearOperator, index
+from gantools.analysis.index import NAMES, gap_tolerance
+from gantools.analysis.quadrature import fraction_interval, probe_measures
+from gantools.errors import GantoolsError
+from tests import oracles
+
+DTYPES = [torch.float64, torch.float32]
+
+
+def shares(values, tolerance):
+    below, above = float((values < -tolerance).mean()), float((values > tolerance).mean())
+    return {"negative": below, "zero": 1 - below - above, "positive": above}
+
+
+def softmax_classifier(dtype, batch=256):
+    """Return the Hessian of a trained tanh classifier. Softmax ignores shifts: h + 1 zeros for a last layer
+    of width h."""
+    torch_state = torch.Generator().manual_seed(0)
+    sizes = [(10, 6), (10,), (10, 10), (10,), (4, 10), (4,)]
+    numbers = [int(np.prod(size)) for size in sizes]
+    w = 0.5 * torch.randn(sum(numbers), generator=torch_state, dtype=torch.float64)
+    x = torch.randn(batch, 6, generator=torch_state, dtype=torch.float64).to(dtype)
+    y = torch.randint(0, 4, (batch,), generator=torch_state)
+
+    def loss(w):
+        W1, b1, W2, b2, W3, b3 = (p.view(size) for p, size in zip(w.split(numbers), sizes, strict=True))
+        hidden = torch.tanh(torch.tanh(x @ W1.T + b1) @ W2.T + b2)
+        return torch.nn.functional.cross_entropy(hidden @ W3.T + b3, y)
+
+    w = w.to(dtype)
+    for _ in range(30):
+        w = w - 0.5 * torch.autograd.functional.jacobian(loss, w)
+    H = torch.autograd.functional.hessian(loss, w)
+    return oracles.matrix_operator(H, symmetric=True)
+
+
+@pytest.mark.parametrize("batch", [64, 256])
+def test_structural_zeros_of_a_classifier_in_both_precisions(batch):
+    """n eps |H| swallows genuine eigenvalues in float32, and 0 splits the zeros at random; the gap does neither."""
+    exact, single = (index(softmax_classifier(dtype, batch)) for dtype in DTYPES)
+    assert exact.counts["zero"] == 11
+    assert single.counts == exact.counts
+    assert exact.method == "exact"
+    assert exact.interval["zero"] == (exact.zero, exact.zero)
+    assert str(exact.counts["negative"]) in str(exact)
+
+
+def test_textbook_tolerance_would_fail_here():
+    H = softmax_classifier(torch.float32)
+    textbook = (
+        H.n * float(torch.finfo(torch.float32).eps) * np.abs(np.linalg.eigvalsh(H.dense().double().numpy())).max()
+    )
+    assert index(H, tol=textbook).counts["zero"] > 11
+    assert index(H, tol=0.0).counts["zero"] < 11
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_known_inertia(dtype):
+    rng = np.random.default_rng(0)
+    values = np.concatenate([-rng.lognormal(-5, 1.5, 100), np.zeros(17), rng.lognormal(-4, 2, 150)])
+    i = index(oracles.symmetric(values, dtype))
+    assert i.counts == {"negative": 100, "zero": 17, "positive": 150}
+    assert i.negative + i.zero + i.positive == pytest.approx(1)
+    assert i.matvecs == 267
+
+
+def test_clement_has_an_exact_inertia():
+    matrix, _ = oracles.clement(41)
+    assert index(oracles.matrix_operator(matrix, symmetric=True)).counts == {"negative": 20, "zero": 1, "positive": 20}
+
+
+@pytest.mark.parametrize(("value", "name"), [(0.0, "zero"), (1.0, "positive"), (-3.0, "negative")])
+@pytest.mark.parametrize("method", ["exact", "estimate"])
+@pytest.mark.parametrize("n", [1, 2, 50])
+def test_multiples_of_the_identity(value, name, method, n):
+    i = index(LinearOperator(lambda u: value * u, n, symmetric=True), method=method)
+    assert getattr(i, name) == pytest.approx(1)
+    assert i.interval[name][1] == pytest.approx(1)
+
+
+def test_tolerance_falls_back_without_a_gap():
+    sizes = np.logspace(-17, 0, 400)
+    tau, reason = gap_tolerance(sizes, 2.2e-16)
+    assert tau == pytest.approx(4 * 2.2e-16)
+    assert "no gap" in reason
+    assert gap_tolerance(np.zeros(5), 2.2e-16)[0] == 0.0
+
+
+SPECTRA = {
+    "atom at zero": np.concatenate([-np.ones(3), np.zeros(20), np.ones(27)]),
+    "one negative": np.concatenate([[-1.0], np.linspace(0.1, 3, 49)]),
+    "five": np.array([-1.0, 0, 2, 3, 4]),
+    "all positive": np.linspace(0.5, 1, 30),
+    "bulk": np.sort(np.random.default_rng(0).standard_normal(200)),
+    "decay": np.concatenate([10.0 ** -np.arange(8), -(10.0 ** -np.arange(5)), np.zeros(12)]),
+}
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize(("probes", "steps"), [(1, 8), (3, 14), (10, 60)])
+def test_interval_covers(name, probes, steps):
+    """Nominal 95 %; where the rule resolves everything the law is exact, so a fixed set of 200 seeds may miss 15."""
+    values = SPECTRA[name]
+    diagonal = torch.as_tensor(values)
+    A = LinearOperator(lambda u: diagonal * u, len(values), symmetric=True, matmat=lambda u: diagonal[:, None] * u)
+    missed = dict.fromkeys(NAMES, 0)
+    for seed in range(200):
+        i = index(A, method="estimate", probes=probes, steps=steps, seed=seed)
+        for part, share in shares(values, i.tolerance).items():
+            low, high = i.interval[part]
+            missed[part] += not low - 1e-9 <= share <= high + 1e-9
+    assert max(missed.values()) <= 18, missed
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("steps", [10, 40])
+def test_bracket_holds_for_every_probe(dtype, steps):
+    rng = np.random.default_rng(1)
+    values = np.sort(np.concatenate([rng.standard_normal(150) * 0.1, np.zeros(20), [3, 4, 5]]))
+    A = LinearOperator(lambda u: torch.as_tensor(values).to(dtype) * u, len(values), dtype=dtype, symmetric=True)
+    measures, _, products = probe_measures(A, 4, steps, seed=0)
+    starts = torch.randn(len(values), 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).numpy()
+    assert products == 4 * steps
+    for p, measure in enumerate(measures):
+        mass = starts[:, p] ** 2 / (starts[:, p] ** 2).sum()
+        for x in np.linspace(-0.3, 5.3, 101):
+            low, high = measure.bracket(x)
+            coarse_low, coarse_high = measure.coarse_bracket(x)
+            assert low - 1e-6 <= mass[values < x - 1e-5].sum()
+            assert mass[values <= x].sum() <= high + 1e-5
+            assert coarse_low - 1e-6 <= low <= high <= coarse_high + 1e-6
+
+
+def test_more_steps_narrow_the_interval():
+    rng = np.random.default_rng(2)
+    A = oracles.symmetric(rng.standard_normal(600))
+    widths = [np.ptp(index(A, method="estimate", steps=steps).interval["negative"]) for steps in (20, 80, 320)]
+    assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
+
+
+def test_fraction_interval_inverts_the_law():
+    rng = np.random.default_rng(3)
+    n, count, probes = 40, 3, 4
+    draws = rng.beta(probes * count / 2, probes * (n - count) / 2, size=4000)
+    low, high = fraction_interval(draws, draws, n, probes, 0.9)
+    inside = ((low <= count / n) & (count / n <= high)).mean()
+    assert 0.88 < inside < 0.92
+
+
+def test_half_planes_of_a_jacobian():
+    A, _ = oracles.rotations([-1, -1, 0.5, 2, 0], [1, 2, 3, 1, 1.5])
+    i = index(A)
+    assert i.counts == {"negative": 4, "zero": 2, "positive": 4}
+    assert "left half-plane" in str(i)
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda: index(oracles.symmetric([1.0]), method="slq"), "Unknown method"),
+        (lambda: index(oracles.symmetric([1.0]), confidence=95), "not a probability"),
+        (lambda: index(oracles.symmetric([1.0]), tol=-1.0), "negative"),
+        (lambda: index(oracles.symmetric([1.0]), method="estimate", probes=0), "at least 1"),
+        (lambda: index(LinearOperator(lambda u: u, 9), method="estimate"), "whole matrix only"),
+        (lambda: index(LinearOperator(lambda u: u, 9999)), "raise max_exact="),
+        (lambda: index(LinearOperator(lambda u: u, 9, kind="map")), "unit circle"),
+    ],
+)
+def test_mistakes_get_a_sentence(use, words):
+    with pytest.raises(GantoolsError, match=words):
+        use()
