@@ -19,10 +19,8 @@ help:  ## list the targets
 
 install: .venv/.core  ## make .venv and install gantools into it
 
-RUN ?= runs/digits-consensus
-
 train: .venv/.core  ## train a GAN on handwritten digits with consensus, spectra for TensorBoard
-	$(BIN)/gantools train --optimizer consensus --out $(RUN) --overwrite
+	$(BIN)/gantools train --optimizer consensus
 
 test: .venv/.dev  ## the tests, without the slow ones
 	$(BIN)/python -m pytest -n 2 -m "not slow"
@@ -39,7 +37,9 @@ format: .venv/.dev  ## format and fix
 	$(BIN)/ruff format .
 
 types: .venv/.dev  ## type check
-	$(BIN)/pyright
+	rm -rf build/types
+	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:  ## remove the environment and caches, not the runs
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
