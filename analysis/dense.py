@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import scipy.linalg
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gantools.analysis.linear_operator import LinearOperator
@@ -12,7 +14,7 @@ from gantools.analysis.result import Spectrum
 from gantools.analysis.selection import criterion, leading
 from gantools.errors import GantoolsError
 
-Array = np.ndarray
+Array = NDArray[Any]
 
 MAX_DENSE = 16384
 
@@ -58,9 +60,12 @@ def assemble(operator: LinearOperator, limit: int = MAX_DENSE) -> Array:
 
 def _decompose(matrix: Array, symmetric: bool, vectors: bool) -> tuple[Array, Array | None]:
     if symmetric:
-        return np.linalg.eigh(matrix) if vectors else (np.linalg.eigvalsh(matrix), None)
+        if not vectors:
+            return np.linalg.eigvalsh(matrix), None
+        values, right = np.linalg.eigh(matrix)
+        return values, right
     if vectors:
-        values, right = scipy.linalg.eig(matrix)
+        values, right = np.linalg.eig(matrix)
         return values.astype(complex), right
     return np.linalg.eigvals(matrix).astype(complex), None
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gantools.analysis.dense import dense_eigenvalues
@@ -149,7 +151,7 @@ def _solve(
     )
 
 
-def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[np.ndarray, np.ndarray, Tensor]:
+def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[NDArray[Any], NDArray[Any], Tensor]:
     """Return values, true residuals and unit vectors (n, k), from one block product, in float64.
 
     A conjugate pair needs two real products, not four: with X = [Re x, Im x], A X = X [[a, b], [-b, a]].
@@ -184,7 +186,7 @@ def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[np.ndar
     return values, residuals / lengths, X.to(A.dtype)
 
 
-def _real_form(s: Spectrum) -> tuple[Tensor, np.ndarray]:
+def _real_form(s: Spectrum) -> tuple[Tensor, NDArray[Any]]:
     """Return a real basis X (n, p) of the span of the converged vectors and the block (p, p) with A X = X block."""
     assert s.vectors is not None
     chosen = s.converged.numpy()
@@ -199,7 +201,7 @@ def _real_form(s: Spectrum) -> tuple[Tensor, np.ndarray]:
     return real, block
 
 
-def _reached(good: np.ndarray, k: int, products: int, limit: int, size: int) -> str:
+def _reached(good: NDArray[Any], k: int, products: int, limit: int, size: int) -> str:
     if good.all() and len(good) >= k:
         return "Converged."
     advice = f"raise max_matvecs (now {limit}) or basis (now {size})" if products >= limit else "raise tol"
@@ -251,7 +253,7 @@ def _union(known: Spectrum, search: Spectrum, k: int, name: str) -> tuple[Spectr
     return dataclasses.replace(known, **{f: tensor[..., best] for f, tensor in merged.items()}), new
 
 
-def _unmatched(these: Spectrum, those: Spectrum) -> np.ndarray:
+def _unmatched(these: Spectrum, those: Spectrum) -> NDArray[Any]:
     """Return the indices of the converged values of `these` without a partner in `those`, each partner used once."""
     values, partners = these.values.numpy(), those.values.numpy()
     free = np.ones(len(partners), dtype=bool)

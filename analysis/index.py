@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gantools.analysis.dense import assemble
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.quadrature import ProbeMeasure, fraction_interval, pooled, probe_measures
 from gantools.errors import GantoolsError
 
-Array = np.ndarray
+Array = NDArray[Any]
 Interval = tuple[float, float]
 
 NAMES = ("negative", "zero", "positive")

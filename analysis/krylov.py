@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 
-Array = np.ndarray
+Array = NDArray[Any]
 Progress = Callable[[int, int, int], None]
 
 # What rounding leaves of an orthogonalised product, in units of eps * scale. Anything smaller is noise: as a

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.linalg
+from numpy.typing import NDArray
 
 from gantools.analysis.krylov import KrylovBasis, Ritz
 from gantools.analysis.selection import leading
 
-Array = np.ndarray
+Array = NDArray[Any]
 
 
 class KrylovSchur:
@@ -27,7 +30,7 @@ class KrylovSchur:
 
     def compress(self, basis: KrylovBasis, keep: int, which: str) -> tuple[Array, Array]:
         """Return the Schur vectors (j, p) of the p best eigenvalues, p = keep or one less, and the block (p, p)."""
-        triangle, rotation = scipy.linalg.schur(basis.square, output="real")
+        triangle, rotation = scipy.linalg.schur(basis.square, output="real")[:2]
         chosen = leading(schur_values(triangle), keep, which)
         if len(chosen) > keep:
             chosen = chosen[:-2]
@@ -35,7 +38,8 @@ class KrylovSchur:
         select[chosen] = 1
         # LAPACK refuses to swap blocks that are too close (info = 1) and leaves a valid Schur form, partly ordered.
         # Its leading part is still invariant, so it is a poorer restart and not a wrong one.
-        triangle, rotation = scipy.linalg.lapack.dtrsen(select, triangle, rotation, job="N", lwork=len(select))[:2]
+        (reorder,) = scipy.linalg.get_lapack_funcs(("trsen",), (triangle,))
+        triangle, rotation = reorder(select, triangle, rotation, job="N", lwork=len(select))[:2]
         p = len(chosen)
         if triangle[p, p - 1] != 0.0:
             p -= 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gantools.analysis.krylov import ROUNDING, KrylovBasis, Ritz
@@ -13,7 +15,7 @@ from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.selection import leading
 from gantools.errors import GantoolsError
 
-Array = np.ndarray
+Array = NDArray[Any]
 
 
 class ThickRestartLanczos:

@@ -9,9 +9,11 @@ That bracket is the error of too few steps; that of too few probes has an exact 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import betainc
 
@@ -20,7 +22,7 @@ from gantools.analysis.lanczos import tridiagonalise
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 
-Array = np.ndarray
+Array = NDArray[Any]
 
 BASIS_BYTES = 2**31
 

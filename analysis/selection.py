@@ -1,13 +1,15 @@
 """Which eigenvalues are wanted, and in what order; conjugate pairs stay together."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gantools.errors import GantoolsError
 from gantools.registry import suggest
 
-Array = np.ndarray
+Array = NDArray[Any]
 
 CRITERIA: dict[str, Callable[[Array], Array]] = {
     "LM": np.abs,
@@ -42,11 +44,12 @@ def leading(values: Array, k: int, which: str) -> Array:
     if not np.iscomplexobj(values):
         return order[:k]
     chosen: list[int] = []
+    imaginary = np.imag(values)
     for index in order:
         if len(chosen) >= k:
             break
-        if values[index].imag > 0:
+        if imaginary[index] > 0:
             chosen += [index, index + 1]
-        elif values[index].imag == 0:
+        elif imaginary[index] == 0:
             chosen.append(index)
     return np.array(chosen, dtype=int)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gantools.analysis.index import gap_tolerance
 from gantools.analysis.krylov import ROUNDING
 from gantools.analysis.result import Spectrum
 from gantools.errors import GantoolsError
 
-Array = np.ndarray
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -77,20 +79,21 @@ def stability(s: Spectrum, lr: float | None = None, neutral: float | None = None
     tolerance = _tolerance(s, distance) if neutral is None else neutral
     active = values[distance > tolerance]
     judge = _judge_map if s.kind == "map" else _judge_field
-    stable, rate, max_lr, rotation, repelling, words = judge(s, active, lr, tolerance)
+    found = judge(s, active, lr, tolerance)
     count = len(values) - len(active)
+    caveats = _caveats(s, count, tolerance, len(s) - len(values))
     return Stability(
-        stable=stable,
-        rate=rate,
-        max_lr=max_lr,
-        rotation=rotation,
+        stable=found.stable,
+        rate=found.rate,
+        max_lr=found.max_lr,
+        rotation=found.rotation,
         neutral=count,
         tolerance=tolerance,
         lr=lr,
         kind=s.kind,
         complete=s.complete,
-        repelling=repelling,
-        verdict=" ".join([words, *_caveats(s, count, tolerance, len(s) - len(values))]),
+        repelling=found.repelling,
+        verdict=" ".join([found.words, *caveats]),
     )
 
 
@@ -101,28 +104,29 @@ def _tolerance(s: Spectrum, distance: Array) -> float:
     return ROUNDING * epsilon * max(s.scale, 1.0 if s.kind == "map" else 0.0)
 
 
-def _judge_field(
-    s: Spectrum, active: Array, lr: float | None, tolerance: float
-) -> tuple[bool, float | None, float | None, float, int, str]:
+class _Judgement(NamedTuple):
+    stable: bool
+    rate: float | None
+    max_lr: float | None
+    rotation: float
+    repelling: int
+    words: str
+
+
+def _judge_field(s: Spectrum, active: Array, lr: float | None, tolerance: float) -> _Judgement:
     if len(active) == 0:
-        return (
-            True,
-            None,
-            None,
-            0.0,
-            0,
-            "Undecided: every eigenvalue is neutral, so nothing attracts and nothing repels.",
-        )
-    real = np.where(np.abs(active.real) <= tolerance, 0.0, active.real)
+        words = "Undecided: every eigenvalue is neutral, so nothing attracts and nothing repels."
+        return _Judgement(True, None, None, 0.0, 0, words)
+    real = np.where(np.abs(np.real(active)) <= tolerance, 0.0, np.real(active))
     repelling = int((real <= 0).sum())
     max_lr = 0.0 if repelling else float((2 * real / np.abs(active) ** 2).min())
-    turns = np.abs(active.imag) > tolerance
+    turns = np.abs(np.imag(active)) > tolerance
     with np.errstate(divide="ignore"):
-        ratios = np.where(turns, np.abs(active.imag) / np.abs(real), 0.0)
+        ratios = np.where(turns, np.abs(np.imag(active)) / np.abs(real), 0.0)
     rate = None if lr is None else float(np.abs(1 - lr * active).max())
     stable = max_lr > 0 if rate is None else rate < 1 and not repelling
     words = _field_words(s, active, real, ratios, lr, rate, max_lr, stable)
-    return stable, rate, max_lr, float(ratios.max()), repelling, words
+    return _Judgement(stable, rate, max_lr, float(ratios.max()), repelling, words)
 
 
 def _field_words(
@@ -176,43 +180,27 @@ def _turning(ratios: Array) -> str:
     return f" {fast} rotate {much}; consensus or extragradient damp rotation."
 
 
-def _judge_map(
-    s: Spectrum, active: Array, lr: None, tolerance: float
-) -> tuple[bool, float | None, float | None, float, int, str]:
+def _judge_map(s: Spectrum, active: Array, lr: float | None, tolerance: float) -> _Judgement:
     if len(active) == 0:
-        return True, None, None, 0.0, 0, "Undecided: every eigenvalue of the update is neutral (within tolerance of 1)."
+        words = "Undecided: every eigenvalue of the update is neutral (within tolerance of 1)."
+        return _Judgement(True, None, None, 0.0, 0, words)
     modulus = np.abs(active)
     rate = float(modulus.max())
-    complex_ones = (np.abs(active.imag) > tolerance) & (modulus > 0)
-    logs = np.log(active[complex_ones])
+    turning = (np.abs(np.imag(active)) > tolerance) & (modulus > 0)
+    logs = np.log(active[turning])
     with np.errstate(divide="ignore"):
-        rotation = float((np.abs(logs.imag) / np.abs(logs.real)).max(initial=0.0))
+        rotation = float((np.abs(np.imag(logs)) / np.abs(np.real(logs))).max(initial=0.0))
     outside = int((modulus >= 1).sum())
     total = f"{len(active)} eigenvalues of the update" + ("" if s.complete else " that were computed")
-    worst = active[int(modulus.argmax())]
+    worst = _show(active[int(modulus.argmax())])
     if outside:
-        return (
-            False,
-            rate,
-            None,
-            rotation,
-            outside,
-            (
-                f"Unstable: {outside} of the {total} lie on or outside the unit circle; the largest, {_show(worst)}, "
-                f"multiplies the distance by {rate:.6g} a step."
-            ),
+        words = f"Unstable: {outside} of the {total} lie on or outside the unit circle; the largest, {worst}, "
+        return _Judgement(
+            False, rate, None, rotation, outside, words + f"multiplies the distance by {rate:.6g} a step."
         )
-    return (
-        True,
-        rate,
-        None,
-        rotation,
-        0,
-        (
-            f"Stable: all of the {total} lie inside the unit circle; the slowest, {_show(worst)}, leaves {rate:.6g} of the "
-            "distance after a step."
-        ),
-    )
+    opening = "Stable" if s.complete else "No instability found"
+    words = f"{opening}: all of the {total} lie inside the unit circle; the slowest, {worst}, leaves {rate:.6g} of the "
+    return _Judgement(True, rate, None, rotation, 0, words + "distance after a step.")
 
 
 def _caveats(s: Spectrum, neutral: int, tolerance: float, unconverged: int) -> list[str]:
