@@ -82,9 +82,9 @@ class AllPlayers(nn.Module):
         self._aliases = self._find_aliases()
         self._complex = {name for name, p in self.named_parameters() if p.is_complex()}
         self._homes: dict[str, tuple[nn.Module, str]] = {}
-        # Whether normalizations are computed so that they can be differentiated any number of times.
-        self.exact = False
         self.normalization = ExactNormalization()
+        self.safe = False  # whether fused kernels are being avoided
+        self.exact = False  # whether normalizations are being replaced as well
 
     def forward(self, batch: Any, read_back: Sequence[str]) -> tuple[Any, dict[str, Tensor]]:
         with self.normalization if self.exact else nullcontext():
@@ -205,18 +205,20 @@ def refuse_dropout(module: nn.Module, players: Sequence[str]) -> None:
 
 
 @contextmanager
-def twice_differentiable(module: AllPlayers, exact: bool = True) -> Iterator[None]:
-    """Avoid fused kernels whose higher or forward derivatives are missing or wrong.
+def twice_differentiable(module: AllPlayers, exact: bool | None = None) -> Iterator[None]:
+    """Avoid fused kernels whose higher or forward derivatives are missing or wrong, in forward passes in this block.
 
-    Those of attention are missing everywhere and those of recurrent nets on CUDA. Those of normalizations are wrong;
-    looking out for them makes a forward pass a little slower, which `exact=False` avoids.
+    Those of attention are missing everywhere and those of recurrent nets on CUDA. Those of normalizations are wrong.
+    Looking out for them costs a few percent of a small net's forward pass, so training steps do it (`exact=None`) only
+    if an earlier evaluation with `exact=True` met any.
     """
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if any(isinstance(m, nn.RNNBase) for m in module.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        present, module.exact = module.exact, exact
+        present = module.safe, module.exact
+        module.safe, module.exact = True, module.normalization.used if exact is None else exact
         try:
             yield
         finally:
-            module.exact = present
+            module.safe, module.exact = present

@@ -9,7 +9,7 @@ gradient and its Jacobian is the Hessian.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -216,7 +216,8 @@ class Game:
 
     def leaves(self, w: Tensor) -> list[Tensor]:
         """Return what to differentiate by: the pieces of `w`, cut off from its graph unless it requires a gradient."""
-        pieces = self.unflatten(w)
+        with torch.enable_grad():
+            pieces = self.unflatten(w)
         return pieces if w.requires_grad else [piece.detach().requires_grad_() for piece in pieces]
 
     def field_of(
@@ -229,9 +230,12 @@ class Game:
     ) -> FieldValue:
         """Return the field at these leaves; the forward passes are shared between the players' losses."""
         require_samples(batch)
+        # A loss may call `requires_grad_` on what it is given; views keep the caller's tensors out of that.
+        batch = map_tensors(torch.Tensor.detach, batch)
+        twice = create_graph and not self.module.safe
         with torch.enable_grad():
-            # A loss may call `requires_grad_` on what it is given; views keep the caller's tensors out of that.
-            losses, moved = self.module.call(self._names, leaves, buffers, map_tensors(torch.Tensor.detach, batch))
+            with functional.twice_differentiable(self.module) if twice else nullcontext():
+                losses, moved = self.module.call(self._names, leaves, buffers, batch)
             losses = self._checked(losses)
             pieces: list[Tensor] = []
             for player in players or self.players:
@@ -277,7 +281,7 @@ class Game:
         """
         with functional.modes_restored(self.module, modes), functional.power_iterations_frozen(self.module):
             functional.refuse_dropout(self.module, list(self.players))
-            with functional.twice_differentiable(self.module):
+            with functional.twice_differentiable(self.module, exact=True):
                 yield
 
     def modes(self, dropout: bool = True) -> dict[nn.Module, bool]:

@@ -13,8 +13,9 @@ T = TypeVar("T", bound=Callable[..., Any])
 def suggest(kind: str, name: object, known: Mapping[str, Any] | list[str]) -> GantoolsError:
     """Return the error for an unknown name: the nearest known one first, then all of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    lowered = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(str(name).lower(), lowered, n=1)
+    hint = f" Did you mean {lowered[near[0]]!r}?" if near else ""
     return GantoolsError(f"Unknown {kind} {str(name)!r}.{hint} Known: {', '.join(names)}.")
 
 

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 
-def finite_jacobian(function, w: Tensor, eps: float = 1e-3) -> Tensor:
+def finite_jacobian(function, w: Tensor, eps: float | Tensor = 1e-3) -> Tensor:
     """Dense Jacobian by the five-point stencil, exact to about 1e-11 on smooth functions of unit scale."""
-    columns = []
+    columns, steps = [], torch.as_tensor(eps, dtype=w.dtype).expand(w.shape)
     for i in range(w.numel()):
         e = torch.zeros_like(w)
-        e[i] = eps
+        e[i] = steps[i]
         near = function(w + e) - function(w - e)
         far = function(w + 2 * e) - function(w - 2 * e)
-        columns.append((8 * near - far) / (12 * eps))
+        columns.append((8 * near - far) / (12 * steps[i]))
     return torch.stack(columns, dim=-1)
 
 

@@ -6,6 +6,7 @@ compiled, reduced across machines and checkpointed. `step` is the thin mutable w
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import nullcontext
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -90,8 +91,7 @@ class GameOptimizer:
         self.rule = make_base(self.base)
         self._state: State | None = None
         self._examined = False
-        self._first = True
-        self._twice = self.second_order
+        self._kernels_fit: bool | None = None  # whether the usual kernels do; the first step finds out
 
     # The pure core ---------------------------------------------------------------------------------------------------
 
@@ -164,21 +164,21 @@ class GameOptimizer:
         return w, state
 
     def _evaluate(self, state: State, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
-        module, w = self.game.module, self.game.vector()
+        w = self.game.vector()
         with torch.no_grad():
-            if not self._twice:
-                random = torch.get_rng_state() if self._first else None
+            if self._kernels_fit is None:
+                random = torch.get_rng_state()
                 try:
                     result = self.update(w, state, *batches)
-                    self._first = False
+                    self._kernels_fit = True
                     return result
                 except RuntimeError as error:
                     # A penalty on the gradient of a network with attention: its fused kernel has no second derivative.
-                    if random is None or "not implemented" not in str(error):
+                    if "not implemented" not in str(error):
                         raise
                     torch.set_rng_state(random)
-                    self._twice = True
-            with functional.twice_differentiable(module, exact=module.normalization.used):
+                    self._kernels_fit = False
+            with nullcontext() if self._kernels_fit else functional.twice_differentiable(self.game.module):
                 return self.update(w, state, *batches)
 
     def commit(self, w: Tensor, state: State) -> None:

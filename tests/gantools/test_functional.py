@@ -1,4 +1,4 @@
-"""Kernels that can be differentiated any number of times: the elementary normalizations against PyTorch's fused ones."""
+"""Kernels that can be differentiated any number of times: elementary normalizations against fused ones."""
 
 import copy
 import warnings
@@ -81,7 +81,11 @@ def test_their_third_derivatives_are_right(name):
     weights = torch.randn(module(start).shape, generator=source, dtype=F64)
 
     def second(t, create_graph=False):
-        x = (start + t * directions[0]).requires_grad_(not create_graph) if not torch.is_tensor(t) else start + t * directions[0]
+        x = (
+            (start + t * directions[0]).requires_grad_(not create_graph)
+            if not torch.is_tensor(t)
+            else start + t * directions[0]
+        )
         value = (module(x).tanh() * weights).sum()
         for d in directions[1:]:
             (g,) = torch.autograd.grad(value, x, create_graph=True)
@@ -100,7 +104,10 @@ def test_their_third_derivatives_are_right(name):
 def test_dropout_is_refused_with_the_players_name_wherever_it_hides():
     for layer in (nn.Dropout(0.1), nn.LSTM(2, 2, num_layers=2, dropout=0.1), nn.MultiheadAttention(2, 1, dropout=0.1)):
         game = gt.minimization(nn.Sequential(nn.Linear(2, 2), layer), lambda model, batch: model[0](batch).sum())
-        with pytest.raises(GantoolsError, match=r"Dropout is active in player 'model' \(1\).*\.eval\(\)"), game.frozen():
+        with (
+            pytest.raises(GantoolsError, match=r"Dropout is active in player 'model' \(1\).*\.eval\(\)"),
+            game.frozen(),
+        ):
             pass
         game.players["model"].eval()
         with game.frozen():

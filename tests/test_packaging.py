@@ -1,0 +1,69 @@
+"""The three folders install as one package, whose import is light."""
+
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import gantools
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "docs", timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_listed_packages_equal_the_folders():
+    mapping = PROJECT["tool"]["setuptools"]["package-dir"]
+    assert mapping == {"gantools": "gantools", "gantools.analysis": "analysis", "gantools.trainers": "trainers"}
+    found = set()
+    for package, folder in mapping.items():
+        for init in (ROOT / folder).rglob("__init__.py"):
+            inner = init.parent.relative_to(ROOT / folder).parts
+            found.add(".".join([package, *inner]))
+    listed = PROJECT["tool"]["setuptools"]["packages"]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == found
+
+
+def test_every_folder_with_modules_is_a_package():
+    for top in ("gantools", "analysis", "trainers"):
+        for module in (ROOT / top).rglob("*.py"):
+            assert (module.parent / "__init__.py").exists(), f"{module} is in a folder without __init__.py"
+
+
+def test_versions_agree():
+    assert PROJECT["project"]["version"] == gantools.__version__ == metadata.version("gantools")
+
+
+def test_importing_gantools_imports_no_torch():
+    names = "('torch', 'numpy', 'scipy', 'matplotlib', 'sklearn')"
+    heavy = run_python(f"import sys, gantools; print([m for m in {names} if m in sys.modules])")
+    assert heavy == "[]"
+
+
+def test_the_board_imports_no_torch():
+    assert run_python("import sys, gantools.board; print('torch' in sys.modules)") == "False"
+
+
+def test_folders_are_reached_through_the_package_only():
+    where = "import gantools.analysis as a, gantools.trainers as t; print(a.__name__, t.__name__)"
+    assert run_python(where) == "gantools.analysis gantools.trainers"
+
+
+@pytest.mark.parametrize("name", ["Game", "gan", "minimization", "GantoolsError", "analysis", "trainers", "losses"])
+def test_names_of_the_public_face(name):
+    assert getattr(gantools, name) is not None
+    assert name in dir(gantools)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'optimisers'"):
+        gantools.optimisers  # noqa: B018
