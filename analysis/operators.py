@@ -35,17 +35,15 @@ class DifferentiatedOperator(LinearOperator):
     """
 
     def __init__(self, products: engines.Products, method: str, slices: dict[str, slice], like: Tensor, **kwargs: Any):
-        symmetric = kwargs.get("symmetric", False)
-        # J^T u is one backward pass through the kept graph, where J u is two.
-        forward = products.transposed if symmetric and method == "reverse" else products.product
+        transposed = products.product if kwargs.get("symmetric") else products.transposed
         super().__init__(
-            forward,
+            products.product,
             like.numel(),
             dtype=like.dtype,
             device=like.device,
-            rmatvec=forward if symmetric else products.transposed,
-            matmat=forward,
-            rmatmat=forward if symmetric else products.transposed,
+            rmatvec=transposed,
+            matmat=products.product,
+            rmatmat=transposed,
             **kwargs,
         )
         self.slices = slices
@@ -119,7 +117,8 @@ def _field_operator(
     if first is ...:
         raise GantoolsError("There are no batches: the iterable was empty.")
     function = function_of(first)
-    reverse = engines.ReverseProducts(function, point)
+    make_reverse = partial(engines.ReverseProducts, symmetric=player is not None, batching={})
+    reverse = make_reverse(function, point)
     if not reverse.value.isfinite().all():
         raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
     if check:
@@ -128,12 +127,18 @@ def _field_operator(
             require_dependence(game, first)
         else:
             _require_symmetric(reverse)
-    name = _choose(reverse, function, player is not None, not several) if method == "auto" else method
-    products: engines.Products = engines.ForwardProducts(function, point) if name == "forward" else reverse
     if several:
         _require_same_order(batches)
-        make = engines.ForwardProducts if name == "forward" else partial(engines.ReverseProducts, batching={})
-        products = engines.MeanProducts(lambda: ((float(size(b)), function_of(b)) for b in batches), point, make)
+
+    def over_all(make: Callable[..., engines.Products]) -> engines.Products:
+        if several:
+            return engines.MeanProducts(lambda: ((float(size(b)), function_of(b)) for b in batches), point, make)
+        return reverse if make is make_reverse else make(function, point)
+
+    name = _choose(reverse, function, make_reverse if several else None) if method == "auto" else method
+    products = over_all(engines.ForwardProducts if name == "forward" else make_reverse)
+    if method == "auto" and name == "forward":
+        products = engines.MixedProducts(products, over_all(make_reverse))
     slices = dict(game.slices) if player is None else {player: slice(0, point.numel())}
     return DifferentiatedOperator(products, name, slices, point, symmetric=player is not None)
 
@@ -157,9 +162,12 @@ def _snapshot(game: Game, player: str | None) -> tuple[Tensor, Callable[[Any], e
     return w[part], function_of
 
 
-def _choose(reverse: engines.ReverseProducts, function: engines.Function, symmetric: bool, kept: bool) -> str:
+def _choose(
+    reverse: engines.ReverseProducts, function: engines.Function, make: Callable[..., engines.Products] | None
+) -> str:
+    rebuild = None if make is None else partial(make, function, reverse.point)
     try:
-        return engines.faster_products(reverse, function, symmetric, kept)
+        return "forward" if engines.forward_pays(reverse, function, rebuild) else "reverse"
     except engines.DerivativesDisagreeError:
         raise GantoolsError(
             "Forward and reverse derivatives of the field disagree: a loss uses no_grad or .detach() on something "

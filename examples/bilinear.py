@@ -1,7 +1,7 @@
 """The game where simultaneous gradient descent always diverges: min over x, max over y of x^T A y.
 
-    gantools spectrum examples/bilinear.py:build --k 0
-    python examples/bilinear.py
+gantools spectrum examples/bilinear.py:build --k 0
+python examples/bilinear.py
 """
 
 import torch

@@ -1,8 +1,8 @@
 """The loss-surface index of a classifier: which fraction of its Hessian's eigenvalues is negative, zero, positive?
 
-    gantools index examples/classifier.py:build
-    gantools index examples/classifier.py:build --method estimate
-    python examples/classifier.py
+gantools index examples/classifier.py:build
+gantools index examples/classifier.py:build --method estimate
+python examples/classifier.py
 """
 
 import torch

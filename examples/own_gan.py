@@ -1,8 +1,8 @@
 """Your own networks and data: a GAN for points on a spiral.
 
-    gantools train examples/own_gan.py:build --optimizer consensus --optimizer.lr 1e-3 --optimizer.base rmsprop
-    gantools spectrum examples/own_gan.py:build
-    python examples/own_gan.py
+gantools train examples/own_gan.py:build --optimizer consensus --optimizer.lr 1e-3 --optimizer.base rmsprop
+gantools spectrum examples/own_gan.py:build
+python examples/own_gan.py
 """
 
 import math

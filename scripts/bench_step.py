@@ -45,7 +45,9 @@ def ours(method: str, generator: nn.Module, discriminator: nn.Module, batch: dic
     return lambda: optimizer.step(batch)
 
 
-def plain(method: str, generator: nn.Module, discriminator: nn.Module, batch: dict[str, Tensor]) -> Callable[[], object]:
+def plain(
+    method: str, generator: nn.Module, discriminator: nn.Module, batch: dict[str, Tensor]
+) -> Callable[[], object]:
     """Return the same step as a plain loop in stock PyTorch, the forward passes shared as they are in ours."""
     of_generator, of_discriminator = list(generator.parameters()), list(discriminator.parameters())
     parameters = of_generator + of_discriminator

@@ -91,7 +91,9 @@ def table(rows: list[dict], steps: int) -> str:
     """Return the rows as a Markdown table."""
     looks = sorted(rows[0]["looks"])
     lines = [
-        "| method | base | seed | " + " | ".join(f"{s} steps" for s in looks) + " | Re λ of J | max abs Im λ | abs λ < 1e-8 |",
+        "| method | base | seed | "
+        + " | ".join(f"{s} steps" for s in looks)
+        + " | Re λ of J | max abs Im λ | abs λ < 1e-8 |",
         "|---|---|--:|" + "---|" * len(looks) + "---|--:|--:|",
     ]
     for r in rows:

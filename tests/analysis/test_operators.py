@@ -357,6 +357,22 @@ def test_forward_mode_builds_one_graph_for_all_transposed_products(monkeypatch):
     assert len(built) == 1
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_mixed_products_agree_whichever_way_blocks_go(several, monkeypatch):
+    monkeypatch.setattr(products, "forward_pays", lambda *args: True)
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    dense = dense_autograd(lambda w: tanh_gan_field(w, batch), game.vector())
+    for seconds in ([1.0, 2.0], [2.0, 1.0]):
+        operator = jacobian(game, [batch, batch] if several else batch)
+        assert operator.method == "forward"
+        with monkeypatch.context() as patch:
+            patch.setattr(products, "_batching_pays", lambda *args: True)
+            patch.setattr(products, "_seconds", lambda *args, times=iter(seconds): next(times))
+            assert relative(operator.dense(), dense) < 1e-13
+        assert relative(operator @ dense[:, 0], dense @ dense[:, 0]) < 1e-13
+        assert relative(operator.T.dense(), dense.T) < 1e-13
+
+
 def test_a_forward_hessian_goes_forward(monkeypatch):
     model, loss, batch = cases.classifier()
     operator = hessian(model, loss, batch, method="forward")
