@@ -121,7 +121,7 @@ def _solve(
     # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
     # a basis that has not yet met the small pairs behind them would call everything real.
     first_check = size if name == "LI" else min(2 * k + 1, size)
-    every = 1 if A.symmetric else max(2, size // 16)
+    every = max(1, size // 20) if A.symmetric else max(2, size // 10)
     ritz, products = iterate(
         method, basis, k, name, tol, limit, first_check, every, progress, minimum=known.matvecs if known else 0
     )

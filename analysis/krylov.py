@@ -220,9 +220,10 @@ def iterate(
             return ritz, products
         if full:
             done = int(good.sum())
-            # The wanted, and more as they converge, as ARPACK does, but never only those: what comes next in line
-            # would be lost at every restart. Measured on GAN Jacobians, Hessians and random matrices.
+            # The wanted and more as they converge, as ARPACK does, but never only those: what comes next in line would
+            # be lost at every restart. The fractions are the best of six measured on GAN Jacobians and random
+            # matrices: half costs 1.7 times ARPACK's products for SR, a sixth alone 1.3 times for LI.
             rest = basis.size - k
-            keep = k + 1 + max(min(done, rest // 2), rest // 6)
+            keep = k + max(1, rest // 6) + min(done, rest // 3)
             basis.restart(*method.compress(basis, min(keep, basis.size - 1), which))
             first_check = min(first_check, basis.length + 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
+import torch
 from numpy.typing import NDArray
 
 from gantools.analysis.krylov import KrylovBasis, Ritz
@@ -22,8 +23,8 @@ class KrylovSchur:
 
     def extract(self, basis: KrylovBasis, k: int, which: str) -> Ritz:
         """Return the k best Ritz pairs, k + 1 where k would split a conjugate pair."""
-        values, vectors = np.linalg.eig(basis.square)
-        values = values.astype(complex)
+        # torch's LAPACK keeps to torch.set_num_threads, NumPy's does not.
+        values, vectors = (part.numpy() for part in torch.linalg.eig(torch.from_numpy(basis.square)))
         chosen = leading(values, k, which)
         residuals = np.abs(basis.border @ vectors[:, chosen])
         return Ritz(values[chosen], vectors[:, chosen], residuals, np.zeros(len(chosen)))

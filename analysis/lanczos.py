@@ -27,16 +27,22 @@ class ThickRestartLanczos:
 
     def extract(self, basis: KrylovBasis, k: int, which: str) -> Ritz:
         """Return the k best Ritz pairs."""
-        values, vectors = np.linalg.eigh(basis.square, UPLO="U")
+        values, vectors = _decompose(basis)
         residuals = np.abs(basis.border @ vectors)
         chosen = leading(values, k, which)
         return Ritz(values[chosen], vectors[:, chosen], residuals[chosen], gaps(values, residuals)[chosen])
 
     def compress(self, basis: KrylovBasis, keep: int, which: str) -> tuple[Array, Array]:
         """Return the rotation to the `keep` best Ritz vectors and their diagonal projection."""
-        values, vectors = np.linalg.eigh(basis.square, UPLO="U")
+        values, vectors = _decompose(basis)
         chosen = leading(values, keep, which)
         return vectors[:, chosen], np.diag(values[chosen])
+
+
+def _decompose(basis: KrylovBasis) -> tuple[Array, Array]:
+    # torch's LAPACK keeps to torch.set_num_threads; NumPy's own threads spin for 100 ms on a busy machine.
+    values, vectors = torch.linalg.eigh(torch.from_numpy(basis.square), UPLO="U")
+    return values.numpy(), vectors.numpy()
 
 
 def gaps(values: Array, residuals: Array) -> Array:
