@@ -157,16 +157,16 @@ def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[NDArray
     A conjugate pair needs two real products, not four: with X = [Re x, Im x], A X = X [[a, b], [-b, a]].
     """
     values = ritz.values
-    upper = np.flatnonzero(values.imag > 0)
+    upper = np.flatnonzero(np.imag(values) > 0)
     lower = upper + 1
-    real = ritz.coordinates.real.copy()
-    real[:, lower] = ritz.coordinates.imag[:, upper]
+    real = np.real(ritz.coordinates).copy()
+    real[:, lower] = np.imag(ritz.coordinates)[:, upper]
     X = basis.lift(real)
     product = (A @ X).double()
     X = X.double()
-    small = np.diag(values.real)
-    small[upper, lower] = values.imag[upper]
-    small[lower, upper] = -values.imag[upper]
+    small = np.diag(np.real(values))
+    small[upper, lower] = np.imag(values)[upper]
+    small[lower, upper] = -np.imag(values)[upper]
     length = torch.linalg.vector_norm(X, dim=0)
     if A.symmetric:
         # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
@@ -191,11 +191,11 @@ def _real_form(s: Spectrum) -> tuple[Tensor, NDArray[Any]]:
     assert s.vectors is not None
     chosen = s.converged.numpy()
     values, X = s.values.numpy()[chosen], s.vectors[:, torch.from_numpy(chosen)]
-    block = np.diag(values.real).astype(float)
+    block = np.diag(np.real(values)).astype(float)
     if not X.is_complex():
         return X, block
-    upper = np.flatnonzero(values.imag > 0)
-    block[upper, upper + 1], block[upper + 1, upper] = values.imag[upper], -values.imag[upper]
+    upper = np.flatnonzero(np.imag(values) > 0)
+    block[upper, upper + 1], block[upper + 1, upper] = np.imag(values)[upper], -np.imag(values)[upper]
     real = X.real.clone()
     real[:, upper + 1] = X.imag[:, upper]
     return real, block
