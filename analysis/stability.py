@@ -190,9 +190,15 @@ def _judge_map(s: Spectrum, active: Array, lr: float | None, tolerance: float) -
     logs = np.log(active[turning])
     with np.errstate(divide="ignore"):
         rotation = float((np.abs(np.imag(logs)) / np.abs(np.real(logs))).max(initial=0.0))
-    outside = int((modulus >= 1).sum())
+    outside = int((modulus >= 1 - tolerance).sum())
     total = f"{len(active)} eigenvalues of the update" + ("" if s.complete else " that were computed")
     worst = _show(active[int(modulus.argmax())])
+    if outside and rate <= 1 + tolerance:
+        words = (
+            f"Marginal: {outside} of the {total} lie on the unit circle and none outside, such as {worst}: the step "
+            "neither converges nor diverges."
+        )
+        return _Judgement(False, rate, None, rotation, outside, words)
     if outside:
         words = f"Unstable: {outside} of the {total} lie on or outside the unit circle; the largest, {worst}, "
         return _Judgement(

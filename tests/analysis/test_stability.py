@@ -137,3 +137,11 @@ def test_unconverged_values_are_left_out():
 def test_mistakes_get_a_sentence(use, words):
     with pytest.raises(GantoolsError, match=words):
         use()
+
+
+def test_unit_circle_is_marginal():
+    """The step of alternating gradient on a bilinear game turns for ever: its eigenvalues are e^{+-i phi}."""
+    turn = stability(pair(np.cos(0.3), np.sin(0.3), "map"))
+    assert not turn.stable
+    assert turn.rate == pytest.approx(1.0)
+    assert "neither converges nor diverges" in str(turn)
