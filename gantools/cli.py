@@ -1,5 +1,6 @@
 """gantools: train a GAN with a game optimizer, look at its spectrum, count what attracts and what repels."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -46,13 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _command(args[0])(args[1:])
     except GantoolsError as error:
+        if os.environ.get("GANTOOLS_TRACEBACK"):
+            raise
         print(f"gantools: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("gantools: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes
         return 0
 
 
@@ -61,9 +64,9 @@ def _command(name: str) -> Callable[[list[str]], int]:
 
     if name not in COMMANDS:
         raise suggest("command", name, COMMANDS)
-    import gantools.commands as commands
+    from gantools.commands import HANDLERS
 
-    return getattr(commands, {"list": "list_", "board": "board_"}.get(name, name))
+    return HANDLERS[name]
 
 
 if __name__ == "__main__":

@@ -67,7 +67,16 @@ class TrainConfig:
         for name in ("latent_size", "batch_size"):
             if getattr(self, name) < 1:
                 raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass at least 1.")
-        for name in ("steps", "threads", "log_every", "sample_every", "spectrum_every", "spectrum_k", "checkpoint_every"):
+        for name in (
+            "steps",
+            "seed",
+            "threads",
+            "log_every",
+            "sample_every",
+            "spectrum_every",
+            "spectrum_k",
+            "checkpoint_every",
+        ):
             if getattr(self, name) < 0:
                 raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass 0 or more.")
 
@@ -104,13 +113,25 @@ RESUMABLE = (
 
 def require_same_run(stored: TrainConfig, given: TrainConfig) -> None:
     """Refuse to resume a run under settings that would have computed something else."""
-    old, new = stored.to_dict(), given.to_dict()
-    for name, value in old.items():
-        if name not in RESUMABLE and new[name] != value:
+    old, new = _flat(stored.to_dict()), _flat(given.to_dict())
+    for name in old | new:
+        if name not in RESUMABLE and old.get(name) != new.get(name):
             raise GantoolsError(
-                f"This run was started with {name} = {value}, not {new[name]}: resume it without that flag, or start a "
-                "new run with another --out."
+                f"This run was started with {name} = {old.get(name)}, not {new.get(name)}: resume it without that "
+                "flag, or start a new run with another --out."
             )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one dictionary, named as the flags are: "optimizer.base.alpha"."""
+    flat = {}
+    for key, value in values.items():
+        name = prefix + key
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{name}.")
+        else:
+            flat[name.removesuffix(".name")] = value
+    return flat
 
 
 def read_config(path: Path) -> TrainConfig:
@@ -121,5 +142,9 @@ def read_config(path: Path) -> TrainConfig:
         raise GantoolsError(
             f"{path.parent} is not a run folder (it holds no {path.name}): pass the folder that `gantools train` wrote."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise GantoolsError(f"{path} is damaged ({error}): restore it, or start a new run.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GantoolsError(
+            f"{path} is damaged ({type(error).__name__}: {error}): restore it, or start a new run."
+        ) from None
+    except OSError as error:
+        raise GantoolsError(f"{path} cannot be read ({error.strerror}): check the path and its permissions.") from None

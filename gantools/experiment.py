@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gantools import trainers
-from gantools.batches import each_batch, map_tensors
+from gantools.batches import each_batch
 from gantools.config import Choice, TrainConfig
 from gantools.data import Source, derive_seed, latent, make_source
 from gantools.errors import GantoolsError
@@ -15,7 +15,7 @@ from gantools.game import Game, gan
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.regularizers import REGULARIZERS
-from gantools.streams import GanBatches, IndexedStream, IteratedStream
+from gantools.streams import GanBatches, IndexedStream, IteratedStream, on_device
 from gantools.target import load_target
 from gantools.trainers.base import BASES
 from gantools.trainers.optimizer import GameOptimizer
@@ -49,8 +49,7 @@ class Experiment:
         is the first of the batches.
         """
         if self.source is None:
-            first = next(iter(each_batch(self.batches)))
-            return map_tensors(lambda x: x.to(self.device), first)
+            return next(iter(each_batch(self.batches)))
         size = max(size, self.config.batch_size)
         if self.source.size is not None:
             size = min(size, self.source.size)
@@ -98,10 +97,8 @@ def build(config: TrainConfig) -> Experiment:
     """Build what the configuration describes; parameters are drawn from its seed, as they were the first time."""
     device = resolve_device(config.device)
     if config.target:
-        game, batches = load_target(config.target)
-        for module in game.players.values():
-            module.to(device)
-        source, stream = None, IteratedStream(batches, device)
+        game, own = load_own(config.target, device)
+        source, stream, batches = None, IteratedStream(own, device), on_device(own, device)
     else:
         source = make_source(config.data.name, **config.data.settings)
         game = _build_gan(config, source, device)
@@ -109,6 +106,13 @@ def build(config: TrainConfig) -> Experiment:
         stream = IndexedStream(batches)
         batches[0]  # a batch size that the data set refuses is refused now
     return Experiment(config, game, make_optimizer(config.optimizer, game), batches, stream, source, device)
+
+
+def load_own(target: str, device: torch.device) -> tuple[Game, Any]:
+    """Return the game of FILE.py:FUNCTION on the device, and its batches as they are."""
+    game, batches = load_target(target)
+    game.module.to(device)
+    return game, batches
 
 
 def _build_gan(config: TrainConfig, source: Source, device: torch.device) -> Game:
@@ -129,5 +133,3 @@ def make_optimizer(choice: Choice, game: Game) -> GameOptimizer:
 
 def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-

@@ -1,7 +1,7 @@
 """The flags of `gantools train`, made from the same dataclasses that the library uses.
 
-Parsing has two stages. First the choices (`--optimizer consensus`) are read; then the settings of what was chosen become
-flags of their own (`--optimizer.gamma 10`), so that a flag of another method is an error and not ignored.
+Parsing has two stages. First the choices (`--optimizer consensus`) are read; then the settings of what was chosen
+become flags of their own (`--optimizer.gamma 10`), so that a flag of another method is an error and not ignored.
 """
 
 import dataclasses
@@ -17,31 +17,11 @@ from gantools.data import DATA, parse_spec
 from gantools.errors import GantoolsError
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
+from gantools.recommended import OWN_GAME, RECOMMENDED
 from gantools.regularizers import REGULARIZERS
 from gantools.target import is_target
 from gantools.trainers.base import BASES
 from gantools.trainers.optimizer import OPTIMIZERS
-
-# Settings with which each data set trains well in minutes; ring8's are those of The Numerics of GANs.
-_PLANE = {
-    "network": Choice("mlp"), "steps": 20_000, "batch_size": 512, "latent_size": 16, "every": 2000,
-    "optimizer": {"lr": 1e-4, "gamma": 10.0, "base": "rmsprop"},
-}  # fmt: skip
-_IMAGES = {
-    "network": Choice("dcgan"), "steps": 20_000, "batch_size": 64, "latent_size": 64, "every": 1000,
-    "optimizer": {"lr": 2e-4, "gamma": 1.0, "base": "rmsprop"},
-}  # fmt: skip
-RECOMMENDED: dict[str, dict[str, Any]] = {
-    "ring8": _PLANE,
-    "grid25": {**_PLANE, "batch_size": 500},
-    "npy": {**_PLANE, "batch_size": 64},
-    "folder": _IMAGES,
-    "digits": {
-        **_IMAGES, "network": Choice("dcgan", {"width": 16}), "steps": 3000, "latent_size": 32, "every": 500,
-        "optimizer": {"lr": 1e-3, "gamma": 1.0, "base": "rmsprop"},
-    },
-}  # fmt: skip
-_OWN_GAME = {"steps": 1000, "every": 100, "batch_size": 64, "latent_size": 16, "optimizer": {"lr": 1e-4, "base": "sgd"}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +40,13 @@ def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainReque
     With `--resume`, what the run folder stores takes the place of the defaults.
     """
     argv = list(argv)
-    target = argv.pop(0) if argv and not argv[0].startswith("-") else None
-    if target is not None and not is_target(target):
-        raise GantoolsError(f"{target!r} is not FILE.py:FUNCTION; to choose a data set write --data {target}.")
-    resume, stored = "--resume" in argv, None
-    if resume:
+    target = next((word for word in argv if is_target(word)), None)
+    if target is not None:
+        argv.remove(target)
+    elif argv and not argv[0].startswith("-"):
+        raise GantoolsError(f"{argv[0]!r} is not FILE.py:FUNCTION; to choose a data set write --data {argv[0]}.")
+    stored = None
+    if "--resume" in argv:
         out = _chosen(argv, "--out")
         if not out:
             raise GantoolsError("--resume needs the run: add --out with the folder to go on in.")
@@ -100,53 +82,65 @@ class Choices:
             data = _choose(argv, "--data", stored.data if stored else Choice("digits"))
             advice = RECOMMENDED[parse_spec(data.name)[0]]
             network = _choose(argv, "--network", stored.network if stored else advice["network"])
-            NETWORKS[network.name]
-            known = {r.name: r for r in stored.regularizers} if stored else {}
-            names = _chosen(argv, "--regularizer") or list(known)
-            regularizers = tuple(known.get(name, Choice(name)) for name in names)
-            for name in names:
-                REGULARIZERS[name]
-            loss = _chosen(argv, "--loss")
-            LOSSES[loss[0] if loss else "nonsaturating"]
+            regularizers = _choose_regularizers(argv, stored.regularizers if stored else ())
+            NETWORKS[network.name], LOSSES[_choose(argv, "--loss", Choice("nonsaturating")).name]
         else:
-            advice = _OWN_GAME
-        optimizer = _choose(argv, "--optimizer", stored.optimizer if stored else Choice("consensus"))
-        fields = {f.name for f in dataclasses.fields(OPTIMIZERS[optimizer.name])}  # type: ignore[arg-type]
-        advised = {k: v for k, v in advice["optimizer"].items() if k in fields}
-        settings = {**advised, **optimizer.settings}
-        if "base" in settings:
-            base = settings["base"]
-            settings["base"] = _choose(argv, "--optimizer.base", base if isinstance(base, Choice) else Choice(base))
-            BASES[settings["base"].name]
+            advice = OWN_GAME
+        optimizer = _choose_optimizer(argv, stored.optimizer if stored else Choice("consensus"), advice["optimizer"])
         plain = {k: v for k, v in advice.items() if k in ("steps", "batch_size", "latent_size")}
         plain |= dict.fromkeys(("sample_every", "spectrum_every", "checkpoint_every"), advice["every"])
         if stored:
             plain = {f.name: getattr(stored, f.name) for f in dataclasses.fields(TrainConfig)}
-        return cls(target, Choice(optimizer.name, settings), data, network, regularizers, plain)
+        return cls(target, optimizer, data, network, regularizers, plain)
+
+
+def _choose_optimizer(argv: Sequence[str], default: Choice, advice: Mapping[str, Any]) -> Choice:
+    chosen = _choose(argv, "--optimizer", default)
+    if chosen.name in BASES and chosen.name not in OPTIMIZERS:
+        raise GantoolsError(
+            f"{chosen.name} is a base rule, which the direction of every method goes through: write --optimizer "
+            f"simultaneous --optimizer.base {chosen.name}."
+        )
+    fields = {f.name for f in dataclasses.fields(OPTIMIZERS[chosen.name])}  # type: ignore[arg-type]
+    settings = {**{k: v for k, v in advice.items() if k in fields}, **chosen.settings}
+    if "base" in settings:
+        base = settings["base"]
+        settings["base"] = _choose(argv, "--optimizer.base", base if isinstance(base, Choice) else Choice(base))
+        BASES[settings["base"].name]
+    return Choice(chosen.name, settings)
+
+
+def _choose_regularizers(argv: Sequence[str], stored: Sequence[Choice]) -> tuple[Choice, ...]:
+    known = {choice.name: choice for choice in stored}
+    names = _chosen(argv, "--regularizer") or list(known)
+    for name in names:
+        REGULARIZERS[name]
+        if names.count(name) > 1:
+            raise GantoolsError(f"--regularizer names {name} twice: name each once, and set its weight.")
+    return tuple(known.get(name, Choice(name)) for name in names)
 
 
 def _chosen(argv: Sequence[str], flag: str) -> list[str]:
-    """Return the words after a flag, up to the next one; also those of --flag=word."""
+    """Return the words after a flag, up to the next one, wherever it stands; also those of --flag=word."""
     words: list[str] = []
-    for index, word in enumerate(argv):
-        if word.startswith(flag + "="):
-            words = [word.partition("=")[2]]
-        elif word == flag:
-            words = []
-            for following in argv[index + 1 :]:
-                if following.startswith("--"):
-                    break
-                words.append(following)
+    inside = False
+    for word in argv:
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            inside = name == flag
+            words += [value] if inside and equals else []
+        elif inside:
+            words.append(word)
     return words
 
 
 def _choose(argv: Sequence[str], flag: str, default: Choice) -> Choice:
     """Return the choice named after a flag; the default keeps its settings, another choice begins with its own."""
     words = _chosen(argv, flag)
-    return default if not words or words[0] == default.name else Choice(words[0])
+    return default if not words or words[-1] == default.name else Choice(words[-1])
 
 
-# The second stage: a dataclass made to measure, for tyro ---------------------------------------------------------------
+# The second stage: a dataclass made to measure, for tyro -------------------------------------------------------------
 
 
 def _field(name: str, kind: Any, default: Any, help: str, flag: str | None = None) -> tuple[str, Any, Any]:
@@ -191,7 +185,7 @@ def _form(choices: Choices) -> type:
         activations = "hidden activation of both networks, as relu or esp(beta=2.0); the network's own by default"
         fields += [
             _field("data_name", str, choices.data.name, "ring8, grid25, digits, folder:PATH or FILE.npy", flag="data"),
-            _field("network_name", _names(NETWORKS), choices.network.name, "generator and discriminator", flag="network"),
+            _field("network_name", _names(NETWORKS), choices.network.name, "both players' networks", flag="network"),
             _field("activation", str, plain.get("activation", default.activation), activations),
             _field("loss", _names(LOSSES), plain.get("loss", default.loss), "objective"),
             _field("regularizer_names", tuple[str, ...], tuple(r.name for r in choices.regularizers),
@@ -268,8 +262,8 @@ def _plain(value: Any) -> Any:
 
 def _rate_text(rate: Any) -> str:
     if isinstance(rate, Mapping):
-        return ",".join(f"{player}={value:g}" for player, value in rate.items())
-    return f"{rate:g}"
+        return ",".join(f"{player}={value!r}" for player, value in rate.items())
+    return repr(rate)
 
 
 def parse_rate(text: str) -> float | dict[str, float]:
@@ -281,5 +275,6 @@ def parse_rate(text: str) -> float | dict[str, float]:
         return {player.strip(): float(rate) for player, _, rate in pairs}
     except ValueError:
         raise GantoolsError(
-            f"{text!r} is not a learning rate: write a number, or one for each player as generator=1e-4,discriminator=4e-4."
+            f"{text!r} is not a learning rate: write a number, or one for each player as "
+            "generator=1e-4,discriminator=4e-4."
         ) from None

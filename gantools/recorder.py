@@ -1,20 +1,19 @@
 """Where a run's numbers and pictures go: metrics.jsonl, TensorBoard, image files, the terminal."""
 
 import json
-import sys
-import time
+import math
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from gantools.board import add_spectrum, image_grid, scatter_figure, spectrum_figure, spectrum_scalars
-from gantools.run import RunFolder, finite_or_none, step_name, unwritable
-
-SECONDS_BETWEEN_LINES = 10.0
+from gantools.run import RunFolder
+from gantools.storage import step_name, unwritable
+from gantools.terminal import Progress
 
 
 class Recorder:
@@ -26,7 +25,7 @@ class Recorder:
     def __init__(self, folder: RunFolder, first: int, last: int):
         self.folder = folder
         try:
-            self._metrics = folder.metrics_path.open("a", encoding="utf-8")
+            self._metrics = folder.metrics_path.open("ab")
             self.writer = SummaryWriter(str(folder.path), purge_step=first or None)
         except OSError as error:
             raise unwritable(folder.path, error) from None
@@ -34,8 +33,8 @@ class Recorder:
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Record numbers by name; NaN and infinity are null in metrics.jsonl."""
-        record = {"step": step, **{name: finite_or_none(value) for name, value in values.items()}}
-        self._metrics.write(json.dumps(record) + "\n")
+        record = {"step": step, **{name: v if math.isfinite(v) else None for name, v in values.items()}}
+        self._metrics.write(json.dumps(record).encode() + b"\n")
         self._metrics.flush()
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
@@ -64,41 +63,19 @@ class Recorder:
         self._progress.write(text)
 
     def close(self) -> None:
-        """Flush and close everything."""
-        self._progress.close()
-        self._metrics.close()
-        self.writer.close()
+        """Flush and close everything.
 
+        Raises:
+            OSError: when the last events cannot be written.
+        """
+        with ExitStack() as stack:  # all of them, whichever fails
+            for part in (self._progress, self._metrics, self.writer):
+                stack.callback(part.close)
 
-class Progress:
-    """A bar on a terminal; elsewhere plain lines, at most one every ten seconds."""
-
-    def __init__(self, first: int, last: int):
-        self._last = last
-        self._bar = tqdm(total=last, initial=first, unit="step", dynamic_ncols=True) if sys.stderr.isatty() else None
-        self._shown = time.monotonic()
-
-    def show(self, step: int, values: dict[str, float]) -> None:
-        """Show the step and a few numbers."""
-        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update(step - self._bar.n)
-        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
-            self._shown = time.monotonic()
-            print(f"step {step}/{self._last}  {text}", flush=True)
-
-    def write(self, text: str) -> None:
-        """Print a line above the bar."""
-        if self._bar is None:
-            print(text, flush=True)
-        else:
-            self._bar.write(text)
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
+    def abandon(self) -> None:
+        """Close what can be closed, after an error that is already known."""
+        with suppress(OSError):
+            self.close()
 
 
 def draw_samples(samples: np.ndarray, reference: np.ndarray, title: str, path: Path) -> np.ndarray:

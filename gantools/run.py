@@ -2,38 +2,26 @@
 
 import dataclasses
 import json
-import math
-import os
-import pickle
-import platform
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gantools import __version__
 from gantools.board.events import cut_events
+from gantools.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from gantools.config import TrainConfig, read_config
 from gantools.errors import GantoolsError
 from gantools.experiment import Experiment, build
 from gantools.game import Game
-from gantools.streams import random_state, random_state_kept, seed_global_generators, set_random_state
+from gantools.provenance import provenance
+from gantools.storage import step_name, unwritable, write_atomically
+from gantools.streams import random_state_kept, seed_global_generators
 from gantools.trainers.optimizer import GameOptimizer
 
 _STEP = re.compile(r"step-(\d+)\.")
-
-
-def step_name(step: int, suffix: str) -> str:
-    """Return the file name of what belongs to a step; names sort by step."""
-    return f"step-{step:08d}.{suffix}"
 
 
 class RunFolder:
@@ -56,23 +44,43 @@ class RunFolder:
         Raises:
             GantoolsError: when it exists with something in it, or cannot be written.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise GantoolsError(
-                f"{self.path} exists already: add --resume to go on with the run in it, or choose another --out."
-            )
         try:
-            for folder in (self.path, self.checkpoints, self.samples, self.spectra):
-                folder.mkdir(parents=True, exist_ok=True)
-            content = {"config": config.to_dict(), **provenance()}
-            write_atomically(self.config_path, lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))
+            if self.config_path.exists():
+                raise GantoolsError(f"{self.path} holds a run: add --resume to go on with it, or choose another --out.")
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                what = "holds other files" if self.path.is_dir() else "is a file"
+                raise GantoolsError(f"{self.path} {what}: choose another --out.")
+            self.path.mkdir(parents=True, exist_ok=True)
+            # First of all: a folder with a configuration can be resumed, one without could not even be used again.
+            self._write_config({"config": config.to_dict(), **provenance()})
+            self._make_folders()
         except OSError as error:
             raise unwritable(self.path, error) from None
+
+    def resume(self, config: TrainConfig, step: int) -> None:
+        """Go back to a step: drop what was logged at or after it, and note in config.json that the run was resumed."""
+        try:
+            self._make_folders()
+            self.cut_after(step)
+            content = json.loads(self.config_path.read_text())
+            content["config"] = config.to_dict()
+            content.setdefault("resumed", []).append({"step": step, **provenance()})
+            self._write_config(content)
+        except OSError as error:
+            raise unwritable(self.path, error) from None
+
+    def _make_folders(self) -> None:
+        for folder in (self.checkpoints, self.samples, self.spectra):
+            folder.mkdir(exist_ok=True)
+
+    def _write_config(self, content: dict[str, Any]) -> None:
+        write_atomically(self.config_path, (json.dumps(content, indent=2) + "\n").encode())
 
     def cut_after(self, step: int) -> None:
         """Drop what was logged at or after a step: metrics, TensorBoard events, samples, spectra, later checkpoints."""
         if self.metrics_path.exists():
-            kept = [line for line, record in self._metrics_lines() if record["step"] < step]
-            write_atomically(self.metrics_path, lambda path: path.write_text("".join(kept)))
+            kept = "".join(line for line, record in self._metrics_lines() if record["step"] < step)
+            write_atomically(self.metrics_path, kept.encode())
         for folder, first in ((self.samples, step), (self.spectra, step), (self.checkpoints, step + 1)):
             for file in folder.glob("*"):
                 found = _STEP.search(file.name)
@@ -81,12 +89,13 @@ class RunFolder:
         cut_events(self.path, step)
 
     def _metrics_lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for line in self.metrics_path.read_text().splitlines(keepends=True):
+        for line in self.metrics_path.read_text(errors="replace").splitlines(keepends=True):
             try:
                 record = json.loads(line)
             except ValueError:  # the last line of a killed run
                 continue
-            yield line, record
+            if isinstance(record, dict) and "step" in record and line.endswith("\n"):
+                yield line, record
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the records of metrics.jsonl, in order."""
@@ -103,20 +112,9 @@ class RunFolder:
         """Return where the checkpoint of a step is."""
         return self.checkpoints / step_name(step, "pt")
 
-    def save(self, step: int, experiment: Experiment) -> Path:
-        """Write a checkpoint: plain tensors and numbers, whole or not at all."""
-        game = experiment.game
-        state = {
-            "step": step,
-            "parameters": {name: p.detach().cpu() for name, p in game.named_parameters().items()},
-            "buffers": {name: t.cpu() for name, t in game.buffers().items()},
-            "optimizer": experiment.optimizer.state_dict(),
-            "stream": experiment.stream.state_dict(),
-            "random": random_state(),
-        }
-        path = self.checkpoint_path(step)
-        write_atomically(path, lambda part: torch.save(state, part))
-        return path
+    def save(self, step: int, experiment: Experiment) -> None:
+        """Write a checkpoint, whole or not at all."""
+        save_checkpoint(self.checkpoint_path(step), step, experiment)
 
     def load(self, step: int, experiment: Experiment) -> None:
         """Put an experiment into the state of a checkpoint, the global random state included.
@@ -125,108 +123,20 @@ class RunFolder:
             GantoolsError: when the file is damaged or belongs to another architecture; nothing is changed then.
         """
         path = self.checkpoint_path(step)
-        saved = read_checkpoint(path)
-        game = experiment.game
-        _require_fit(path, "parameters", saved["parameters"], game.named_parameters())
-        _require_fit(path, "buffers", saved["buffers"], game.buffers())
-        experiment.optimizer.load_state_dict(saved["optimizer"])
-        with torch.no_grad():
-            for name, p in game.named_parameters().items():
-                p.copy_(saved["parameters"][name])
-        game.load_buffers(saved["buffers"])
-        experiment.stream.load_state_dict(saved["stream"])
-        set_random_state(saved["random"])
+        load_checkpoint(path, read_checkpoint(path), experiment)
 
     def load_last(self, experiment: Experiment) -> int:
         """Load the newest checkpoint that is whole, and return its step; damaged newer ones are named on stderr."""
-        steps = self.steps()
-        for step in reversed(steps):
+        for step in reversed(self.steps()):
+            path = self.checkpoint_path(step)
             try:
-                read_checkpoint(self.checkpoint_path(step))
+                saved = read_checkpoint(path)
             except GantoolsError as error:
-                if step == steps[0]:
-                    raise
-                print(f"{error} Going on from the one before it.", file=sys.stderr)
+                print(f"gantools: {error}", file=sys.stderr)
                 continue
-            self.load(step, experiment)
+            load_checkpoint(path, saved, experiment)
             return step
-        raise GantoolsError(f"{self.path} holds no checkpoint: start the run again with another --out.")
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds, without running any code from it."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise GantoolsError(f"There is no checkpoint {path}.") from None
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GantoolsError(f"The checkpoint {path} is damaged or truncated ({reason}): use an earlier one.") from None
-    if not isinstance(saved, dict) or not {"step", "parameters", "buffers", "optimizer", "stream"} <= set(saved):
-        raise GantoolsError(f"{path} is not a gantools checkpoint: pass one that `gantools train` wrote.")
-    return saved
-
-
-def _require_fit(path: Path, what: str, saved: Mapping[str, Any], present: Mapping[str, Any]) -> None:
-    given = {name: tuple(t.shape) for name, t in saved.items()}
-    wanted = {name: tuple(t.shape) for name, t in present.items()}
-    if given == wanted:
-        return
-    different = sorted(name for name in given.keys() | wanted.keys() if given.get(name) != wanted.get(name))
-    name = different[0]
-    raise GantoolsError(
-        f"The checkpoint {path} is of another architecture: {len(different)} {what} differ, the first is {name!r} "
-        f"({given.get(name, 'absent')} there, {wanted.get(name, 'absent')} here). Build the game as it was trained."
-    )
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """Call `write(part)` on a file beside `path` and move it into place: readers see the old file or the new, whole."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        write(Path(part))
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
-
-
-def unwritable(path: Path, error: OSError) -> GantoolsError:
-    """Return the sentence for a place that cannot be written."""
-    return GantoolsError(f"{path} cannot be written ({error.strerror or error}): choose another --out.")
-
-
-def finite_or_none(value: float) -> float | None:
-    """Return the number, or None (null in JSON) for NaN and infinity."""
-    return value if math.isfinite(value) else None
-
-
-def provenance() -> dict[str, Any]:
-    """Return what else decided a run: the command, versions, machine and git revision."""
-    return {
-        "command": ["gantools", *sys.argv[1:]],
-        "versions": {
-            "gantools": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numpy", "scipy")},
-        },
-        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
-        "git_revision": git_revision(),
-    }
-
-
-def git_revision() -> str | None:
-    """Return the revision of the working directory's checkout, "+" appended where files differ from it."""
-    if shutil.which("git") is None:
-        return None
-
-    def git(*args: str) -> str | None:
-        done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    revision = git("rev-parse", "HEAD")
-    return revision and revision + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        raise GantoolsError(f"{self.path} holds no checkpoint that can be used: start again with another --out.")
 
 
 # Opening a run for analysis ------------------------------------------------------------------------------------------

@@ -20,11 +20,13 @@ class GanBatches:
     Indexing gives any batch; iterating gives one epoch of a finite data set, ten batches of an endless one.
     """
 
-    def __init__(self, source: Source, batch_size: int, latent_size: int, seed: int, device: torch.device | str = "cpu"):
+    def __init__(
+        self, source: Source, batch_size: int, latent_size: int, seed: int, device: torch.device | str = "cpu"
+    ):
         if source.size is not None and batch_size > source.size:
             raise GantoolsError(
-                f"The batch size {batch_size} exceeds the {source.size} samples of {source.name}: pass a --batch-size of "
-                f"at most {source.size}."
+                f"The batch size {batch_size} exceeds the {source.size} samples of {source.name}: pass a --batch-size "
+                f"of at most {source.size}."
             )
         self.source, self.batch_size, self.latent_size = source, batch_size, latent_size
         self.seed, self.device = seed, torch.device(device)
@@ -43,6 +45,33 @@ class GanBatches:
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         return (self[index] for index in range(len(self)))
+
+
+class MovedBatches:
+    """A user's batches, each moved to a device when it is asked for."""
+
+    def __init__(self, batches: Any, device: torch.device):
+        self.batches, self.device = batches, device
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._move(batch) for batch in each_batch(self.batches))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._move(self.batches[index])
+
+    def _move(self, batch: Any) -> Any:
+        return map_tensors(lambda x: x.to(self.device), batch)
+
+
+def on_device(batches: Any, device: torch.device) -> Any:
+    """Return one or several batches on a device; a user's batches are on the CPU, and stay what they are there."""
+    if device.type == "cpu":
+        return batches
+    moved = MovedBatches(batches, device)
+    return moved._move(batches) if is_batch(batches) else moved
 
 
 class IndexedStream:
@@ -104,10 +133,7 @@ class IteratedStream:
         raise GantoolsError("There are no batches to train on: the iterable was empty.")
 
     def _random_state(self) -> dict[str, Any]:
-        state = random_state()
-        if isinstance(own := getattr(self.batches, "generator", None), torch.Generator):
-            state["loader"] = own.get_state()
-        return state
+        return random_state() | {"own": [generator.get_state() for generator in _generators(self.batches)]}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place: the random state that the epoch started from, and how many batches of it were seen."""
@@ -120,12 +146,24 @@ class IteratedStream:
             return
         with random_state_kept():
             set_random_state(saved["start"])
-            if "loader" in saved["start"]:
-                self.batches.generator.set_state(saved["start"]["loader"])
+            for generator, state in zip(_generators(self.batches), saved["start"]["own"], strict=True):
+                generator.set_state(state)
             self._iterator = iter(self._epochs)
-            for _ in range(saved["seen"]):
-                next(self._iterator)
+            for seen in range(saved["seen"]):
+                if next(self._iterator, None) is None:
+                    raise GantoolsError(
+                        f"There are {seen} batches now, and the run had seen {saved['seen']} of an epoch when it "
+                        "stopped: resume it with the data that it began with."
+                    )
         self._start, self._seen = saved["start"], saved["seen"]
+
+
+def _generators(batches: Any) -> list[torch.Generator]:
+    """Return the generators that a loader, its samplers and its data set hold, each once."""
+    holders = [batches, *(getattr(batches, name, None) for name in ("sampler", "batch_sampler", "dataset"))]
+    holders.append(getattr(holders[2], "sampler", None))
+    found = [value for holder in holders for value in getattr(holder, "__dict__", {}).values()]
+    return list({id(value): value for value in found if isinstance(value, torch.Generator)}.values())
 
 
 def random_state() -> dict[str, Any]:
@@ -153,7 +191,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def seed_global_generators(seed: int) -> None:
-    """Seed the global random generators: for programs, before they run a user's code; the library never calls it bare."""
+    """Seed the global random generators: for programs, before a user's code runs; the library never calls it bare."""
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002

@@ -3,8 +3,12 @@
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from gantools.errors import GantoolsError
 from gantools.game import Game
@@ -25,20 +29,19 @@ def load_target(spec: str) -> tuple[Game, Any]:
     """
     name, colon, function_name = spec.rpartition(":")
     if not colon or not function_name or not name.endswith(".py"):
-        raise GantoolsError(f"{spec!r} names no function: write FILE.py:FUNCTION, a function that returns (game, batches).")
+        raise GantoolsError(
+            f"{spec!r} names no function: write FILE.py:FUNCTION, a function that returns (game, batches)."
+        )
     path = Path(name).expanduser()
     if not path.is_file():
         raise GantoolsError(f"There is no file {name!r}: give the path of a Python file, as in FILE.py:FUNCTION.")
-    module = _import(path)
-    functions = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
-    if not callable(getattr(module, function_name, None)):
-        raise suggest(f"function in {path.name}", function_name, functions)
-    try:
-        result = getattr(module, function_name)()
-    except Exception as error:
-        if isinstance(error, GantoolsError):
-            raise
-        raise GantoolsError(f"{spec} failed: {_place(error, path)}") from error
+    with _neighbours(path):
+        module = _import(path)
+        if not callable(getattr(module, function_name, None)):
+            functions = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
+            raise suggest(f"function in {path.name}", function_name, functions)
+        with own_errors(spec):
+            result = getattr(module, function_name)()
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Game)):
         raise GantoolsError(
             f"{spec} returned {_describe(result)}: return (game, batches), where game comes from gantools.gan, "
@@ -47,26 +50,53 @@ def load_target(spec: str) -> tuple[Game, Any]:
     return result
 
 
+@contextmanager
+def own_errors(spec: str | None) -> Iterator[None]:
+    """Turn what a user's function, loss, module or data raises into a sentence; without a spec, let it pass."""
+    try:
+        yield
+    except GantoolsError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise GantoolsError("The device has too little memory: pass a smaller batch, or --device cpu.") from error
+    except Exception as error:
+        if spec is None:
+            raise
+        raise GantoolsError(f"{spec} failed: {_place(error, Path(spec.rpartition(':')[0]).expanduser())}") from error
+
+
+@contextmanager
+def _neighbours(path: Path) -> Iterator[None]:
+    """Let the file import its neighbours, as it would when run as a script."""
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
 def _import(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own: a user's random.py must not become everybody's `random`.
+    name = f"_gantools_target_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    # The file's own folder, so that it finds its neighbours as it would when run as a script.
-    sys.path.insert(0, str(path.resolve().parent))
+    sys.modules[name] = module  # dataclasses and pickle look their module up here
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise GantoolsError(f"{path} cannot be imported: {_place(error, path)}") from error
-    finally:
-        sys.path.pop(0)
     return module
 
 
 def _place(error: Exception, path: Path) -> str:
     """Return the error in a line, with the last line of the user's own file that led to it."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    where = f" (line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{where}."
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve() == path.resolve()]
+    where = f" (line {own[-1].lineno} of {path.name})" if own else ""
+    return f"{type(error).__name__}: {error}{where}. For the traceback set GANTOOLS_TRACEBACK=1."
 
 
 def _describe(result: Any) -> str:

@@ -1,11 +1,12 @@
 """The loop: batches, steps, logging, spectra, checkpoints; and what happens when it is stopped."""
 
 import dataclasses
+import io
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from gantools.experiment import Experiment, build, set_threads
 from gantools.features import DigitFeatures, train_features
 from gantools.metrics import evaluate
 from gantools.recorder import Recorder
-from gantools.run import RunFolder, write_atomically
+from gantools.run import RunFolder
+from gantools.storage import write_atomically
 from gantools.streams import random_state_kept, seed_global_generators
+from gantools.target import own_errors
 from gantools.trainers.optimizer import StepInfo
 
 METRIC_SAMPLES = 2560
@@ -46,7 +49,12 @@ class Outcome:
 
 
 def train(config: TrainConfig, path: str | Path, resume: bool = False) -> Outcome:
-    """Train what the configuration describes, in a run folder; seeds the global generators, as a program does.
+    """Train what the configuration describes, in a run folder; see `prepare`."""
+    return prepare(config, path, resume).run()
+
+
+def prepare(config: TrainConfig, path: str | Path, resume: bool = False) -> "Trainer":
+    """Build what the configuration describes and open its run folder; seeds the global generators, as a program does.
 
     Raises:
         GantoolsError: for whatever in the configuration or the folder cannot be used, before anything is computed;
@@ -62,10 +70,10 @@ def train(config: TrainConfig, path: str | Path, resume: bool = False) -> Outcom
         first = folder.load_last(experiment) if folder.steps() else 0
         if first > config.steps:
             raise GantoolsError(f"The run in {path} has {first} steps already: pass --steps above that to go on.")
-        folder.cut_after(first)
+        folder.resume(config, first)
     else:
         folder.create(config)
-    return Trainer(experiment, folder, first).run()
+    return Trainer(experiment, folder, first)
 
 
 class Trainer:
@@ -84,59 +92,81 @@ class Trainer:
         self.features = self._features()
         self.reference = None if experiment.source is None else experiment.source.reference(METRIC_SAMPLES, 0)
         self._last: dict[str, Any] = {"spectrum": None, "metrics": {}}
+        self._losses: dict[str, float] = {}
         self._spectra_wanted = self.config.spectrum_every > 0
         self._clock = (first, time.perf_counter())
         # Each look at a number on a GPU waits for it; on a CPU it is free.
-        self._unchecked: list[tuple[int, StepInfo]] = []
+        self._unchecked: list[tuple[int, StepInfo, Tensor]] = []
         self._check_every = 1 if experiment.device.type == "cpu" else 50
 
     def run(self) -> Outcome:
         """Train to the last step, or until a signal asks to stop."""
-        config, start = self.config, time.perf_counter()
-        step = self.first
+        start = time.perf_counter()
         try:
-            with stop_requested() as signals:
-                while step < config.steps and not signals:
-                    self._save_if(step, due(step, config.checkpoint_every) and step > self.first)
-                    self._measure(step)
-                    self._step(step)
-                    step += 1
-                self._check_field()
-                self._save_if(step, step > self.first or not self.folder.steps())
-                if not signals:
-                    self._measure(step, last=True)
-        finally:
+            step, signals = self._loop()
             self.recorder.close()
+        except OSError as error:
+            raise GantoolsError(
+                f"{self.folder.path} cannot be written ({error.strerror or error}); training stopped, {self._kept()}. "
+                f"Make room or mend the permissions, then go on with --resume --out {self.folder.path}."
+            ) from error
+        finally:
+            self.recorder.abandon()
         seconds = time.perf_counter() - start
         return Outcome(self.folder, step, seconds, signals[0] if signals else None, **self._last)
+
+    def _loop(self) -> tuple[int, list[int]]:
+        config, step = self.config, self.first
+        with stop_requested() as signals:
+            while step < config.steps and not signals:
+                self._save_if(step, due(step, config.checkpoint_every) and step > self.first)
+                self._measure(step)
+                self._step(step)
+                step += 1
+            self._save_if(step, step > self.first or not self.folder.steps())
+            if not signals:
+                self._measure(step, last=True)
+        return step, signals
 
     def _step(self, step: int) -> None:
         experiment = self.experiment
         optimizer = experiment.optimizer
-        batches = experiment.stream.take(optimizer.batches_per_step)
-        w, state = optimizer.propose(*batches)
+        with own_errors(self.config.target):
+            batches = experiment.stream.take(optimizer.batches_per_step)
+            w, state = optimizer.propose(*batches)
         assert state.info is not None
-        self._unchecked.append((step, state.info))
+        # A step can be infinite where the field is not: consensus differentiates the field once more.
+        finite = torch.stack([w[part].isfinite().all() for part in experiment.game.slices.values()])
+        self._unchecked.append((step, state.info, finite))
         if len(self._unchecked) >= self._check_every:
             self._check_field()
         # On a CPU a step from a field that is not finite is never taken.
         optimizer.commit(w, state)
         if due(step, self.config.log_every):
             self._log(step, state.info)
+        self.recorder.progress(step + 1, self._losses)
 
     def _check_field(self) -> None:
         pending, self._unchecked = self._unchecked, []
-        for step, info in pending:
-            norms = torch.stack(list(info.field_norms.values()))
-            if norms.isfinite().all():
+        for step, info, finite in pending:
+            good = torch.stack(list(info.field_norms.values())).isfinite()
+            if (good & finite).all():
                 continue
-            player = next(name for name, norm in info.field_norms.items() if not norm.isfinite())
-            kept = self.folder.steps()
-            where = f"the last good checkpoint is {self.folder.checkpoint_path(kept[-1])}" if kept else "no checkpoint yet"
+            what, wrong = ("step", finite) if good.all() else ("field", good)
+            player = list(info.field_norms)[int(wrong.int().argmin())]
             raise NonFiniteFieldError(
-                f"The field of player {player!r} is NaN or infinite at step {step}; training stopped, {where}. "
-                "Lower the learning rate, add a regularizer (--regularizer r1), or check the data for NaN."
+                f"The {what} of player {player!r} is NaN or infinite at step {step}; training stopped, {self._kept()}. "
+                f"{self._remedy()}"
             )
+
+    def _remedy(self) -> str:
+        if self.experiment.source is None:
+            return "Lower the learning rate, or look for a division, root or logarithm at 0 in the losses, or NaN data."
+        return "Lower the learning rate (--optimizer.lr), or add a regularizer (--regularizer r1)."
+
+    def _kept(self) -> str:
+        kept = self.folder.steps()
+        return f"the last checkpoint is {self.folder.checkpoint_path(kept[-1])}" if kept else "before any checkpoint"
 
     def _log(self, step: int, info: StepInfo) -> None:
         self._check_field()
@@ -147,16 +177,20 @@ class Trainer:
         if step > since:
             values["step_seconds"] = (self._clock[1] - then) / (step - since)
         self.recorder.scalars(step, values)
-        self.recorder.progress(step, {k: v for k, v in values.items() if k.startswith("loss/")})
+        self._losses = {k: v for k, v in values.items() if k.startswith("loss/")}
 
     def _measure(self, step: int, last: bool = False) -> None:
         """Take samples, metrics and spectra where they are due; none of it moves the run's random numbers."""
         config = self.config
+        sample = config.sample_every > 0 and (last or due(step, config.sample_every)) and self.reference is not None
+        spectrum = self._spectra_wanted and (last or due(step, config.spectrum_every))
+        if not (sample or spectrum):
+            return
         began = time.perf_counter()
         with random_state_kept():
-            if self.reference is not None and (due(step, config.sample_every) or last and config.sample_every):
+            if sample:
                 self._sample(step)
-            if self._spectra_wanted and (due(step, config.spectrum_every) or last):
+            if spectrum:
                 self._spectrum(step)
         since, then = self._clock
         self._clock = (since, then + time.perf_counter() - began)
@@ -173,7 +207,8 @@ class Trainer:
 
     def _spectrum(self, step: int) -> None:
         try:
-            spectrum = leading_spectrum(self.experiment, self.config.spectrum_k, self.config.spectrum_which)
+            with own_errors(self.config.target):
+                spectrum = leading_spectrum(self.experiment, self.config.spectrum_k, self.config.spectrum_which)
         except NonFiniteFieldError:
             return  # the step itself will stop the run, and name the player
         except GantoolsError as error:
@@ -194,13 +229,15 @@ class Trainer:
         if not isinstance(source, FiniteSource) or source.labels is None or not self.config.sample_every:
             return None
         path = self.folder.features
-        if path.exists():
-            saved: dict[str, Tensor] = torch.load(path, weights_only=True)
-            model = DigitFeatures(source.shape, int(source.labels.max()) + 1)
-            model.load_state_dict(saved)
+        model = DigitFeatures(source.shape, int(source.labels.max()) + 1)
+        # Where the file is damaged they are trained again: they depend on the seed alone.
+        with suppress(Exception):
+            model.load_state_dict(torch.load(path, weights_only=True))
             return model.eval().requires_grad_(False)
         model = train_features(source, self.config.seed)
-        write_atomically(path, lambda part: torch.save(model.state_dict(), part))
+        buffer = io.BytesIO()
+        torch.save(model.state_dict(), buffer)
+        write_atomically(path, buffer.getvalue())
         return model
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 from gantools.errors import GantoolsError
 
 
-def serve(folder: str | Path, port: int = 6006) -> str:
+def serve(folder: str | Path, port: int | None = None) -> str:
     """Start TensorBoard on 127.0.0.1 in a thread of this process, and return its address.
 
     Args:
         folder: a run, or a folder of runs.
-        port: the first port tried; the next free one is taken. 0 lets the system choose.
+        port: by default the first free one from 6006 on; 0 lets the system choose.
 
     Raises:
-        GantoolsError: when the folder does not exist, holds no event file, or no port is free.
+        GantoolsError: when the folder does not exist, holds no event file, or the port is taken.
     """
     from tensorboard import program
 
@@ -21,10 +21,11 @@ def serve(folder: str | Path, port: int = 6006) -> str:
     if not path.is_dir():
         raise GantoolsError(f"There is no folder {path}: pass a run, or the folder that holds your runs.")
     if next(path.rglob("*.tfevents.*"), None) is None:
-        raise GantoolsError(f"{path} holds no TensorBoard events: train something with `gantools train --out {path}/NAME`.")
+        raise GantoolsError(
+            f"{path} holds no TensorBoard events: train something with `gantools train --out {path}/NAME`."
+        )
     server = program.TensorBoard()
-    # Only one of the two flags may be given; without `port` TensorBoard looks for a free one itself, from 6006 on.
-    where = ["--port", str(port)] if port != 6006 else []
+    where = [] if port is None else ["--port", str(port)]
     server.configure(argv=["tensorboard", "--logdir", str(path), "--host", "127.0.0.1", *where])
     try:
         return server.launch()

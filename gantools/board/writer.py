@@ -23,8 +23,11 @@ def add_spectrum(writer: Any, tag: str, spectrum: Any, step: int, scalars: bool 
 
 
 def spectrum_scalars(spectrum: Any) -> dict[str, float]:
-    """Return the extremes of the eigenvalues, by name."""
+    """Return the extremes of the finite eigenvalues, by name; nothing where there are none."""
     values = np.asarray(spectrum.values)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {}
     scalars = {"max_real": float(values.real.max()), "min_real": float(values.real.min())}
     if np.iscomplexobj(values):
         scalars |= {"max_imaginary": float(np.abs(values.imag).max()), "spectral_radius": float(np.abs(values).max())}

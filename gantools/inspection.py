@@ -1,0 +1,204 @@
+"""`gantools spectrum` and `gantools index`: what the curvature of a run, or of a user's own file, says."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from torch.utils.tensorboard import SummaryWriter
+
+from gantools import analysis, board
+from gantools.errors import GantoolsError
+from gantools.experiment import load_own, resolve_device, set_threads
+from gantools.game import Game
+from gantools.recorder import save_spectrum
+from gantools.run import Run, load, no_such_step
+from gantools.storage import step_name, unwritable
+from gantools.streams import on_device, seed_global_generators
+from gantools.target import is_target, own_errors
+from gantools.terminal import command, wrapped
+
+Where = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE.py:FUNCTION")]
+Checkpoint = Annotated[
+    str, tyro.conf.arg(help="which checkpoint of a run: last, all, or a step", metavar="last|STEP|all")
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A game at one point with the batches to look at it on; `target` is whose code it runs, if a user's."""
+
+    name: str
+    game: Game
+    batch: Any
+    step: int
+    target: str | None
+
+
+def subjects(where: str, checkpoint: str, device: str, batch_size: int) -> tuple[Iterator[Subject], Path]:
+    """Return the subjects, one for every checkpoint asked for, each built when it is its turn; a folder for results."""
+    if batch_size < 1:
+        raise GantoolsError(f"--batch-size is {batch_size}: pass at least 1.")
+    if is_target(where):
+        if checkpoint != "last":
+            raise GantoolsError("--checkpoint is for runs; FILE.py:FUNCTION has only the point that it builds.")
+        seed_global_generators(0)  # as in training: a function that draws its weights gives the same game each time
+        on = resolve_device(device)
+        game, batches = load_own(where, on)
+        set_threads(game)
+        name = Path(where.rpartition(":")[0]).stem
+        return iter([Subject(name, game, on_device(batches, on), 0, where)]), Path("runs") / f"{name}-analysis"
+    run = load(where, device=device)
+    set_threads(run.game, run.config.threads)
+    steps = chosen_steps(run, checkpoint)
+    return (_subject(run.at(step), batch_size) for step in steps), run.path / "analysis"
+
+
+def _subject(run: Run, batch_size: int) -> Subject:
+    batch = run.experiment.analysis_batch(batch_size)
+    return Subject(f"{run.path.name}, step {run.step}", run.game, batch, run.step, run.config.target)
+
+
+def chosen_steps(run: Run, checkpoint: str) -> list[int]:
+    """Return the steps that "last", "all" or a number names."""
+    if checkpoint == "last":
+        return [run.step]
+    if checkpoint == "all":
+        return run.steps
+    if not checkpoint.isdigit():
+        raise GantoolsError(f"--checkpoint {checkpoint!r} is neither last, all, nor a step of this run.")
+    if int(checkpoint) not in run.steps:
+        raise no_such_step(run.path, int(checkpoint), run.steps)
+    return [int(checkpoint)]
+
+
+def verdict(spectrum: analysis.Spectrum, lr: float | None = None) -> str:
+    """Return what the eigenvalues say in sentences, or why they say nothing: that is a result as well."""
+    if not spectrum.converged.any():
+        return "No eigenvalue converged, so there is no verdict: ask for fewer, or for a larger --tol."
+    return str(analysis.stability(spectrum, lr=lr))
+
+
+# spectrum ------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class SpectrumArguments:
+    """Eigenvalues of a game's Jacobian (of a model's Hessian), with residuals, a figure, TensorBoard, and a verdict.
+
+    Attributes:
+        where: a run folder, or FILE.py:FUNCTION returning (game, batches).
+        k: how many leading eigenvalues; 0 for all of them, by the dense matrix.
+        which: LM modulus, LR and SR largest and smallest real part, LI imaginary part, SM nearest to zero.
+        tol: relative tolerance of an eigenvalue.
+        verify: solve again from a second start and require agreement.
+        lr: step size to judge plain simultaneous gradient descent by.
+        batch_size: samples in the batch that a run is looked at on.
+        out: folder for figures, numbers and TensorBoard; by default RUN/analysis, or runs/FILE-analysis.
+    """
+
+    where: Where
+    k: int = 20
+    which: Literal["LM", "LR", "SR", "LI", "SM"] = "LM"
+    checkpoint: Checkpoint = "last"
+    tol: float = 1e-6
+    verify: bool = False
+    lr: float | None = None
+    batch_size: int = 256
+    device: str = "auto"
+    out: Path | None = None
+
+
+def spectrum(argv: list[str]) -> int:
+    """Print eigenvalues with residuals and the verdict; write figure, numbers and TensorBoard."""
+    args = tyro.cli(SpectrumArguments, args=argv, prog="gantools spectrum")
+    found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size)
+    folder = args.out or folder
+    for subject in found:
+        with own_errors(subject.target):
+            operator = analysis.jacobian(subject.game, subject.batch)
+            result = _eigenvalues(operator, args)
+        print(f"{subject.name}: {operator.shape[0]} parameters, {operator.dtype}, products by {operator.method} mode")
+        print(result if len(result) <= 100 else f"{len(result)} eigenvalues, in the file below")
+        print(wrapped(verdict(result, args.lr)))
+        tag = "analysis/hessian" if operator.symmetric else "analysis/jacobian"
+        path = folder / f"{tag.replace('/', '-')}-{args.which if args.k else 'all'}-{step_name(subject.step, 'png')}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_spectrum(path, result, subject.name)
+            with SummaryWriter(str(folder)) as writer:
+                board.add_spectrum(writer, tag, result, subject.step)
+        except OSError as error:
+            raise unwritable(folder, error) from None
+        print(f"figure and numbers: {path}, {path.with_suffix('.npz').name}\n")
+    print(f"TensorBoard: {command('board', folder)}")
+    return 0
+
+
+def _eigenvalues(operator: analysis.LinearOperator, args: SpectrumArguments) -> analysis.Spectrum:
+    if args.k == 0:
+        return analysis.spectrum(operator)
+    return analysis.eigenvalues(operator, k=args.k, which=args.which, tol=args.tol, verify=args.verify)
+
+
+# index ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class IndexArguments:
+    """Fractions of negative, zero and positive eigenvalues of the Hessian; of a game, each player's block and J.
+
+    Attributes:
+        where: a run folder, or FILE.py:FUNCTION returning (game, batches).
+        method: exact (the whole matrix), estimate (quadrature, with an interval), or auto: exact up to 4096 parameters.
+        tol: what counts as zero, absolute; by default from the gap between structural zeros and the rest.
+        probes: random vectors of the estimate.
+        lanczos_steps: Lanczos steps for each of them; more steps narrow the interval.
+        batch_size: samples in the batch that a run is looked at on.
+    """
+
+    where: Where
+    method: Literal["auto", "exact", "estimate"] = "auto"
+    checkpoint: Checkpoint = "last"
+    tol: float | None = None
+    probes: int = 10
+    lanczos_steps: int | None = None
+    batch_size: int = 256
+    device: str = "auto"
+    seed: int = 0
+
+
+def index(argv: list[str]) -> int:
+    """Print the index of the Hessian of a model, or of each player and of the Jacobian's half planes."""
+    args = tyro.cli(IndexArguments, args=argv, prog="gantools index")
+    found, _ = subjects(args.where, args.checkpoint, args.device, args.batch_size)
+    for subject in found:
+        with own_errors(subject.target):
+            _print_index(subject, args)
+    return 0
+
+
+def _print_index(subject: Subject, args: IndexArguments) -> None:
+    game, batch = subject.game, subject.batch
+    options = {"tol": args.tol, "probes": args.probes, "steps": args.lanczos_steps, "seed": args.seed}
+    print(f"{subject.name}: {game.num_parameters} parameters, norm of the field {float(game.field(batch).norm()):.3g}")
+    for player in game.slices:
+        hessian = analysis.hessian(game, batch, player=player)
+        print(f"\nHessian of {player} ({hessian.shape[0]} parameters)")
+        print(_index_table(analysis.index(hessian, method=args.method, **options)))
+    if len(game.slices) > 1:
+        print("\nhalf planes of the Jacobian (negative real part repels)")
+        try:
+            print(_index_table(analysis.index(analysis.jacobian(game, batch), tol=args.tol)))
+        except GantoolsError as error:
+            print(f"  not counted: {error}")
+
+
+def _index_table(result: analysis.Index) -> str:
+    lines = []
+    for name in ("negative", "zero", "positive"):
+        low, high = result.interval[name]
+        interval = "" if result.method == "exact" else f"   95 % interval [{low:.4f}, {high:.4f}]"
+        lines.append(f"  {name:<9}{getattr(result, name):.4f}{interval}")
+    return "\n".join([*lines, wrapped(f"  {result}", 2)])

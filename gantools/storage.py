@@ -1,0 +1,32 @@
+"""Files of a run: whole or not there, named by step, and a sentence where they cannot be written."""
+
+import os
+from pathlib import Path
+
+from gantools.errors import GantoolsError
+
+
+def step_name(step: int, suffix: str) -> str:
+    """Return the file name of what belongs to a step; names sort by step."""
+    return f"step-{step:08d}.{suffix}"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file beside `path` and move it into place: readers see the old content or the new, whole."""
+    # One name for all of a folder, so that what a killed process leaves behind is overwritten by the next write; and
+    # without "tfevents" in it, by which TensorBoard knows its files.
+    part = path.with_name(".part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def unwritable(path: Path, error: OSError) -> GantoolsError:
+    """Return the sentence for a place that cannot be written."""
+    return GantoolsError(f"{path} cannot be written ({error.strerror or error}): choose another --out.")

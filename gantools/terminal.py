@@ -1,0 +1,62 @@
+"""What the program shows on a terminal, and as plain lines elsewhere."""
+
+import shlex
+import shutil
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """A bar on a terminal; elsewhere plain lines, at most one every ten seconds."""
+
+    def __init__(self, first: int, last: int):
+        self._last = last
+        self._bar = tqdm(total=last, initial=first, unit="step", dynamic_ncols=True) if sys.stderr.isatty() else None
+        self._shown = time.monotonic()
+
+    def show(self, step: int, values: dict[str, float]) -> None:
+        """Show how many steps are done, and a few numbers."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(_numbers(values), refresh=False)
+            self._bar.update(step - self._bar.n)
+        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._shown = time.monotonic()
+            print(f"step {step}/{self._last}  {_numbers(values)}", flush=True)
+
+    def write(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.write(text)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _numbers(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def command(*words: object) -> str:
+    """Return a command of this program to copy: by name where it is on the path, else by where it lies."""
+    if shutil.which("gantools"):
+        name = "gantools"
+    else:
+        path = Path(sys.argv[0])
+        inside = path.resolve().is_relative_to(Path.cwd())
+        name = str(path.resolve().relative_to(Path.cwd()) if inside else path)
+    return shlex.join([name, *map(str, words)])
+
+
+def wrapped(text: str, indent: int = 0) -> str:
+    """Return the text in lines of at most 110 characters, all but the first indented."""
+    return textwrap.fill(text, 110, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
