@@ -134,3 +134,25 @@ def classifier(seed: int = 0, size: int = 12):
         return nn.functional.cross_entropy(model(x), y)
 
     return model, loss, (x, y)
+
+
+def linear_games() -> dict[str, tuple]:
+    """Games with a linear field at the point they start from: a maker, their batch, and their J written by hand."""
+    a = torch.tensor([[1.0, 0.3], [-0.2, 0.6]], dtype=F64)
+    zero, rotation = torch.zeros(2, 2, dtype=F64), torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=F64)
+    return {
+        "bilinear": (
+            lambda: bilinear(a, [1.0, 0.4], [0.5, -1.0]),
+            None,
+            torch.cat([torch.cat([zero, a], 1), torch.cat([-a.T, zero], 1)]),
+        ),
+        "quadratic": (lambda: scalar_quadratic(0.7, 1.4), None, torch.tensor([[0.7, 1.4], [-1.4, 0.7]], dtype=F64)),
+        "not normal": (lambda: nonnormal()[0], None, nonnormal()[1]),
+        "dirac": (lambda: dirac("nonsaturating"), DIRAC_BATCH, 0.5 * rotation),
+        "dirac wasserstein": (lambda: dirac("wasserstein"), DIRAC_BATCH, rotation),
+    }
+
+
+def step_batches(optimizer, step: int = 0) -> list:
+    """As many batches for `tanh_gan` as a step of the optimizer takes, other ones each step."""
+    return [gan_batch(seed=10 * step + k) for k in range(optimizer.batches_per_step)]

@@ -123,3 +123,24 @@ def plain_consensus_step(generator, discriminator, optimizers, batch, gamma, los
 
 def flat(*modules) -> Tensor:
     return torch.cat([p.detach().reshape(-1) for m in modules for p in m.parameters()])
+
+
+def state_vector(game, optimizer) -> Tensor:
+    """The parameters, then the optimizer's memory: what the update operator acts on."""
+    return torch.cat([game.vector(), *(value.reshape(-1) for value in optimizer.state.memory.values())])
+
+
+def period_map(optimizer, batches):
+    """One period of an optimizer as a function of parameters and memory, from its present state."""
+    game, state = optimizer.game, optimizer.state
+    sizes = [game.num_parameters, *(value.numel() for value in state.memory.values())]
+
+    def function(z):
+        w, *pieces = z.split(sizes)
+        memory = {key: piece.view_as(state.memory[key]) for key, piece in zip(state.memory, pieces, strict=True)}
+        current = type(state)(memory, dict(state.counters), state.buffers)
+        for _ in range(optimizer.period):
+            w, current = optimizer.update(w, current, *batches)
+        return torch.cat([w, *(value.reshape(-1) for value in current.memory.values())])
+
+    return function

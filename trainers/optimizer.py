@@ -32,11 +32,13 @@ class StepInfo:
         losses: each player's loss, a scalar tensor.
         field_norms: the Euclidean norm of each player's part of the field, a scalar tensor.
         reused_batches: whether the step asked for more batches than it was given, and used some twice.
+        inner_residual: what a method that solves an equation left of it, relative to its start, a scalar tensor.
     """
 
     losses: dict[str, Tensor]
     field_norms: dict[str, Tensor]
     reused_batches: bool = False
+    inner_residual: Tensor | None = None
 
     @property
     def field_norm(self) -> Tensor:
@@ -65,9 +67,8 @@ class GameOptimizer:
     """Base class of the methods: subclasses are dataclasses of their settings and define `update`.
 
     Attributes:
-        batches_per_step: how many batches one step takes.
+        rules: each player's base rule; the same one unless a method says otherwise.
         second_order: whether the step differentiates the field.
-        period: after how many steps the map repeats; the update operator spans one period.
         cost: gradient evaluations of the whole game that one step costs, for tables.
         paper: where the method comes from.
     """
@@ -76,8 +77,7 @@ class GameOptimizer:
     lr: LearningRate
     base: "str | Base"
 
-    second_order: ClassVar[bool] = False
-    period: ClassVar[int] = 1
+    second_order: bool = False
     cost: ClassVar[str]
     paper: ClassVar[str]
 
@@ -88,7 +88,7 @@ class GameOptimizer:
                 "gantools.gan, gantools.minimization or gantools.Game."
             )
         self.rates = player_rates(self.lr, self.game)
-        self.rule = make_base(self.base)
+        self.rules: dict[str, Base] = dict.fromkeys(self.game.slices, make_base(self.base))
         self._state: State | None = None
         self._examined = False
         self._kernels_fit: bool | None = None  # whether the usual kernels do; the first step finds out
@@ -100,11 +100,16 @@ class GameOptimizer:
         """How many batches one step takes."""
         return 1
 
+    @property
+    def period(self) -> int:
+        """After how many steps the map repeats; the update operator spans one period."""
+        return 1
+
     def init(self, w: Tensor) -> State:
         """Return the state before the first step from the point `w` (n,)."""
         memory = {}
         for player, part in self.game.slices.items():
-            memory |= {f"{player}:{key}": value for key, value in self.rule.init(w[part]).items()}
+            memory |= {f"{player}:{key}": value for key, value in self.rules[player].init(w[part]).items()}
         return State(memory, dict.fromkeys(self.game.slices, 0), self.game.buffers())
 
     def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
@@ -114,6 +119,11 @@ class GameOptimizer:
     def descend(
         self, w: Tensor, directions: Mapping[str, Tensor], state: State, value: FieldValue, info: StepInfo | None = None
     ) -> tuple[Tensor, State]:
+        """Apply the base rule to each given player's direction, and note what the field's evaluation left behind."""
+        w, state = self.move(w, directions, state)
+        return w, dataclasses.replace(state, buffers=value.buffers, info=info or self.observe(value))
+
+    def move(self, w: Tensor, directions: Mapping[str, Tensor], state: State) -> tuple[Tensor, State]:
         """Apply the base rule to each given player's direction; the other players stay where they are."""
         memory, counters = dict(state.memory), dict(state.counters)
         parts = []
@@ -123,16 +133,29 @@ class GameOptimizer:
                 continue
             prefix = f"{player}:"
             own = {key.removeprefix(prefix): v for key, v in memory.items() if key.startswith(prefix)}
-            moved, own = self.rule.update(directions[player], own, counters[player], self.rates[player])
+            moved, own = self.rules[player].update(directions[player], own, counters[player], self.rates[player])
             memory |= {prefix + key: v for key, v in own.items()}
             counters[player] += 1
             parts.append(w[part] - moved)
-        return torch.cat(parts), State(memory, counters, value.buffers, info or self.observe(value))
+        return torch.cat(parts), dataclasses.replace(state, memory=memory, counters=counters)
+
+    def by_player(self, vector: Tensor) -> dict[str, Tensor]:
+        """Split a vector (n,) into the players' parts."""
+        return {player: vector[part] for player, part in self.game.slices.items()}
+
+    def remember(self, state: State, name: str, vector: Tensor) -> State:
+        """Return the state with a vector (n,) of the method's own in its memory, part by part, as "player:name"."""
+        own = {f"{player}:{name}": part for player, part in self.by_player(vector).items()}
+        return dataclasses.replace(state, memory={**state.memory, **own})
+
+    def recall(self, state: State, name: str) -> Tensor:
+        """Return the vector (n,) that the state remembers under this name."""
+        return torch.cat([state.memory[f"{player}:{name}"] for player in self.game.slices])
 
     def observe(self, value: FieldValue) -> StepInfo:
         """Return the step's info from the field of all players."""
-        vector = value.vector.detach()
-        return StepInfo(value.losses, {player: vector[part].norm() for player, part in self.game.slices.items()})
+        parts = self.by_player(value.vector.detach())
+        return StepInfo(value.losses, {player: part.norm() for player, part in parts.items()})
 
     # The mutable rim -------------------------------------------------------------------------------------------------
 
@@ -199,7 +222,7 @@ class GameOptimizer:
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain tensors and numbers."""
         return {
-            "base": type(self.rule).__name__,
+            "base": self._base_names(),
             "memory": {key: value.detach().clone() for key, value in self.state.memory.items()},
             "counters": dict(self.state.counters),
         }
@@ -213,7 +236,7 @@ class GameOptimizer:
         present = self.state
         if not isinstance(saved, Mapping) or not {"base", "memory", "counters"} <= set(saved):
             raise GantoolsError("This is not the state of a game optimizer: pass what its state_dict() returned.")
-        base = type(self.rule).__name__
+        base = self._base_names()
         shapes = {key: tuple(value.shape) for key, value in present.memory.items()}
         given = {key: tuple(value.shape) for key, value in saved["memory"].items()}
         if (base, shapes) != (saved["base"], given) or set(saved["counters"]) != set(present.counters):
@@ -225,24 +248,33 @@ class GameOptimizer:
         counters = {key: int(saved["counters"][key]) for key in present.counters}
         self._state = State(memory, counters, self.game.buffers())
 
+    def _base_names(self) -> str:
+        return ", ".join(sorted({type(rule).__name__ for rule in self.rules.values()}))
+
 
 def _shape_list(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "no tensors"
 
 
-def player_rates(lr: LearningRate, game: Game) -> dict[str, float]:
-    """Return each player's learning rate from one number, or from one for each player."""
-    rates = dict(lr) if isinstance(lr, Mapping) else dict.fromkeys(game.slices, lr)
-    for player in rates:
+def player_values(value: Any, game: Game, name: str, noun: str) -> dict[str, Any]:
+    """Return each player's value of a setting that is one for all players, or one for each."""
+    values = dict(value) if isinstance(value, Mapping) else dict.fromkeys(game.slices, value)
+    for player in values:
         if player not in game.slices:
             raise suggest("player", player, game.slices)
-    missing = [player for player in game.slices if player not in rates]
+    missing = [player for player in game.slices if player not in values]
     if missing:
-        raise GantoolsError(f"lr names no rate for {', '.join(map(repr, missing))}: give one for every player.")
+        raise GantoolsError(f"{name} names no {noun} for {', '.join(map(repr, missing))}: give one for every player.")
+    return {player: values[player] for player in game.slices}
+
+
+def player_rates(lr: LearningRate, game: Game) -> dict[str, float]:
+    """Return each player's learning rate from one number, or from one for each player."""
+    rates = player_values(lr, game, "lr", "rate")
     for player, rate in rates.items():
         if not isinstance(rate, Real) or not 0 < float(rate) < float("inf"):
             raise GantoolsError(f"The learning rate of {player!r} is {rate}: pass a positive number.")
-    return {player: float(rates[player]) for player in game.slices}
+    return {player: float(rate) for player, rate in rates.items()}
 
 
 OPTIMIZERS: Registry[type[GameOptimizer]] = Registry("optimizer")

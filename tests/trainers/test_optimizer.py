@@ -17,6 +17,7 @@ METHODS = {
     "simultaneous": {},
     "alternating": {"n_d": 2},
     "consensus": {"gamma": 0.5},
+    # Every other method is held to the same contract in test_every_optimizer.py.
 }
 EVERY = [(name, base) for name in METHODS for base in sorted(BASES)]
 

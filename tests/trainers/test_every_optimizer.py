@@ -1,0 +1,147 @@
+"""What holds for every registered method: it trains, resumes bit for bit, and is what is linearised."""
+
+import dataclasses
+import io
+
+import pytest
+import torch
+
+import gantools as gt
+from gantools.analysis.operators import update_operator
+from gantools.trainers import OPTIMIZERS, Adam, make
+from tests import cases
+from tests.game_oracles import finite_jacobian, period_map, relative, state_vector
+
+F64 = torch.float64
+MILD = {"consensus": {"gamma": 0.5}, "jare": {"gamma": 0.5}}  # their defaults are for small learning rates
+
+
+def has_base(name):
+    return "base" in {f.name for f in dataclasses.fields(OPTIMIZERS[name])}
+
+
+def optimizer_of(name, base="sgd", game=None, lr=0.03):
+    settings = {"base": base} if has_base(name) else {}
+    return make(name, cases.tanh_gan() if game is None else game, lr=lr, **settings, **MILD.get(name, {}))
+
+
+def run(optimizer, steps):
+    for step in steps:
+        info = optimizer.step(*cases.step_batches(optimizer, step))
+        assert list(info.losses) == list(info.field_norms) == list(optimizer.game.slices)
+        assert info.field_norm.isfinite()
+
+
+EVERY = [(name, base) for name in OPTIMIZERS for base in ("sgd", "adam") if base == "sgd" or has_base(name)]
+
+
+@pytest.mark.parametrize(("name", "base"), EVERY)
+def test_trains_resumes_bit_equal_and_is_linearised(name, base):
+    straight, first, second = (optimizer_of(name, base) for _ in range(3))
+    start = straight.game.vector()
+    run(straight, range(5))
+    assert not torch.equal(straight.game.vector(), start)
+    run(first, range(3))
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    second.game.load_vector(first.game.vector())
+    run(second, range(3, 5))
+    assert torch.equal(state_vector(second.game, second), state_vector(straight.game, straight))
+    assert second.state.counters == straight.state.counters
+    assert all(not value.requires_grad for value in second.state.memory.values())
+    operator = update_operator(straight, *cases.step_batches(straight, 9))
+    assert operator.shape[0] == len(state_vector(straight.game, straight))
+    assert (operator @ torch.ones(operator.shape[0], dtype=F64)).isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "base"), EVERY)
+def test_the_linearisation_is_the_derivative_of_the_step(name, base):
+    """Memory included, away from equilibrium, by finite differences of the pure update."""
+    optimizer = optimizer_of(name, Adam(betas=(0.5, 0.9)) if base == "adam" else base, lr=0.03)
+    run(optimizer, range(optimizer.period * 2))
+    batches = cases.step_batches(optimizer, 9)
+    z, n = state_vector(optimizer.game, optimizer), optimizer.game.num_parameters
+    eps = torch.full_like(z, 1e-3 if base == "sgd" else 1e-4)
+    offset = n
+    for key, value in optimizer.state.memory.items():
+        if key.endswith("exp_avg_sq"):
+            eps[offset : offset + value.numel()] = 1e-3 * value.abs() + 1e-9
+        offset += value.numel()
+    expected = finite_jacobian(period_map(optimizer, batches), z, eps)
+    found = update_operator(optimizer, *batches).dense()
+    weight = torch.ones(len(z), dtype=F64) if base == "sgd" else eps  # columns on a second moment are huge
+    assert relative(found * weight, expected * weight) < 1e-6
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_update_is_pure(name):
+    optimizer = optimizer_of(name)
+    run(optimizer, range(2))
+    game, state, batches = optimizer.game, optimizer.state, cases.step_batches(optimizer, 2)
+    w, memory = game.vector(), {key: value.clone() for key, value in state.memory.items()}
+    w1, state1 = optimizer.update(w, state, *batches)
+    w2, state2 = optimizer.update(w, state, *batches)
+    assert torch.equal(w1, w2) and torch.equal(game.vector(), w)
+    assert all(torch.equal(state.memory[key], memory[key]) for key in memory)
+    optimizer.step(*batches)
+    assert torch.equal(game.vector(), w1) and optimizer.state.counters == state1.counters == state2.counters
+
+
+def dead_gan():
+    """A GAN in which a unit of the discriminator never fires."""
+    game = cases.tanh_gan(activation=torch.nn.ReLU)
+    with torch.no_grad():
+        game.players.discriminator[0].weight[0] = 0
+        game.players.discriminator[0].bias[0] = -5
+    return game
+
+
+@pytest.mark.parametrize("base", ["adam", "rmsprop"])
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if has_base(name)])
+def test_a_dead_unit_gives_no_nan(name, base):
+    optimizer = optimizer_of(name, base, dead_gan())
+    for steps in (range(0), range(3)):
+        run(optimizer, steps)
+        operator = update_operator(optimizer, *cases.step_batches(optimizer, 9))
+        ones = torch.ones(operator.shape[0], dtype=F64)
+        assert (operator @ ones).isfinite().all() and (operator.T @ ones).isfinite().all()
+    assert state_vector(optimizer.game, optimizer).isfinite().all()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_any_game(name):
+    """One player with a network, and three that are vectors which turn around each other."""
+    model, loss, batch = cases.classifier()
+    optimizer = optimizer_of(name, game=gt.minimization(model, loss))
+    losses = [optimizer.step(batch).losses["model"] for _ in range(20)]
+    assert losses[-1] < losses[0]
+    source = torch.Generator().manual_seed(0)
+    jacobian = torch.randn(5, 5, generator=source, dtype=F64)
+    jacobian = 3 * torch.eye(5, dtype=F64) + jacobian - jacobian.T
+    for part in (slice(0, 2), slice(3, 5)):
+        jacobian[part, part] = 3 * torch.eye(2, dtype=F64)
+    game = cases.quadratic(jacobian, (2, 1, 2), torch.ones(5, dtype=F64))
+    optimizer = optimizer_of(name, game=game)
+    for _ in range(40):
+        optimizer.step(None)
+    assert game.vector().norm() < 1
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_nan_batch_shows_before_anything_moved(name):
+    optimizer = optimizer_of(name)
+    before, batches = optimizer.game.vector(), cases.step_batches(optimizer)
+    for batch in batches:
+        batch["real"][0, 0] = float("nan")
+    _, state = optimizer.propose(*batches)
+    assert not state.info.field_norms["discriminator"].isfinite()
+    assert torch.equal(optimizer.game.vector(), before)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_tables_have_their_columns(name):
+    cls = OPTIMIZERS[name]
+    assert cls.cost and cls.paper and OPTIMIZERS.describe(name).endswith((".", ")."))
+    assert all(f.metadata.get("help") for f in dataclasses.fields(cls) if f.name != "game")

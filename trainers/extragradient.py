@@ -1,0 +1,56 @@
+r"""Extragradient: look one step ahead, and step from where one stands with the field found there."""
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+from torch import Tensor
+
+from gantools.errors import GantoolsError
+from gantools.game import Game
+from gantools.registry import setting
+from gantools.trainers.base import Base
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+
+Sample = Literal["same", "independent"]
+
+
+@OPTIMIZERS.register("extragradient")
+@dataclasses.dataclass(eq=False)
+class Extragradient(GameOptimizer):
+    r"""Extragradient: extrapolate, then step from the start with the field at the extrapolated point.
+
+    .. math:: \tilde w = w - h\,\xi(w), \qquad w' = w - h\,\xi(\tilde w)
+
+    For an eigenvalue $\lambda$ of $J$ the update has $1 - h\lambda(1 - h\lambda)$; on a bilinear game it contracts for
+    $hs < 1$ (Korpelevich 1976; for GANs arXiv:1802.10551).
+
+    Over a base with memory both halves go through the base, one after the other, as in Algorithm 4 of the paper: with
+    `adam` this is ExtraAdam, whose moments (and bias corrections, $2t-1$ and $2t$) move twice a step. The authors' code
+    does so too.
+
+    With `sample="independent"` a step takes two batches, the second for the update, as the paper's stochastic method
+    does; with "same" both fields are of one batch, so that on a fixed batch it is extragradient itself.
+    """
+
+    game: Game
+    lr: LearningRate = lr_setting()
+    base: "str | Base" = base_setting()
+    sample: Sample = setting("same", "'same' batch for extrapolation and update, or 'independent' ones: two a step")
+
+    cost = "2"
+    paper = "Gidel et al. 2019, arXiv:1802.10551"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sample not in get_args(Sample):
+            raise GantoolsError(f"Unknown sample {self.sample!r}: pass 'same' or 'independent'.")
+
+    @property
+    def batches_per_step(self) -> int:
+        return 2 if self.sample == "independent" else 1
+
+    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        here = self.game.field_at(w, state.buffers, batches[0])
+        ahead, state = self.descend(w, self.by_player(here.vector), state, here)
+        there = self.game.field_at(ahead, state.buffers, batches[-1])
+        return self.descend(w, self.by_player(there.vector), state, there, info=state.info)

@@ -1,0 +1,55 @@
+r"""The field at one point with its graph kept: products with its Jacobian for the methods that need them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantools.game import Game
+
+
+class FieldGraph:
+    r"""Evaluate the field at `w` (n,), keeping its graph; products with $J$ are differentiable where `w` is.
+
+    Attributes:
+        value: the field there, a `FieldValue`.
+    """
+
+    def __init__(self, game: Game, w: Tensor, buffers: Mapping[str, Tensor], batch: Any):
+        self._game = game
+        self._differentiable = w.requires_grad
+        with torch.enable_grad():
+            self._leaves = game.leaves(w)
+            value = game.field_of(self._leaves, buffers, batch, create_graph=True)
+        self._field = value.vector
+        self.value = value if self._differentiable else dataclasses.replace(value, vector=value.vector.detach())
+
+    def transposed(self, u: Tensor) -> Tensor:
+        r"""Return $J^\top u$ (n,): one backward pass."""
+        return self._pull(self._field, self._leaves, u, self._differentiable)
+
+    def product(self, u: Tensor) -> Tensor:
+        r"""Return $J u$ (n,): the derivative of the linear map $v \mapsto J^\top v$, two backward passes."""
+        dummy = torch.zeros_like(u).requires_grad_()
+        with torch.enable_grad():
+            pulled = self._pull(self._field, self._leaves, dummy, create_graph=True)
+        return self._pull(pulled, [dummy], u, self._differentiable)
+
+    def off_diagonal(self, product: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
+        """Return the product with each player's own block left out: what the others' parts of `u` (n,) give it."""
+        pieces = []
+        for part in self._game.slices.values():
+            others = u.clone()
+            others[part] = 0
+            pieces.append(product(others)[part])
+        return torch.cat(pieces)
+
+    def _pull(self, output: Tensor, inputs: Sequence[Tensor], u: Tensor, create_graph: bool) -> Tensor:
+        if not output.requires_grad:
+            return torch.zeros_like(u)
+        gradients = torch.autograd.grad(
+            output, inputs, u, retain_graph=True, create_graph=create_graph, allow_unused=True, materialize_grads=True
+        )
+        return self._game.flatten(gradients)

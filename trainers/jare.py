@@ -1,0 +1,46 @@
+r"""Jacobian regularization (JARE): each player also descends the norms of the others' gradients."""
+
+import dataclasses
+from typing import Any
+
+from torch import Tensor
+
+from gantools.errors import GantoolsError
+from gantools.game import Game
+from gantools.registry import setting
+from gantools.trainers.base import Base
+from gantools.trainers.field_graph import FieldGraph
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+
+
+@OPTIMIZERS.register("jare")
+@dataclasses.dataclass(eq=False)
+class Jare(GameOptimizer):
+    r"""Jacobian regularization, the off-diagonal part of consensus: descend the others' squared gradient norms.
+
+    .. math:: w_i' = w_i - h\,\Big(\xi_i + \gamma\,\nabla_{w_i} \sum_{j \ne i} \tfrac12 \lVert\xi_j\rVert^2\Big)
+        \quad\text{or}\quad w' = w - h\,(\xi + \gamma\,O^{\mathsf T}\xi)
+
+    with $O$ the Jacobian without each player's own block (arXiv:1806.09235). In a zero-sum game $O^{\mathsf T}\xi$ is
+    the adjustment $A^{\mathsf T}\xi$ of `sga`. On a bilinear game the update has $1 - h\gamma s^2 \mp ihs$.
+    """
+
+    game: Game
+    lr: LearningRate = lr_setting()
+    base: "str | Base" = base_setting()
+    gamma: float = setting(10.0, "weight of the others' squared gradient norms")
+
+    second_order = True
+    cost = "about 3"
+    paper = "Nie and Patel 2019, arXiv:1806.09235"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.gamma >= 0:
+            raise GantoolsError(f"gamma = {self.gamma} is not a weight: pass a number of at least 0.")
+
+    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        graph = FieldGraph(self.game, w, state.buffers, batches[0])
+        field = graph.value.vector
+        direction = field + self.gamma * graph.off_diagonal(graph.transposed, field)
+        return self.descend(w, self.by_player(direction), state, graph.value)

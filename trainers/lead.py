@@ -1,0 +1,52 @@
+r"""LEAD: momentum, and a term across the players that opposes their rotation."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantools.game import Game
+from gantools.registry import setting
+from gantools.trainers.field_graph import FieldGraph
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, lr_setting
+
+VELOCITY = "velocity"
+
+
+@OPTIMIZERS.register("lead")
+@dataclasses.dataclass(eq=False)
+class Lead(GameOptimizer):
+    r"""LEAD, least action dynamics: momentum and a force from the other players' last move (arXiv:2010.13846).
+
+    .. math:: v' = \beta v - h\,\xi(w) - \alpha\,O v, \qquad w' = w + v'
+
+    where $O$ is $J$ without each player's own block: $x$ feels $\nabla_{xy} f\,(y - y_-)$, and $y$ its mirror image.
+    The players move at once, as in Algorithm 1 of the paper; the authors' code moves the second one with the first
+    one's new position. On a bilinear game eigenvalues solve $X^2 - (1 + \beta - (h + \alpha)\lambda)X + (\beta -
+    \alpha\lambda) = 0$, and $\beta = 0$, $\alpha = h$ is `optimistic`. In a game that is not zero-sum each player's
+    force comes from its own loss, as its own row of $J$ says.
+
+    $\alpha$ stands beside the learning rate, as in the paper, and is not multiplied by it.
+    """
+
+    game: Game
+    lr: LearningRate = lr_setting()
+    beta: float = setting(0.0, "momentum")
+    alpha: float = setting(1e-3, "weight of the force from the other players' last move; not scaled by lr")
+
+    base = "sgd"
+    second_order = True
+    cost = "about 5"
+    paper = "Hemmat et al. 2020, arXiv:2010.13846"
+
+    def init(self, w: Tensor) -> State:
+        return self.remember(super().init(w), VELOCITY, torch.zeros_like(w))
+
+    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        graph = FieldGraph(self.game, w, state.buffers, batches[0])
+        velocity = self.recall(state, VELOCITY)
+        force = graph.off_diagonal(graph.product, velocity)
+        drift = self.beta * velocity - self.alpha * force
+        velocity, state = self.descend(drift, self.by_player(graph.value.vector), state, graph.value)
+        return w + velocity, self.remember(state, VELOCITY, velocity)

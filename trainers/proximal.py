@@ -1,0 +1,103 @@
+r"""The proximal point method: the implicit step, solved to a tolerance."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantools.errors import GantoolsError
+from gantools.game import Game
+from gantools.registry import setting
+from gantools.trainers.field_graph import FieldGraph
+from gantools.trainers.gmres import gmres
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, lr_setting
+
+Solver = Callable[[Tensor], Tensor]
+
+
+class _Solution(torch.autograd.Function):
+    """The solution of a linear system, differentiated by solving with the transposed matrix."""
+
+    @staticmethod
+    def forward(ctx: Any, b: Tensor, solve: Solver, solve_transposed: Solver) -> Tensor:
+        ctx.solvers = solve_transposed, solve
+        return solve(b)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _Solution.apply(gradient, *ctx.solvers), None, None
+
+
+@OPTIMIZERS.register("proximal")
+@dataclasses.dataclass(eq=False)
+class Proximal(GameOptimizer):
+    r"""Proximal point: the step with the field where it ends, a reference for what others approximate.
+
+    .. math:: w' = w - h\,\xi(w')
+
+    The update has $1/(1 + h\lambda)$: on a bilinear game it contracts for every step size (Rockafellar 1976).
+
+    The equation is solved from $w$ by Newton's method, each linear system by GMRES without restarts, until the residual
+    $w' - w + h\,\xi(w')$ is `tolerance` times that at $w' = w$, or no step halves it any more. What is left of it is
+    `info.inner_residual`; far steps on a GAN can leave much, and then the step is not the proximal one.
+
+    It is differentiated by the implicit function theorem, $Dw' = (I + hJ(w'))^{-1}$, not through the solver.
+    """
+
+    game: Game
+    lr: LearningRate = lr_setting()
+    tolerance: float = setting(1e-10, "of the residual, relative to that at the start")
+    newton_steps: int = setting(10, "Newton steps at most")
+    krylov_steps: int = setting(50, "products in each linear system at most")
+
+    base = "sgd"
+    second_order = True
+    cost = "1 + Newton steps x (2 + 2 x GMRES products)"
+    paper = "Rockafellar 1976"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.tolerance > 0 or min(self.newton_steps, self.krylov_steps) < 1:
+            raise GantoolsError("The solver needs a positive tolerance and at least one Newton and one Krylov step.")
+
+    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        start = w.detach()
+        here = FieldGraph(self.game, start, state.buffers, batches[0])
+        graph, end = here, start
+        left = scale = -self._scaled(here.value.vector, state)
+        for _ in range(self.newton_steps):
+            if not left.norm() > self.tolerance * scale.norm():
+                break
+            candidate = end + self._solvers(graph, state)[0](left)
+            there = FieldGraph(self.game, candidate, state.buffers, batches[0])
+            remaining = start - candidate - self._scaled(there.value.vector, state)
+            if not remaining.norm() < left.norm() / 2:
+                break
+            graph, end, left = there, candidate, remaining
+        if w.requires_grad:
+            # Zero in value, (I + hJ)^{-1} in derivative.
+            end = end + _Solution.apply(w - start, *self._solvers(graph, state))
+        residual = left.norm() / scale.norm().clamp_min(torch.finfo(w.dtype).tiny)
+        info = dataclasses.replace(self.observe(here.value), inner_residual=residual)
+        counters = {player: count + 1 for player, count in state.counters.items()}
+        return end, dataclasses.replace(state, counters=counters, buffers=here.value.buffers, info=info)
+
+    def _scaled(self, vector: Tensor, state: State) -> Tensor:
+        """Return the vector (n,) with each player's part times its learning rate."""
+        return -self.move(torch.zeros_like(vector), self.by_player(vector), state)[0]
+
+    def _solvers(self, graph: FieldGraph, state: State) -> tuple[Solver, Solver]:
+        """Return the solvers with I + hJ and with its transpose."""
+
+        def product(u: Tensor) -> Tensor:
+            return u + self._scaled(graph.product(u), state)
+
+        def transposed(u: Tensor) -> Tensor:
+            return u + graph.transposed(self._scaled(u, state))
+
+        def solver(matrix: Solver) -> Solver:
+            return lambda b: gmres(matrix, b, self.tolerance, self.krylov_steps)[0]
+
+        return solver(product), solver(transposed)
