@@ -230,6 +230,10 @@ class Game:
     ) -> FieldValue:
         """Return the field at these leaves; the forward passes are shared between the players' losses."""
         require_samples(batch)
+        if torch.is_inference_mode_enabled():
+            raise GantoolsError(
+                "torch.inference_mode() records nothing to differentiate: evaluate the field outside it."
+            )
         # A loss may call `requires_grad_` on what it is given; views keep the caller's tensors out of that.
         batch = map_tensors(torch.Tensor.detach, batch)
         twice = create_graph and not self.module.safe

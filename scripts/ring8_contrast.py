@@ -143,8 +143,8 @@ def verdict(rows: list[dict]) -> str:
     below = sum(modes < 8 for modes in covered["simultaneous"])
     simultaneous = covered["simultaneous"]
     return (
-        f"Consensus covers all 8 modes in {full} of {len(covered['consensus'])} runs; simultaneous gradient stays below "
-        f"8 in {below} of {len(simultaneous)} ({min(simultaneous)} to {max(simultaneous)} modes). The strongest "
+        f"Consensus covers all 8 modes in {full} of {len(covered['consensus'])} runs; simultaneous gradient stays "
+        f"below 8 in {below} of {len(simultaneous)} ({min(simultaneous)} to {max(simultaneous)} modes). The strongest "
         f"repelling real part is at most {repelled['consensus']:.2g} after consensus and up to "
         f"{repelled['simultaneous']:.2g} after simultaneous gradient."
     )

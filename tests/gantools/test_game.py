@@ -99,6 +99,13 @@ def test_field_works_under_no_grad():
         assert torch.equal(game.field(batch), expected)
 
 
+def test_inference_mode_is_refused():
+    """Nothing would be recorded, and every gradient would silently be zero."""
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    with torch.inference_mode(), pytest.raises(GantoolsError, match="inference_mode.*outside it"):
+        game.field(batch)
+
+
 def test_nan_data_gives_a_nan_field_and_no_exception():
     game, batch = cases.tanh_gan(), cases.gan_batch()
     batch["real"][0] = float("nan")
