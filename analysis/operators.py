@@ -7,7 +7,7 @@ change nothing.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +95,7 @@ def hessian(
                 f"{', '.join(map(repr, game.slices))} (jacobian(game, batch) is the whole)."
             )
     elif isinstance(subject, nn.Module) and callable(loss) and batch is not ...:
-        game = minimization(subject, loss)
+        game = minimization(subject, cast(Any, loss))
     else:
         raise GantoolsError(
             "Call hessian(model, loss, batch) with loss(model, batch) -> scalar, or hessian(game, batch)."

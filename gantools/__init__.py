@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_MODULES = ("analysis", "board", "data", "losses", "metrics", "networks", "nn", "regularizers", "trainers")
 _NAMES = {
     "Game": "gantools.game",
     "gan": "gantools.game",
@@ -19,7 +18,24 @@ _NAMES = {
     "NonFiniteFieldError": "gantools.errors",
 }
 
-__all__ = ["__version__", *_MODULES, *_NAMES]
+__all__ = [
+    "Game",
+    "GantoolsError",
+    "NonFiniteFieldError",
+    "__version__",
+    "analysis",
+    "board",
+    "data",
+    "gan",
+    "load",
+    "losses",
+    "metrics",
+    "minimization",
+    "networks",
+    "nn",
+    "regularizers",
+    "trainers",
+]
 
 if TYPE_CHECKING:
     from gantools import analysis, board, data, losses, metrics, networks, nn, regularizers, trainers
@@ -29,10 +45,10 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"gantools.{name}")
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"gantools.{name}")
     raise AttributeError(f"module 'gantools' has no attribute {name!r}")
 
 

@@ -176,10 +176,12 @@ def list_(argv: list[str]) -> int:
         registry = AXES[axis]
         if not args.axis:
             print(f"{axis}:")
+        width = max(map(len, registry)) + 2
         for name in registry:
             paper = getattr(registry[name], "paper", "")
             described = registry.describe(name)
-            print(f"  {name:<16}{described}" + (f" [{paper}]" if paper and paper not in described else ""))
+            known = not paper or paper.split()[-1] in described
+            print(f"  {name:<{width}}{described}" + ("" if known else f" [{paper}]"))
         if not args.axis:
             print()
     return 0

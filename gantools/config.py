@@ -23,8 +23,9 @@ class Choice:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Choice":
         """Return the choice that `to_dict` wrote."""
-        settings = {k: cls.from_dict(v) if isinstance(v, dict) and "name" in v else v for k, v in values.items()}
-        return cls(settings.pop("name"), settings)
+        given = {k: v for k, v in values.items() if k != "name"}
+        settings = {k: cls.from_dict(v) if isinstance(v, dict) and "name" in v else v for k, v in given.items()}
+        return cls(values["name"], settings)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,8 @@ from gantools.game import Game, gan
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.regularizers import REGULARIZERS
-from gantools.streams import GanBatches, IndexedStream, IteratedStream, on_device
-from gantools.target import load_target
+from gantools.streams import GanBatches, IndexedStream, IteratedStream, on_device, random_state_kept
+from gantools.target import load_target, own_errors
 from gantools.trainers.base import BASES
 from gantools.trainers.optimizer import GameOptimizer
 
@@ -30,6 +30,7 @@ class Experiment:
 
     Attributes:
         batches: indexable `GanBatches`, or what the user's function returned.
+        first: the first of a user's own batches.
         stream: the same batches in the order of training.
         source: the data set of a GAN from the registries, else None.
     """
@@ -38,6 +39,7 @@ class Experiment:
     game: Game
     optimizer: GameOptimizer
     batches: Any
+    first: Any
     stream: IndexedStream | IteratedStream
     source: Source | None
     device: torch.device
@@ -49,7 +51,7 @@ class Experiment:
         is the first of the batches.
         """
         if self.source is None:
-            return next(iter(each_batch(self.batches)))
+            return self.first
         size = max(size, self.config.batch_size)
         if self.source.size is not None:
             size = min(size, self.source.size)
@@ -99,13 +101,22 @@ def build(config: TrainConfig) -> Experiment:
     if config.target:
         game, own = load_own(config.target, device)
         source, stream, batches = None, IteratedStream(own, device), on_device(own, device)
+        first = _first(config.target, own, batches)
     else:
         source = make_source(config.data.name, **config.data.settings)
         game = _build_gan(config, source, device)
         batches = GanBatches(source, config.batch_size, config.latent_size, config.seed, device)
         stream = IndexedStream(batches)
-        batches[0]  # a batch size that the data set refuses is refused now
-    return Experiment(config, game, make_optimizer(config.optimizer, game), batches, stream, source, device)
+        first = batches[0]  # a batch size that the data set refuses is refused now
+    return Experiment(config, game, make_optimizer(config.optimizer, game), batches, first, stream, source, device)
+
+
+def _first(target: str, own: Any, batches: Any) -> Any:
+    """Return the first batch, the same one whenever the game is built: a shuffled loader gives another each time."""
+    with own_errors(target), random_state_kept(own):
+        for batch in each_batch(batches):
+            return batch
+    raise GantoolsError(f"{target} returned no batches to train on: the iterable is empty.")
 
 
 def load_own(target: str, device: torch.device) -> tuple[Game, Any]:

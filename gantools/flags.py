@@ -83,7 +83,8 @@ class Choices:
             advice = RECOMMENDED[parse_spec(data.name)[0]]
             network = _choose(argv, "--network", stored.network if stored else advice["network"])
             regularizers = _choose_regularizers(argv, stored.regularizers if stored else ())
-            NETWORKS[network.name], LOSSES[_choose(argv, "--loss", Choice("nonsaturating")).name]
+            NETWORKS.require(network.name)
+            LOSSES.require(_choose(argv, "--loss", Choice("nonsaturating")).name)
         else:
             advice = OWN_GAME
         optimizer = _choose_optimizer(argv, stored.optimizer if stored else Choice("consensus"), advice["optimizer"])
@@ -106,7 +107,7 @@ def _choose_optimizer(argv: Sequence[str], default: Choice, advice: Mapping[str,
     if "base" in settings:
         base = settings["base"]
         settings["base"] = _choose(argv, "--optimizer.base", base if isinstance(base, Choice) else Choice(base))
-        BASES[settings["base"].name]
+        BASES.require(settings["base"].name)
     return Choice(chosen.name, settings)
 
 
@@ -114,7 +115,7 @@ def _choose_regularizers(argv: Sequence[str], stored: Sequence[Choice]) -> tuple
     known = {choice.name: choice for choice in stored}
     names = _chosen(argv, "--regularizer") or list(known)
     for name in names:
-        REGULARIZERS[name]
+        REGULARIZERS.require(name)
         if names.count(name) > 1:
             raise GantoolsError(f"--regularizer names {name} twice: name each once, and set its weight.")
     return tuple(known.get(name, Choice(name)) for name in names)

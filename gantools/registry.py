@@ -43,6 +43,10 @@ class Registry(Mapping[str, T], Generic[T]):
         except (KeyError, TypeError):
             raise suggest(self.kind, name, self._entries) from None
 
+    def require(self, name: str) -> None:
+        """Refuse an unknown name."""
+        self[name]
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 

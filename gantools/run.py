@@ -17,7 +17,7 @@ from gantools.errors import GantoolsError
 from gantools.experiment import Experiment, build
 from gantools.game import Game
 from gantools.provenance import provenance
-from gantools.storage import step_name, unwritable, write_atomically
+from gantools.storage import PART, step_name, unwritable, write_atomically
 from gantools.streams import random_state_kept, seed_global_generators
 from gantools.trainers.optimizer import GameOptimizer
 
@@ -47,7 +47,7 @@ class RunFolder:
         try:
             if self.config_path.exists():
                 raise GantoolsError(f"{self.path} holds a run: add --resume to go on with it, or choose another --out.")
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if self.path.exists() and (not self.path.is_dir() or any(f.name != PART for f in self.path.iterdir())):
                 what = "holds other files" if self.path.is_dir() else "is a file"
                 raise GantoolsError(f"{self.path} {what}: choose another --out.")
             self.path.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from gantools.errors import GantoolsError
 
+PART = ".part"
+
 
 def step_name(step: int, suffix: str) -> str:
     """Return the file name of what belongs to a step; names sort by step."""
@@ -15,7 +17,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file beside `path` and move it into place: readers see the old content or the new, whole."""
     # One name for all of a folder, so that what a killed process leaves behind is overwritten by the next write; and
     # without "tfevents" in it, by which TensorBoard knows its files.
-    part = path.with_name(".part")
+    part = path.with_name(PART)
     try:
         with part.open("wb") as file:
             file.write(content)

@@ -198,10 +198,12 @@ def seed_global_generators(seed: int) -> None:
 
 
 @contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Put the global random generators back after the block into the state that they had before it."""
-    state = random_state()
+def random_state_kept(batches: Any = None) -> Iterator[None]:
+    """Put the global random generators, and those that batches hold, back into their state after the block."""
+    state, own = random_state(), [(g, g.get_state()) for g in _generators(batches)]
     try:
         yield
     finally:
         set_random_state(state)
+        for generator, before in own:
+            generator.set_state(before)

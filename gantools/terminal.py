@@ -48,13 +48,11 @@ def _numbers(values: dict[str, float]) -> str:
 
 def command(*words: object) -> str:
     """Return a command of this program to copy: by name where it is on the path, else by where it lies."""
-    if shutil.which("gantools"):
-        name = "gantools"
-    else:
-        path = Path(sys.argv[0])
-        inside = path.resolve().is_relative_to(Path.cwd())
-        name = str(path.resolve().relative_to(Path.cwd()) if inside else path)
-    return shlex.join([name, *map(str, words)])
+    path = Path(sys.argv[0])
+    if shutil.which("gantools") or path.name != "gantools":
+        return shlex.join(["gantools", *map(str, words)])
+    inside = path.resolve().is_relative_to(Path.cwd())
+    return shlex.join([str(path.resolve().relative_to(Path.cwd()) if inside else path), *map(str, words)])
 
 
 def wrapped(text: str, indent: int = 0) -> str:

@@ -36,7 +36,7 @@ class RotatingMomentum:
 @OPTIMIZERS.register("complex_momentum")
 @dataclasses.dataclass(eq=False)
 class ComplexMomentum(OrderedMomentum):
-    r"""Complex momentum $\beta = |\beta| e^{i\varphi}$: the buffer turns by the phase each step (arXiv:2102.08431).
+    r"""Momentum with a complex beta: the buffer turns by its phase at each step (arXiv:2102.08431).
 
     .. math:: \mu' = \beta\mu + \xi(w), \qquad w' = w - h\,\Re\mu'
 

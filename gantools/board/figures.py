@@ -24,7 +24,7 @@ def spectrum_figure(spectrum: Any, title: str = "", neutral: float | None = None
         spectrum: has `values` (k,), and may have `kind`, `n`, `complete` and `converged`.
         neutral: eigenvalues within this distance of 0 (of 1 for a map) are neutral; 1e-7 of the largest by default.
     """
-    values = np.asarray(spectrum.values)
+    values: Any = np.asarray(spectrum.values)
     converged = np.asarray(getattr(spectrum, "converged", np.ones(len(values), bool)))
     finite = np.isfinite(values)
     heading = _heading(spectrum, len(values), int((~converged).sum()), int((~finite).sum()))
@@ -56,7 +56,7 @@ def _heading(spectrum: Any, count: int, unconverged: int, infinite: int) -> str:
     return ", ".join([f"{count}{whole} eigenvalues", *notes])
 
 
-def _groups(values: np.ndarray, kind: str, neutral: float) -> list[Group]:
+def _groups(values: Any, kind: str, neutral: float) -> list[Group]:
     """Return (mask, colour, label) of those that attract, repel and are neutral, without empty groups."""
     is_neutral = np.abs(values - (1.0 if kind == "map" else 0.0)) <= neutral
     attracts = (np.abs(values) < 1 if kind == "map" else values.real > 0) & ~is_neutral
@@ -68,16 +68,14 @@ def _groups(values: np.ndarray, kind: str, neutral: float) -> list[Group]:
     return [(mask, colour, f"{mask.sum()} {label}") for mask, colour, label in groups if mask.any()]
 
 
-def _plane(
-    axes: Any, values: np.ndarray, groups: list[Group], converged: np.ndarray, kind: str, neutral: float
-) -> None:
+def _plane(axes: Any, values: Any, groups: list[Group], converged: np.ndarray, kind: str, neutral: float) -> None:
     size = 14 if len(values) > 200 else 26
     for mask, colour, label in groups:
         # The neutral lie on one spot, however many they are: a cross there, their number in the legend.
         marker = "x" if colour == NEUTRAL else "o"
         _points(axes, values.real, values.imag, mask, converged, colour, label, s=size, marker=marker)
     if kind == "map":
-        circle = np.exp(1j * np.linspace(0, 2 * math.pi, 400))
+        circle: Any = np.exp(1j * np.linspace(0, 2 * math.pi, 400))
         axes.plot(circle.real, circle.imag, color="#444444", linewidth=0.8, label="unit circle", zorder=0)
         axes.set_aspect("equal", adjustable="datalim")
     else:
@@ -127,7 +125,7 @@ def _symlog(set_scale: Any, axis: Any, parts: np.ndarray, neutral: float) -> flo
     return threshold
 
 
-def _few(axes: Any, values: np.ndarray, groups: list[Group], converged: np.ndarray, neutral: float) -> None:
+def _few(axes: Any, values: Any, groups: list[Group], converged: np.ndarray, neutral: float) -> None:
     for mask, colour, label in groups:
         _points(axes, np.arange(1, len(values) + 1), values, mask, converged, colour, label, s=26)
     if len(values):
@@ -139,7 +137,7 @@ def _few(axes: Any, values: np.ndarray, groups: list[Group], converged: np.ndarr
     axes.set_ylabel("λ")
 
 
-def _histogram(axes: Any, values: np.ndarray, groups: list[Group], neutral: float) -> None:
+def _histogram(axes: Any, values: Any, groups: list[Group], neutral: float) -> None:
     threshold = _symlog(axes.set_xscale, axes.xaxis, values, neutral)
     scale = axes.get_xaxis().get_transform()
     low, high = (float(x) for x in scale.transform(np.array([values.min(), values.max()])))
@@ -180,7 +178,7 @@ def scatter_figure(samples: np.ndarray, reference: np.ndarray, title: str = "") 
     figure = Figure(figsize=(4.8, 4.8), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     if samples.shape[1] == 1:
-        edges = np.histogram_bin_edges(np.concatenate([samples, reference]), 60)
+        edges: Any = np.histogram_bin_edges(np.concatenate([samples, reference]), 60)
         axes.hist(reference[:, 0], edges, color=NEUTRAL, alpha=0.5, density=True, label="data")
         axes.hist(samples[:, 0], edges, color=ATTRACTS, alpha=0.6, density=True, label="generator")
     else:

@@ -24,7 +24,7 @@ def add_spectrum(writer: Any, tag: str, spectrum: Any, step: int, scalars: bool 
 
 def spectrum_scalars(spectrum: Any) -> dict[str, float]:
     """Return the extremes of the finite eigenvalues, by name; nothing where there are none."""
-    values = np.asarray(spectrum.values)
+    values: Any = np.asarray(spectrum.values)
     values = values[np.isfinite(values)]
     if not len(values):
         return {}

@@ -17,7 +17,7 @@ ACTIVATIONS: Registry[Callable[..., nn.Module]] = Registry("activation")
 
 @ACTIVATIONS.register("esp")
 class ESP(nn.Module):
-    r"""Apply $x\,\sigma(\beta x)$, with `beta` fixed or learned (Milletari et al., arXiv 1805.08786).
+    r"""Apply x sigmoid(beta x), with `beta` fixed or learned (Milletari et al., arXiv 1805.08786).
 
     `beta = 1` is SiLU; a large `beta` approaches ReLU. Learned, it is one scalar parameter a layer.
     """
