@@ -26,7 +26,9 @@ def serve(folder: str | Path, port: int | None = None) -> str:
         )
     server = program.TensorBoard()
     where = [] if port is None else ["--port", str(port)]
-    server.configure(argv=["tensorboard", "--logdir", str(path), "--host", "127.0.0.1", *where])
+    # TensorBoard shows ten pictures of a tag by default; the spectra of a run are there to be stepped through.
+    shown = ["--samples_per_plugin", "images=1000"]
+    server.configure(argv=["tensorboard", "--logdir", str(path), "--host", "127.0.0.1", *shown, *where])
     try:
         return server.launch()
     except program.TensorBoardServerException as error:
