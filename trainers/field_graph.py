@@ -24,6 +24,7 @@ class FieldGraph:
             self._leaves = game.leaves(w)
             value = game.field_of(self._leaves, buffers, batch, create_graph=True)
         self._field = value.vector
+        self._dual: tuple[Tensor, Tensor] | None = None
         self.value = value if self._differentiable else dataclasses.replace(value, vector=value.vector.detach())
 
     def transposed(self, u: Tensor) -> Tensor:
@@ -31,10 +32,12 @@ class FieldGraph:
         return self._pull(self._field, self._leaves, u, self._differentiable)
 
     def product(self, u: Tensor) -> Tensor:
-        r"""Return $J u$ (n,): the derivative of the linear map $v \mapsto J^\top v$, two backward passes."""
-        dummy = torch.zeros_like(u).requires_grad_()
-        with torch.enable_grad():
-            pulled = self._pull(self._field, self._leaves, dummy, create_graph=True)
+        r"""Return $J u$ (n,): the derivative of the linear map $v \mapsto J^\top v$, whose graph is built once."""
+        if self._dual is None:
+            dummy = torch.zeros_like(u).requires_grad_()
+            with torch.enable_grad():
+                self._dual = self._pull(self._field, self._leaves, dummy, create_graph=True), dummy
+        pulled, dummy = self._dual
         return self._pull(pulled, [dummy], u, self._differentiable)
 
     def off_diagonal(self, product: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:

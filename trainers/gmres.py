@@ -24,6 +24,7 @@ def gmres(product: Callable[[Tensor], Tensor], b: Tensor, tolerance: float, iter
     basis = [b / norm]
     projected = b.new_zeros(iterations + 1, iterations)
     y, residual, size = b.new_zeros(0), b.new_ones(()), 0
+    tolerance = max(tolerance, 10 * torch.finfo(b.dtype).eps)
     while residual > tolerance and size < min(iterations, b.numel()):
         v = product(basis[-1])
         vectors = torch.stack(basis)

@@ -37,7 +37,7 @@ class Lead(GameOptimizer):
 
     base = "sgd"
     second_order = True
-    cost = "about 5"
+    cost = "about 6"
     paper = "Hemmat et al. 2020, arXiv:2010.13846"
 
     def init(self, w: Tensor) -> State:

@@ -16,6 +16,9 @@ from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate,
 
 Solver = Callable[[Tensor], Tensor]
 
+# Of a linear system within Newton's method: a step that takes off three digits is as good as an exact one.
+NEWTON_TOLERANCE = 1e-3
+
 
 class _Solution(torch.autograd.Function):
     """The solution of a linear system, differentiated by solving with the transposed matrix."""
@@ -39,9 +42,9 @@ class Proximal(GameOptimizer):
 
     The update has $1/(1 + h\lambda)$: on a bilinear game it contracts for every step size (Rockafellar 1976).
 
-    The equation is solved from $w$ by Newton's method, each linear system by GMRES without restarts, until the residual
-    $w' - w + h\,\xi(w')$ is `tolerance` times that at $w' = w$, or no step halves it any more. What is left of it is
-    `info.inner_residual`; far steps on a GAN can leave much, and then the step is not the proximal one.
+    The equation is solved from $w$ by Newton's method, each linear system to three digits by GMRES without restarts,
+    until the residual $w' - w + h\,\xi(w')$ is `tolerance` times that at $w' = w$, or no step halves it any more. What
+    is left of it is `info.inner_residual`; far steps on a GAN can leave much, and then the step is another one.
 
     It is differentiated by the implicit function theorem, $Dw' = (I + hJ(w'))^{-1}$, not through the solver.
     """
@@ -70,7 +73,7 @@ class Proximal(GameOptimizer):
         for _ in range(self.newton_steps):
             if not left.norm() > self.tolerance * scale.norm():
                 break
-            candidate = end + self._solvers(graph, state)[0](left)
+            candidate = end + self._solvers(graph, state, NEWTON_TOLERANCE)[0](left)
             there = FieldGraph(self.game, candidate, state.buffers, batches[0])
             remaining = start - candidate - self._scaled(there.value.vector, state)
             if not remaining.norm() < left.norm() / 2:
@@ -78,7 +81,7 @@ class Proximal(GameOptimizer):
             graph, end, left = there, candidate, remaining
         if w.requires_grad:
             # Zero in value, (I + hJ)^{-1} in derivative.
-            end = end + _Solution.apply(w - start, *self._solvers(graph, state))
+            end = end + _Solution.apply(w - start, *self._solvers(graph, state, self.tolerance))
         residual = left.norm() / scale.norm().clamp_min(torch.finfo(w.dtype).tiny)
         info = dataclasses.replace(self.observe(here.value), inner_residual=residual)
         counters = {player: count + 1 for player, count in state.counters.items()}
@@ -88,7 +91,7 @@ class Proximal(GameOptimizer):
         """Return the vector (n,) with each player's part times its learning rate."""
         return -self.move(torch.zeros_like(vector), self.by_player(vector), state)[0]
 
-    def _solvers(self, graph: FieldGraph, state: State) -> tuple[Solver, Solver]:
+    def _solvers(self, graph: FieldGraph, state: State, tolerance: float) -> tuple[Solver, Solver]:
         """Return the solvers with I + hJ and with its transpose."""
 
         def product(u: Tensor) -> Tensor:
@@ -98,6 +101,6 @@ class Proximal(GameOptimizer):
             return u + graph.transposed(self._scaled(u, state))
 
         def solver(matrix: Solver) -> Solver:
-            return lambda b: gmres(matrix, b, self.tolerance, self.krylov_steps)[0]
+            return lambda b: gmres(matrix, b, tolerance, self.krylov_steps)[0]
 
         return solver(product), solver(transposed)

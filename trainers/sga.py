@@ -36,7 +36,7 @@ class SymplecticGradientAdjustment(GameOptimizer):
     eps: float = setting(0.1, "what alignment adds before it takes the sign: positive favours stability")
 
     second_order = True
-    cost = "about 4"
+    cost = "about 6"
     paper = "Balduzzi et al. 2018, arXiv:1802.05642"
 
     def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
