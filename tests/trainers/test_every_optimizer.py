@@ -5,6 +5,7 @@ import io
 
 import pytest
 import torch
+from torch import nn
 
 import gantools as gt
 from gantools.analysis.operators import update_operator
@@ -76,23 +77,33 @@ def test_the_linearisation_is_the_derivative_of_the_step(name, base):
     assert relative(found * weight, expected * weight) < 1e-6
 
 
+def batch_norm_gan():
+    torch.manual_seed(0)
+    nets = [nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, n)).to(F64) for n in (2, 1)]
+    return gt.gan(*nets)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_update_is_pure(name):
-    optimizer = optimizer_of(name)
+    """It moves neither the parameters, nor the memory it is given, nor running statistics; the step moves them all."""
+    optimizer = optimizer_of(name, game=batch_norm_gan())
     run(optimizer, range(2))
     game, state, batches = optimizer.game, optimizer.state, cases.step_batches(optimizer, 2)
-    w, memory = game.vector(), {key: value.clone() for key, value in state.memory.items()}
+    w, memory, buffers = game.vector(), {key: value.clone() for key, value in state.memory.items()}, game.buffers()
     w1, state1 = optimizer.update(w, state, *batches)
     w2, state2 = optimizer.update(w, state, *batches)
     assert torch.equal(w1, w2) and torch.equal(game.vector(), w)
     assert all(torch.equal(state.memory[key], memory[key]) for key in memory)
+    assert all(torch.equal(value, buffers[key]) for key, value in game.buffers().items())
     optimizer.step(*batches)
+    assert all(torch.equal(value, state1.buffers[key]) for key, value in game.buffers().items())
+    assert not all(torch.equal(value, buffers[key]) for key, value in game.buffers().items())
     assert torch.equal(game.vector(), w1) and optimizer.state.counters == state1.counters == state2.counters
 
 
 def dead_gan():
     """A GAN in which a unit of the discriminator never fires."""
-    game = cases.tanh_gan(activation=torch.nn.ReLU)
+    game = cases.tanh_gan(activation=nn.ReLU)
     with torch.no_grad():
         game.players.discriminator[0].weight[0] = 0
         game.players.discriminator[0].bias[0] = -5
