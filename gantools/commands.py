@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import time
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -91,7 +91,7 @@ class SampleArguments:
         run: the run folder.
         n: how many samples.
         seed: of the latents.
-        out: file name without ending; by default RUN/samples-STEP.
+        out: file name without ending, with "-STEP" added for --checkpoint all; by default RUN/samples-STEP.
     """
 
     run: Annotated[str, tyro.conf.Positional]
@@ -111,6 +111,8 @@ def sample(argv: list[str]) -> int:
     for step in chosen_steps(run, args.checkpoint):
         samples = run.at(step).sample(args.n, args.seed).numpy()
         path = args.out or run.path / f"samples-{step}"
+        if args.out and args.checkpoint == "all":
+            path = path.with_name(f"{path.stem}-{step}")
         source = run.experiment.source
         assert source is not None
         try:
@@ -142,8 +144,8 @@ def board_(argv: list[str]) -> int:
     args = tyro.cli(BoardArguments, args=argv, prog="gantools board")
     address = board.serve(args.dir, args.port)
     print(f"TensorBoard: {address}   (Ctrl-C to stop)", flush=True)
-    while True:
-        time.sleep(3600)
+    threading.Event().wait()
+    return 0
 
 
 AXES = {

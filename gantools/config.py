@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import typing
 from pathlib import Path
 from typing import Any
 
 from gantools.errors import GantoolsError
+
+WHICH = ("LM", "LR", "SR", "LI")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,9 @@ class TrainConfig:
             if getattr(self, name) < 0:
                 raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass 0 or more.")
 
+        if self.spectrum_which not in WHICH:
+            raise GantoolsError(f"--spectrum-which is {self.spectrum_which}: pass one of {', '.join(WHICH)}.")
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -96,6 +102,9 @@ class TrainConfig:
         for name in ("optimizer", "data", "network"):
             values[name] = Choice.from_dict(values[name])
         values["regularizers"] = tuple(Choice.from_dict(r) for r in values["regularizers"])
+        for name, kind in typing.get_type_hints(cls).items():
+            if typing.get_origin(kind) is not tuple and not isinstance(values.get(name), kind):
+                raise TypeError(f"{name} is {values.get(name)!r}")
         return cls(**values)
 
 

@@ -14,8 +14,9 @@ from gantools.errors import GantoolsError
 from gantools.game import Game, gan
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
+from gantools.registry import Registry, suggest
 from gantools.regularizers import REGULARIZERS
-from gantools.streams import GanBatches, IndexedStream, IteratedStream, on_device, random_state_kept
+from gantools.streams import GanBatches, IndexedStream, IteratedStream, repeatable
 from gantools.target import load_target, own_errors
 from gantools.trainers.base import BASES
 from gantools.trainers.optimizer import GameOptimizer
@@ -29,7 +30,7 @@ class Experiment:
     """A game on its device with everything that training and analysis need.
 
     Attributes:
-        batches: indexable `GanBatches`, or what the user's function returned.
+        batches: indexable `GanBatches`, or those of the user's function, the same in every pass.
         first: the first of a user's own batches.
         stream: the same batches in the order of training.
         source: the data set of a GAN from the registries, else None.
@@ -99,9 +100,8 @@ def build(config: TrainConfig) -> Experiment:
     """Build what the configuration describes; parameters are drawn from its seed, as they were the first time."""
     device = resolve_device(config.device)
     if config.target:
-        game, own = load_own(config.target, device)
-        source, stream, batches = None, IteratedStream(own, device), on_device(own, device)
-        first = _first(config.target, own, batches)
+        game, own, batches = load_own(config.target, device)
+        source, stream, first = None, IteratedStream(own, device), _first(config.target, batches)
     else:
         source = make_source(config.data.name, **config.data.settings)
         game = _build_gan(config, source, device)
@@ -111,26 +111,25 @@ def build(config: TrainConfig) -> Experiment:
     return Experiment(config, game, make_optimizer(config.optimizer, game), batches, first, stream, source, device)
 
 
-def _first(target: str, own: Any, batches: Any) -> Any:
-    """Return the first batch, the same one whenever the game is built: a shuffled loader gives another each time."""
-    with own_errors(target), random_state_kept(own):
+def load_own(target: str, device: torch.device) -> tuple[Game, Any, Any]:
+    """Return the game of FILE.py:FUNCTION on the device, its batches as they are, and as they are looked at."""
+    game, batches = load_target(target)
+    game.module.to(device)
+    return game, batches, repeatable(batches, device)
+
+
+def _first(target: str, batches: Any) -> Any:
+    with own_errors(target):
         for batch in each_batch(batches):
             return batch
     raise GantoolsError(f"{target} returned no batches to train on: the iterable is empty.")
 
 
-def load_own(target: str, device: torch.device) -> tuple[Game, Any]:
-    """Return the game of FILE.py:FUNCTION on the device, and its batches as they are."""
-    game, batches = load_target(target)
-    game.module.to(device)
-    return game, batches
-
-
 def _build_gan(config: TrainConfig, source: Source, device: torch.device) -> Game:
-    network = NETWORKS[config.network.name](**config.network.settings)
+    network = made(NETWORKS, config.network)
     rng = torch.Generator().manual_seed(derive_seed(config.seed, "parameters"))
     generator, discriminator = network.build(source.shape, config.activation, config.latent_size, rng)
-    regularizers = [REGULARIZERS[choice.name](**choice.settings) for choice in config.regularizers]
+    regularizers = [made(REGULARIZERS, choice) for choice in config.regularizers]
     return gan(generator.to(device), discriminator.to(device), LOSSES[config.loss], regularizers)
 
 
@@ -138,9 +137,15 @@ def make_optimizer(choice: Choice, game: Game) -> GameOptimizer:
     """Return the optimizer of a choice, whose setting "base" may be a choice of its own."""
     settings = dict(choice.settings)
     if isinstance(base := settings.get("base"), Choice):
-        settings["base"] = BASES[base.name](**{k: _tuples(v) for k, v in base.settings.items()})
+        settings["base"] = made(BASES, base)
     return trainers.make(choice.name, game, **settings)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def made(registry: Registry[Any], choice: Choice) -> Any:
+    """Return the registry's entry of this name with these settings."""
+    entry = registry[choice.name]
+    known = [f.name for f in dataclasses.fields(entry)]
+    for key in choice.settings:
+        if key not in known:
+            raise suggest(f"setting of {registry.kind} {choice.name!r}", key, known)
+    return entry(**{k: tuple(v) if isinstance(v, list) else v for k, v in choice.settings.items()})

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from gantools.config import Choice, TrainConfig, read_config, require_same_run
+from gantools.config import WHICH, Choice, TrainConfig, read_config, require_same_run
 from gantools.data import DATA, parse_spec
 from gantools.errors import GantoolsError
 from gantools.losses import LOSSES
@@ -84,7 +84,7 @@ class Choices:
             network = _choose(argv, "--network", stored.network if stored else advice["network"])
             regularizers = _choose_regularizers(argv, stored.regularizers if stored else ())
             NETWORKS.require(network.name)
-            LOSSES.require(_choose(argv, "--loss", Choice("nonsaturating")).name)
+            LOSSES.require(_choose(argv, "--loss", Choice(stored.loss if stored else "nonsaturating")).name)
         else:
             advice = OWN_GAME
         optimizer = _choose_optimizer(argv, stored.optimizer if stored else Choice("consensus"), advice["optimizer"])
@@ -204,7 +204,7 @@ def _form(choices: Choices) -> type:
         _field("steps", int, plain["steps"], "updates"),
         _field("spectrum_every", int, plain["spectrum_every"], f"steps between spectra of the Jacobian; {looks}"),
         _field("spectrum_k", int, plain.get("spectrum_k", default.spectrum_k), "leading eigenvalues; 0 for all, dense"),
-        _field("spectrum_which", Literal["LM", "LR", "SR", "LI"], plain.get("spectrum_which", default.spectrum_which),
+        _field("spectrum_which", Literal[WHICH], plain.get("spectrum_which", default.spectrum_which),
                "which eigenvalues lead: by modulus, largest or smallest real part, imaginary part"),
         _field("sample_every", int, plain["sample_every"], f"steps between samples and metrics; {looks}"),
         _field("checkpoint_every", int, plain["checkpoint_every"], "steps between checkpoints; the last one always"),

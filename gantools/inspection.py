@@ -15,7 +15,7 @@ from gantools.game import Game
 from gantools.recorder import save_spectrum
 from gantools.run import Run, load, no_such_step
 from gantools.storage import step_name, unwritable
-from gantools.streams import on_device, seed_global_generators
+from gantools.streams import seed_global_generators
 from gantools.target import is_target, own_errors
 from gantools.terminal import command, wrapped
 
@@ -45,10 +45,10 @@ def subjects(where: str, checkpoint: str, device: str, batch_size: int) -> tuple
             raise GantoolsError("--checkpoint is for runs; FILE.py:FUNCTION has only the point that it builds.")
         seed_global_generators(0)  # as in training: a function that draws its weights gives the same game each time
         on = resolve_device(device)
-        game, batches = load_own(where, on)
+        game, _, batches = load_own(where, on)
         set_threads(game)
         name = Path(where.rpartition(":")[0]).stem
-        return iter([Subject(name, game, on_device(batches, on), 0, where)]), Path("runs") / f"{name}-analysis"
+        return iter([Subject(name, game, batches, 0, where)]), Path("runs") / f"{name}-analysis"
     run = load(where, device=device)
     set_threads(run.game, run.config.threads)
     steps = chosen_steps(run, checkpoint)
@@ -89,7 +89,7 @@ class SpectrumArguments:
 
     Attributes:
         where: a run folder, or FILE.py:FUNCTION returning (game, batches).
-        k: how many leading eigenvalues; 0 for all of them, by the dense matrix.
+        k: how many leading eigenvalues, by default 20 (all of a smaller game); 0 for all, by the dense matrix.
         which: LM modulus, LR and SR largest and smallest real part, LI imaginary part, SM nearest to zero.
         tol: relative tolerance of an eigenvalue.
         verify: solve again from a second start and require agreement.
@@ -99,7 +99,7 @@ class SpectrumArguments:
     """
 
     where: Where
-    k: int = 20
+    k: int | None = None
     which: Literal["LM", "LR", "SR", "LI", "SM"] = "LM"
     checkpoint: Checkpoint = "last"
     tol: float = 1e-6
@@ -118,12 +118,13 @@ def spectrum(argv: list[str]) -> int:
     for subject in found:
         with own_errors(subject.target):
             operator = analysis.jacobian(subject.game, subject.batch)
-            result = _eigenvalues(operator, args)
+            k = args.k if args.k is not None else 20 if operator.shape[0] > 20 else 0
+            result = _eigenvalues(operator, k, args)
         print(f"{subject.name}: {operator.shape[0]} parameters, {operator.dtype}, products by {operator.method} mode")
         print(result if len(result) <= 100 else f"{len(result)} eigenvalues, in the file below")
         print(wrapped(verdict(result, args.lr)))
         tag = "analysis/hessian" if operator.symmetric else "analysis/jacobian"
-        path = folder / f"{tag.replace('/', '-')}-{args.which if args.k else 'all'}-{step_name(subject.step, 'png')}"
+        path = folder / f"{tag.replace('/', '-')}-{args.which if k else 'all'}-{step_name(subject.step, 'png')}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             save_spectrum(path, result, subject.name)
@@ -136,10 +137,10 @@ def spectrum(argv: list[str]) -> int:
     return 0
 
 
-def _eigenvalues(operator: analysis.LinearOperator, args: SpectrumArguments) -> analysis.Spectrum:
-    if args.k == 0:
+def _eigenvalues(operator: analysis.LinearOperator, k: int, args: SpectrumArguments) -> analysis.Spectrum:
+    if k == 0:
         return analysis.spectrum(operator)
-    return analysis.eigenvalues(operator, k=args.k, which=args.which, tol=args.tol, verify=args.verify)
+    return analysis.eigenvalues(operator, k=k, which=args.which, tol=args.tol, verify=args.verify)
 
 
 # index ---------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 import json
 import math
-from contextlib import ExitStack, suppress
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,10 @@ class Recorder:
         """Print a line without breaking the bar."""
         self._progress.write(text)
 
+    def flush(self) -> None:
+        """Put everything recorded so far into its files."""
+        self.writer.flush()
+
     def close(self) -> None:
         """Flush and close everything.
 
@@ -76,6 +82,22 @@ class Recorder:
         """Close what can be closed, after an error that is already known."""
         with suppress(OSError):
             self.close()
+
+
+@contextmanager
+def writer_errors_once() -> Iterator[None]:
+    """Keep TensorBoard's thread from printing a traceback of an OSError, which it raises again at the next event."""
+    original = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not issubclass(args.exc_type, OSError):
+            original(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = original
 
 
 def draw_samples(samples: np.ndarray, reference: np.ndarray, title: str, path: Path) -> np.ndarray:

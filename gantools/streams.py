@@ -13,6 +13,8 @@ from gantools.batches import each_batch, is_batch, map_tensors
 from gantools.data import Source, latent
 from gantools.errors import GantoolsError
 
+_END = object()
+
 
 class GanBatches:
     """The batches {"real", "latent"} of a GAN: number i is a pure function of the seed and i.
@@ -47,31 +49,41 @@ class GanBatches:
         return (self[index] for index in range(len(self)))
 
 
-class MovedBatches:
-    """A user's batches, each moved to a device when it is asked for."""
+class OwnBatches:
+    """A user's batches on a device, the same in every pass: shuffling and augmentation draw the same numbers again."""
 
     def __init__(self, batches: Any, device: torch.device):
         self.batches, self.device = batches, device
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self._move(batch) for batch in each_batch(self.batches))
+        self._start = _all_random_state(batches)
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, index: int) -> Any:
-        return self._move(self.batches[index])
+    def __iter__(self) -> Iterator[Any]:
+        state, iterator = self._start, None
+        while True:
+            # Batch by batch: what draws numbers between them is left alone.
+            with random_state_kept(self.batches):
+                _set_all_random_state(self.batches, state)
+                iterator = iter(self.batches) if iterator is None else iterator
+                batch = next(iterator, _END)
+                state = _all_random_state(self.batches)
+            if batch is _END:
+                return
+            yield map_tensors(lambda x: x.to(self.device), batch)
 
-    def _move(self, batch: Any) -> Any:
-        return map_tensors(lambda x: x.to(self.device), batch)
 
+def repeatable(batches: Any, device: torch.device) -> Any:
+    """Return one batch or several on a device, so that walking over them again gives the same.
 
-def on_device(batches: Any, device: torch.device) -> Any:
-    """Return one or several batches on a device; a user's batches are on the CPU, and stay what they are there."""
-    if device.type == "cpu":
-        return batches
-    moved = MovedBatches(batches, device)
-    return moved._move(batches) if is_batch(batches) else moved
+    Raises:
+        GantoolsError: for what can be walked over only once, and for an empty list.
+    """
+    if is_batch(batches):
+        return map_tensors(lambda x: x.to(device), batches)
+    if isinstance(each_batch(batches), list):
+        return [map_tensors(lambda x: x.to(device), batch) for batch in batches]
+    return OwnBatches(batches, device)
 
 
 class IndexedStream:
@@ -119,7 +131,7 @@ class IteratedStream:
             return self.batches
         for _ in range(2):
             if self._iterator is None:
-                self._start, self._seen = self._random_state(), 0
+                self._start, self._seen = _all_random_state(self.batches), 0
                 self._iterator = iter(self._epochs)
             try:
                 batch = next(self._iterator)
@@ -132,9 +144,6 @@ class IteratedStream:
             return batch
         raise GantoolsError("There are no batches to train on: the iterable was empty.")
 
-    def _random_state(self) -> dict[str, Any]:
-        return random_state() | {"own": [generator.get_state() for generator in _generators(self.batches)]}
-
     def state_dict(self) -> dict[str, Any]:
         """Return the place: the random state that the epoch started from, and how many batches of it were seen."""
         return {"start": self._start, "seen": self._seen}
@@ -145,9 +154,7 @@ class IteratedStream:
         if not saved["start"]:
             return
         with random_state_kept():
-            set_random_state(saved["start"])
-            for generator, state in zip(_generators(self.batches), saved["start"]["own"], strict=True):
-                generator.set_state(state)
+            _set_all_random_state(self.batches, saved["start"])
             self._iterator = iter(self._epochs)
             for seen in range(saved["seen"]):
                 if next(self._iterator, None) is None:
@@ -164,6 +171,16 @@ def _generators(batches: Any) -> list[torch.Generator]:
     holders.append(getattr(holders[2], "sampler", None))
     found = [value for holder in holders for value in getattr(holder, "__dict__", {}).values()]
     return list({id(value): value for value in found if isinstance(value, torch.Generator)}.values())
+
+
+def _all_random_state(batches: Any) -> dict[str, Any]:
+    return random_state() | {"own": [generator.get_state() for generator in _generators(batches)]}
+
+
+def _set_all_random_state(batches: Any, state: dict[str, Any]) -> None:
+    set_random_state(state)
+    for generator, own in zip(_generators(batches), state["own"], strict=True):
+        generator.set_state(own)
 
 
 def random_state() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.experiment import Experiment, build, set_threads
 from gantools.features import DigitFeatures, train_features
 from gantools.metrics import evaluate
-from gantools.recorder import Recorder
+from gantools.recorder import Recorder, writer_errors_once
 from gantools.run import RunFolder
 from gantools.storage import write_atomically
 from gantools.streams import random_state_kept, seed_global_generators
@@ -103,8 +103,9 @@ class Trainer:
         """Train to the last step, or until a signal asks to stop."""
         start = time.perf_counter()
         try:
-            step, signals = self._loop()
-            self.recorder.close()
+            with writer_errors_once():
+                step, signals = self._loop()
+                self.recorder.close()
         except OSError as error:
             raise GantoolsError(
                 f"{self.folder.path} cannot be written ({error.strerror or error}); training stopped, {self._kept()}. "
@@ -221,6 +222,7 @@ class Trainer:
     def _save_if(self, step: int, wanted: bool) -> None:
         if wanted:
             self._check_field()
+            self.recorder.flush()  # resuming from here logs nothing of before again
             self.folder.save(step, self.experiment)
 
     def _features(self) -> nn.Module | None:

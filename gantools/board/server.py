@@ -1,5 +1,7 @@
 """TensorBoard in this process, for one folder of runs."""
 
+import socket
+import warnings
 from pathlib import Path
 
 from gantools.errors import GantoolsError
@@ -15,7 +17,9 @@ def serve(folder: str | Path, port: int | None = None) -> str:
     Raises:
         GantoolsError: when the folder does not exist, holds no event file, or the port is taken.
     """
-    from tensorboard import program
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of what it carries along, an HTML sanitizer
+        import tensorboard.program as program
 
     path = Path(folder)
     if not path.is_dir():
@@ -24,6 +28,8 @@ def serve(folder: str | Path, port: int | None = None) -> str:
         raise GantoolsError(
             f"{path} holds no TensorBoard events: train something with `gantools train --out {path}/NAME`."
         )
+    if port:
+        _require_free(port)
     server = program.TensorBoard()
     where = [] if port is None else ["--port", str(port)]
     # TensorBoard shows ten pictures of a tag by default; the spectra of a run are there to be stepped through.
@@ -33,3 +39,13 @@ def serve(folder: str | Path, port: int | None = None) -> str:
         return server.launch()
     except program.TensorBoardServerException as error:
         raise GantoolsError(f"TensorBoard cannot start ({str(error).strip()}): pass another --port.") from None
+
+
+def _require_free(port: int) -> None:
+    """Refuse a port that is taken, before TensorBoard starts what it would not stop again."""
+    try:
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise GantoolsError(f"Port {port} cannot be used ({error}): pass another --port, or none.") from None
