@@ -487,6 +487,21 @@ def test_no_false_alarm_where_players_do_not_meet():
     assert not dense[b, a].any() and not dense[b, c].any() and not dense[a, c].any() and dense[c, a].all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("wakes", [True, False])
+def test_no_false_alarm_where_the_derivative_is_truly_zero(wakes, dtype):
+    """A unit about to wake, and a dependence on the square of what is zero: the field moves, but not to and fro."""
+
+    def losses(players, batch):
+        b = players.b.value
+        gate = torch.relu(b[0] - 1e-12) if wakes else 1e6 * b[0].square()
+        return {"a": (players.a.value * (3 + gate)).sum(), "b": b.pow(4).sum()}
+
+    players = {"a": cases.Point([1.0]).to(dtype), "b": cases.Point([0.0, 1.0]).to(dtype)}
+    game = gt.Game(players, losses)
+    assert not jacobian(game, None).dense()[0].any()
+
+
 def test_no_false_alarm_at_an_equilibrium():
     for loss in ("minimax", "wasserstein"):
         assert jacobian(cases.dirac(loss), cases.DIRAC_BATCH).dense().abs().sum() > 0
