@@ -146,18 +146,16 @@ class IteratedStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place: the random state that the epoch started from, and how many batches of it were seen."""
-        return {"start": self._start, "seen": self._seen}
+        return {"start": self._start if self._seen else _all_random_state(self.batches), "seen": self._seen}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go to a saved place; the global random state is left as it was."""
         self._iterator = None
-        if not saved["start"]:
-            return
         with random_state_kept():
             _set_all_random_state(self.batches, saved["start"])
-            self._iterator = iter(self._epochs)
+            self._iterator = iter(self._epochs) if saved["seen"] else None
             for seen in range(saved["seen"]):
-                if next(self._iterator, None) is None:
+                if self._iterator is None or next(self._iterator, _END) is _END:
                     raise GantoolsError(
                         f"There are {seen} batches now, and the run had seen {saved['seen']} of an epoch when it "
                         "stopped: resume it with the data that it began with."

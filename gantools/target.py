@@ -96,7 +96,7 @@ def _place(error: Exception, path: Path) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     where = f" (line {own[-1].lineno} of {path.name})" if own else ""
-    return f"{type(error).__name__}: {error}{where}. For the traceback set GANTOOLS_TRACEBACK=1."
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}. For the traceback set GANTOOLS_TRACEBACK=1."
 
 
 def _describe(result: Any) -> str:

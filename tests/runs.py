@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gantools.cli import main
 
@@ -162,6 +163,14 @@ def records(run: Path) -> list[dict]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     timeless = [{k: v for k, v in line.items() if k != "step_seconds"} for line in lines]
     return [line for line in timeless if len(line) > 1]
+
+
+def events(run: Path) -> tuple[dict, dict]:
+    """Return (steps by scalar tag, steps by image tag) of the event files, as TensorBoard shows them; no timing."""
+    seen = EventAccumulator(str(run), size_guidance={"images": 0, "scalars": 0}).Reload()
+    tags = [tag for tag in seen.Tags()["scalars"] if tag != "step_seconds"]
+    scalars = {tag: sorted(event.step for event in seen.Scalars(tag)) for tag in tags}
+    return scalars, {tag: sorted(event.step for event in seen.Images(tag)) for tag in seen.Tags()["images"]}
 
 
 def identical(a, b) -> bool:

@@ -160,7 +160,7 @@ def image_grid(images: np.ndarray, columns: int | None = None, scale: int = 1) -
     n, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = -(-n // columns)
-    pixels = ((np.clip(images, -1, 1) + 1) * 127.5).round().astype(np.uint8)
+    pixels = ((np.clip(np.nan_to_num(images, nan=-1.0), -1, 1) + 1) * 127.5).round().astype(np.uint8)
     if channels not in (1, 3):
         pixels = pixels[:, :1]
     pixels = np.broadcast_to(pixels, (n, 3, height, width)) if pixels.shape[1] == 1 else pixels
@@ -174,13 +174,17 @@ def image_grid(images: np.ndarray, columns: int | None = None, scale: int = 1) -
 
 
 def scatter_figure(samples: np.ndarray, reference: np.ndarray, title: str = "") -> Figure:
-    """Draw points (N, d), d >= 2, in their first two coordinates over reference points (M, d); d = 1 as histograms."""
+    """Draw points (N, d), d >= 2, in their first two coordinates over reference points (M, d); d = 1 as histograms.
+
+    Samples that are not finite are left out.
+    """
     figure = Figure(figsize=(4.8, 4.8), dpi=110, layout="constrained")
     axes = figure.add_subplot()
+    samples = samples[np.isfinite(samples).all(1)]
     if samples.shape[1] == 1:
         edges: Any = np.histogram_bin_edges(np.concatenate([samples, reference]), 60)
         axes.hist(reference[:, 0], edges, color=NEUTRAL, alpha=0.5, density=True, label="data")
-        axes.hist(samples[:, 0], edges, color=ATTRACTS, alpha=0.6, density=True, label="generator")
+        axes.hist(samples[:, 0], edges, color=ATTRACTS, alpha=0.6, density=len(samples) > 0, label="generator")
     else:
         axes.scatter(reference[:, 0], reference[:, 1], s=4, c=NEUTRAL, alpha=0.4, linewidths=0, label="data")
         axes.scatter(samples[:, 0], samples[:, 1], s=4, c=ATTRACTS, alpha=0.4, linewidths=0, label="generator")

@@ -14,7 +14,7 @@ import gantools.storage
 import gantools.trainers.trainer as module
 from gantools.cli import main
 from gantools.trainers.trainer import Trainer
-from tests.runs import QUIET, RING, cheapen_looks, checkpoint, die, identical, killed, own_file, records
+from tests.runs import QUIET, RING, cheapen_looks, checkpoint, die, events, identical, killed, own_file, records
 
 STEPS = 10
 
@@ -112,6 +112,7 @@ class TestKilledAndResumed:
         killed("train", "--out", str(tmp_path / "cut"), *args, at=at_step(5, die))
         run(tmp_path / "cut", "--resume")
         assert_same_run(tmp_path / "whole", tmp_path / "cut")
+        assert events(tmp_path / "whole") == events(tmp_path / "cut")
 
     def test_twice_with_a_step_in_between(self, tmp_path):
         args = [*RING, *QUIET, *METHODS["simultaneous"], "--checkpoint-every", "3", "--steps", str(STEPS)]
