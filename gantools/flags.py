@@ -87,7 +87,7 @@ class Choices:
             LOSSES.require(_choose(argv, "--loss", Choice(stored.loss if stored else "nonsaturating")).name)
         else:
             advice = OWN_GAME
-        optimizer = _choose_optimizer(argv, stored.optimizer if stored else Choice("consensus"), advice["optimizer"])
+        optimizer = _choose_optimizer(argv, stored.optimizer if stored else Choice("consensus"), advice)
         plain = {k: v for k, v in advice.items() if k in ("steps", "batch_size", "latent_size")}
         plain |= dict.fromkeys(("sample_every", "spectrum_every", "checkpoint_every"), advice["every"])
         if stored:
@@ -103,7 +103,8 @@ def _choose_optimizer(argv: Sequence[str], default: Choice, advice: Mapping[str,
             f"simultaneous --optimizer.base {chosen.name}."
         )
     fields = {f.name for f in dataclasses.fields(OPTIMIZERS[chosen.name])}  # type: ignore[arg-type]
-    settings = {**{k: v for k, v in advice.items() if k in fields}, **chosen.settings}
+    advised = {**advice["optimizer"], **advice.get(chosen.name, {})}
+    settings = {**{k: v for k, v in advised.items() if k in fields}, **chosen.settings}
     if "base" in settings:
         base = settings["base"]
         settings["base"] = _choose(argv, "--optimizer.base", base if isinstance(base, Choice) else Choice(base))

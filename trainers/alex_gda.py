@@ -33,16 +33,16 @@ class AlexGDA(GameOptimizer):
     $(\gamma, \delta) = (0, 1)$ is `simultaneous` and $(1, 1)$ is `alternating`; with both at least 1, and not both
     1, it converges linearly on bilinear games for small steps, at one gradient a player and step (arXiv:2402.10475).
 
-    `extrapolate_first` is the paper's $\gamma$, of the player that moves first, and `extrapolate_rest` its $\delta$, of
-    the one after it (of all after it, in a game of more than the paper's two). As in `alternating` the discriminator
-    moves first in a GAN. $\tilde y$ is memory; the base's step takes the place of $h\,\xi$.
+    $\gamma$ belongs to the player that moves first and $\delta$ to the one after it (to all after it, in a game of more
+    than the paper's two). As in `alternating` the discriminator moves first in a GAN. $\tilde y$ is memory; the base's
+    step takes the place of $h\,\xi$.
     """
 
     game: Game
     lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
-    extrapolate_first: float = setting(2.0, "gamma: how far the first player's step is extrapolated; 1 for not at all")
-    extrapolate_rest: float = setting(1.0, "delta: the same of the player after it")
+    gamma: float = setting(2.0, "how far the first player's step is extrapolated; 1 for not at all")
+    delta: float = setting(1.0, "the same of the player after it")
 
     cost = "1"
     paper = "Lee et al. 2024, arXiv:2402.10475"
@@ -50,7 +50,7 @@ class AlexGDA(GameOptimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         first, *self._rest = sorted(self.game.slices, key=lambda player: player != "discriminator")
-        self.factors = {first: self.extrapolate_first} | dict.fromkeys(self._rest, self.extrapolate_rest)
+        self.factors = {first: self.gamma} | dict.fromkeys(self._rest, self.delta)
 
     def init(self, w: Tensor) -> State:
         state, parts = super().init(w), self.by_player(w)

@@ -126,7 +126,7 @@ def alternating_momentum_matrix(j, optimizer):
 
 def alex_matrix(j, optimizer):
     (first, second), n = parts(optimizer), len(j)
-    m, gamma, delta = len(second), optimizer.extrapolate_first, optimizer.extrapolate_rest
+    m, gamma, delta = len(second), optimizer.gamma, optimizer.delta
     eye = torch.eye(n + m, dtype=F64)
     x, y, ahead = eye[first], eye[second], eye[n:]
     x_new = x - H * (j[first][:, first] @ x + j[first][:, second] @ ahead)
@@ -142,7 +142,7 @@ MATRICES = {
     "hamiltonian": ({}, hamiltonian_matrix),
     "lead": ({"beta": 0.3, "alpha": 0.2}, lead_matrix),
     "momentum": ({"beta": -0.4}, alternating_momentum_matrix),
-    "alex_gda": ({"extrapolate_first": 1.7, "extrapolate_rest": 1.3}, alex_matrix),
+    "alex_gda": ({"gamma": 1.7, "delta": 1.3}, alex_matrix),
 }
 
 
@@ -231,11 +231,11 @@ def test_lead_with_alpha_h_is_optimistic(method, game):
 
 def test_alex_gda_between_simultaneous_alternating_and_nilpotent():
     a = 0.6
-    assert abs(radius("alex_gda", a, extrapolate_first=0.0, extrapolate_rest=1.0) - np.sqrt(1 + a**2)) < 1e-12
-    assert abs(radius("alex_gda", a, extrapolate_first=1.0, extrapolate_rest=1.0) - 1) < 1e-7
+    assert abs(radius("alex_gda", a, gamma=0.0, delta=1.0) - np.sqrt(1 + a**2)) < 1e-12
+    assert abs(radius("alex_gda", a, gamma=1.0, delta=1.0) - 1) < 1e-7
     for gamma, delta in ((2.0, 1.0), (1.0, 2.0)):
-        assert radius("alex_gda", 1.0, extrapolate_first=gamma, extrapolate_rest=delta) < 1e-4
-        assert radius("alex_gda", 0.05, extrapolate_first=gamma, extrapolate_rest=delta) < 1 - 1e-4
+        assert radius("alex_gda", 1.0, gamma=gamma, delta=delta) < 1e-4
+        assert radius("alex_gda", 0.05, gamma=gamma, delta=delta) < 1 - 1e-4
 
 
 def test_sga_and_jare_on_a_zero_sum_game_are_one():

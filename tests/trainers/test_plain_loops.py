@@ -216,7 +216,7 @@ LOOPS = [
     ("jare", {"gamma": 2.0}, jare, SGD),
     ("jare", {"gamma": 2.0, "base": "adam"}, jare, Adam),
     ("hamiltonian", {}, hamiltonian, SGD),
-    ("alex_gda", {"extrapolate_first": 1.5, "extrapolate_rest": 1.2}, alex_gda, SGD),
+    ("alex_gda", {"gamma": 1.5, "delta": 1.2}, alex_gda, SGD),
     ("lookahead", {"k": 3, "alpha": 0.4}, lookahead, SGD),
     ("heun", {}, heun, SGD),
     ("heun", {"penalty": 0.6}, heun_with_penalty, SGD),
