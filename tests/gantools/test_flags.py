@@ -67,7 +67,7 @@ def test_defaults_are_those_recommended_for_the_data():
             advice["steps"], advice["batch_size"], advice["network"].name,
         )  # fmt: skip
         assert given.optimizer.settings["lr"] == advice["optimizer"]["lr"]
-        assert given.optimizer.settings["gamma"] == advice["optimizer"]["gamma"]
+        assert given.optimizer.settings["gamma"] == advice["consensus"]["gamma"]
     assert set(RECOMMENDED) == set(DATA)
 
 
