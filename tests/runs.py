@@ -72,6 +72,12 @@ def batch_norm():
     return fit(DataLoader(data(), batch_size=5, shuffle=True), nn.BatchNorm1d(4))
 
 
+def noisy_loss():
+    """Draws in its loss, so that it has no spectrum; and so looking for one draws as well."""
+    model = nn.Linear(3, 1)
+    return gt.minimization(model, lambda model, b: (model(b[0]) + torch.randn(()) - b[1]).square().mean()), [data()[:]]
+
+
 def one_batch():
     return fit(tuple(data().tensors))
 

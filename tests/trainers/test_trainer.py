@@ -13,6 +13,8 @@ import torch
 import gantools.storage
 import gantools.trainers.trainer as module
 from gantools.cli import main
+from gantools.recorder import Recorder
+from gantools.run import RunFolder
 from gantools.trainers.trainer import Trainer
 from tests.runs import QUIET, RING, cheapen_looks, checkpoint, die, events, identical, killed, own_file, records
 
@@ -113,6 +115,15 @@ class TestKilledAndResumed:
         run(tmp_path / "cut", "--resume")
         assert_same_run(tmp_path / "whole", tmp_path / "cut")
         assert events(tmp_path / "whole") == events(tmp_path / "cut")
+
+    def test_what_was_logged_is_in_its_file_before_a_checkpoint_is(self, tmp_path, monkeypatch):
+        """Resuming from a checkpoint logs nothing from before it, and TensorBoard's writer has a queue."""
+        order = []
+        for where, name in ((Recorder, "flush"), (RunFolder, "save")):
+            original = getattr(where, name)
+            monkeypatch.setattr(where, name, lambda *a, o=original, n=name: (order.append(n), o(*a)))
+        run(tmp_path / "a", *RING, *QUIET, "--checkpoint-every", "3", "--steps", "6")
+        assert order == ["flush", "save", "flush", "save"]
 
     def test_twice_with_a_step_in_between(self, tmp_path):
         args = [*RING, *QUIET, *METHODS["simultaneous"], "--checkpoint-every", "3", "--steps", str(STEPS)]
@@ -249,7 +260,7 @@ class TestLooking:
         assert identical(checkpoint(tmp_path / "blind", 4), checkpoint(tmp_path / "seen", 4))
         assert len(list((tmp_path / "seen" / "spectra").glob("*.npz"))) == 5
 
-    @pytest.mark.parametrize("function", ["batch_norm", "augmented", "own_generator"])
+    @pytest.mark.parametrize("function", ["batch_norm", "augmented", "own_generator", "noisy_loss"])
     def test_nor_that_of_a_users_own_game(self, tmp_path, function):
         args = [
             f"{own_file(tmp_path)}:{function}",
