@@ -81,7 +81,7 @@ def stability(s: Spectrum, lr: float | None = None, neutral: float | None = None
     judge = _judge_map if s.kind == "map" else _judge_field
     found = judge(s, active, lr, tolerance)
     count = len(values) - len(active)
-    caveats = _caveats(s, count, tolerance, len(s) - len(values))
+    caveats = _caveats(s, count, tolerance, len(s) - len(values), bool(found.max_lr))
     return Stability(
         stable=found.stable,
         rate=found.rate,
@@ -209,14 +209,14 @@ def _judge_map(s: Spectrum, active: Array, lr: float | None, tolerance: float) -
     return _Judgement(True, rate, None, rotation, 0, words + "distance after a step.")
 
 
-def _caveats(s: Spectrum, neutral: int, tolerance: float, unconverged: int) -> list[str]:
+def _caveats(s: Spectrum, neutral: int, tolerance: float, unconverged: int, bounded: bool) -> list[str]:
     words = []
     if neutral:
         words.append(f"{neutral} neutral (within {tolerance:.1e} of {1 if s.kind == 'map' else 0}) left out.")
     if unconverged:
         words.append(f"{unconverged} that did not converge left out.")
     if not s.complete:
-        bound = "" if s.kind == "map" else ", and the bound on the step size is an upper bound"
+        bound = ", and the bound on the step size is an upper bound" if bounded else ""
         words.append(f"This holds among those computed ({len(s)} of {s.n}, {s.which}){bound}.")
     return words
 

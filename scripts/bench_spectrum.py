@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import scipy.sparse.linalg as arpack
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from gantools.analysis import LinearOperator, eigenvalues, spectrum
@@ -245,6 +246,7 @@ def main() -> None:
     parser.add_argument("--json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    threadpool_limits(arguments.threads)  # NumPy's and SciPy's BLAS have threads of their own
     rows: list[Row] = []
     for problem in arguments.problems:
         A = PROBLEMS[problem]()

@@ -145,3 +145,12 @@ def test_unit_circle_is_marginal():
     assert not turn.stable
     assert turn.rate == pytest.approx(1.0)
     assert "neither converges nor diverges" in str(turn)
+
+
+def test_a_bound_is_spoken_of_where_there_is_one():
+    leading = [(0.5, True), (-0.5, False)]
+    for real, bounded in leading:
+        matrix = torch.diag(torch.tensor([real, 0.4, 0.3, *[0.01] * 27], dtype=torch.float64))
+        found = eigenvalues(oracles.matrix_operator(matrix), k=2)
+        assert not found.complete
+        assert ("upper bound" in str(stability(found))) == bounded
