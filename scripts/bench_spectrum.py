@@ -232,6 +232,27 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def summary(rows: list[Row]) -> str:
+    """Return a Markdown table with one line for each case: products, time ratio, and what was missed."""
+    lines = [
+        "| problem | n | k | which | basis | products: ours | ARPACK, our basis | ARPACK, its own | "
+        "time, ours / ARPACK at our basis | missed: ours | ARPACK, our basis | ARPACK, its own |",
+        "|---|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    cases: dict[tuple, dict[str, Row]] = {}
+    for r in rows:
+        cases.setdefault((r.problem, r.n, r.k, r.which), {})[r.solver] = r
+    for (problem, n, k, which), by_solver in cases.items():
+        ours, own = by_solver["gantools"], by_solver["arpack, its basis"]
+        # Where its own basis is ours, it was run once.
+        same = by_solver.get("arpack, our basis", own)
+        lines.append(
+            f"| {problem} | {n} | {k} | {which} | {ours.basis} | {ours.products} | {same.products} | {own.products} | "
+            f"{ours.seconds / same.seconds:.2f} | {ours.missed} | {same.missed} | {own.missed} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -255,7 +276,7 @@ def main() -> None:
                 if not (A.symmetric and which == "LI"):
                     rows += measure(problem, A, k, which, arguments.tol, arguments.repeats)
                     print(table(rows[-3:]).splitlines()[-1], flush=True)
-    print(table(rows))
+    print(table(rows), summary(rows), sep="\n\n")
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump([asdict(row) for row in rows], file, indent=1)
