@@ -144,9 +144,8 @@ def _field_words(
     method = "plain gradient descent" if s.kind == "hessian" else "plain simultaneous gradient descent"
     if stable:
         speed = "" if rate is None else f", the slowest by {1 - rate:.2g} a step"
-        opening = "Stable" if s.complete else "No instability found"
         bound = f"{method.capitalize()} {'converges' if s.complete else 'can converge only'} for step sizes below"
-        return f"{opening}{at}: all of the {total} attract{speed}. {bound} {max_lr:.3g}." + _turning(ratios)
+        return f"{_opening(s)}{at}: all of the {total} attract{speed}. {bound} {max_lr:.3g}." + _turning(ratios)
     if max_lr > 0:
         worst = int((2 * real / np.abs(active) ** 2).argmin())
         cure = f"lower lr below {max_lr:.3g}"
@@ -160,7 +159,9 @@ def _field_words(
     rotating, repelled = int(((real == 0) & (ratios > 0)).sum()), real < 0
     parts = []
     if repelled.any():
-        parts.append(f"{int(repelled.sum())} of the {total} repel, the strongest with real part {real.min():.3g}")
+        parts.append(
+            f"{int(repelled.sum())} of the {total} repel, the strongest of them with real part {real.min():.3g}"
+        )
     if rotating:
         parts.append(f"{rotating} of the {total} rotate without attracting")
     head = f"Unstable{at}: {', and '.join(parts)}; no step size of {method} is stable."
@@ -171,13 +172,21 @@ def _field_words(
     return head + _turning(np.where(repelled, 0.0, ratios))
 
 
+def _opening(s: Spectrum) -> str:
+    """Return how a verdict begins when nothing repels: leading eigenvalues may hide one that does, unless sought."""
+    if s.complete:
+        return "Stable"
+    sought = s.which in ("SR", "SA") or (s.kind == "map" and s.which == "LM")
+    return "No instability found" if sought else "Not decided (repelling eigenvalues are sought by which='SR')"
+
+
 def _turning(ratios: Array) -> str:
     fast = int((ratios > 1).sum())
     if not fast:
         return ""
     worst = ratios.max()
     much = "without attracting at all" if np.isinf(worst) else f"up to {worst:.3g} times faster than they attract"
-    return f" {fast} rotate {much}; consensus or extragradient damp rotation."
+    return f" {fast} rotate {much}, which consensus and extragradient damp."
 
 
 def _judge_map(s: Spectrum, active: Array, lr: float | None, tolerance: float) -> _Judgement:
@@ -204,8 +213,9 @@ def _judge_map(s: Spectrum, active: Array, lr: float | None, tolerance: float) -
         return _Judgement(
             False, rate, None, rotation, outside, words + f"multiplies the distance by {rate:.6g} a step."
         )
-    opening = "Stable" if s.complete else "No instability found"
-    words = f"{opening}: all of the {total} lie inside the unit circle; the slowest, {worst}, leaves {rate:.6g} of the "
+    words = (
+        f"{_opening(s)}: all of the {total} lie inside the unit circle; the slowest, {worst}, leaves {rate:.6g} of the "
+    )
     return _Judgement(True, rate, None, rotation, 0, words + "distance after a step.")
 
 

@@ -68,13 +68,14 @@ def summary(outcome: Outcome, steps: int) -> str:
         numbers = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in outcome.metrics.items())
         lines.append("  metrics    " + wrapped(numbers, 13))
     if outcome.spectrum is not None:
-        lines.append("  spectrum   " + wrapped(verdict(outcome.spectrum), 13))
+        judged = "Of the Jacobian at the last step, for plain gradient steps: " + verdict(outcome.spectrum)
+        lines.append("  spectrum   " + wrapped(judged, 13))
     for label, files in (("samples", folder.samples), ("spectra", folder.spectra)):
         newest = max(files.glob("*.png"), default=None)
         if newest:
             lines.append(f"  {label:<10} {newest}")
     lines += ["", "Look at it:", f"  {command('board', folder.path)}"]
-    lines += [f"  {command('spectrum', folder.path, '--which', 'LR')}"]
+    lines += [f"  {command('spectrum', folder.path, '--which', 'SR')}"]
     if outcome.stopped_by or outcome.step < steps:
         lines += ["Go on with it:", f"  {command('train', '--resume', '--out', folder.path)}"]
     return "\n".join(lines)

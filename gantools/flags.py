@@ -54,7 +54,10 @@ def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainReque
         target = target or stored.target
     choices = Choices.of(argv, target, stored)
     form = _form(choices)
-    description = "Train a GAN, or your own game (FILE.py:FUNCTION returning (game, batches)), with a game optimizer."
+    description = (
+        "Train a GAN, or your own game (FILE.py:FUNCTION returning (game, batches)), with a game optimizer. The "
+        "settings shown are those of what is chosen: `--optimizer lookahead --help` shows lookahead's."
+    )
     answers = vars(tyro.cli(form, args=argv, prog=prog, description=description))
     config = _config(choices, answers)
     if stored is not None:
@@ -202,7 +205,7 @@ def _form(choices: Choices) -> type:
         ]
     looks = "0 for never; the first and the last step are always looked at"
     fields += [
-        _field("steps", int, plain["steps"], "updates"),
+        _field("steps", int, plain["steps"], "updates in all, those before a --resume included"),
         _field("spectrum_every", int, plain["spectrum_every"], f"steps between spectra of the Jacobian; {looks}"),
         _field("spectrum_k", int, plain.get("spectrum_k", default.spectrum_k), "leading eigenvalues; 0 for all, dense"),
         _field("spectrum_which", Literal[WHICH], plain.get("spectrum_which", default.spectrum_which),

@@ -163,7 +163,10 @@ class Trainer:
     def _remedy(self) -> str:
         if self.experiment.source is None:
             return "Lower the learning rate, or look for a division, root or logarithm at 0 in the losses, or NaN data."
-        return "Lower the learning rate (--optimizer.lr), or add a regularizer (--regularizer r1)."
+        return (
+            "Lower the learning rate (--optimizer.lr), try --optimizer consensus or extragradient, or add a "
+            "regularizer (--regularizer r1)."
+        )
 
     def _kept(self) -> str:
         kept = self.folder.steps()

@@ -51,9 +51,10 @@ def spectrum_figure(spectrum: Any, title: str = "", neutral: float | None = None
 
 def _heading(spectrum: Any, count: int, unconverged: int, infinite: int) -> str:
     whole = "" if getattr(spectrum, "complete", True) else f" of {spectrum.n}"
+    which = f" ({spectrum.which})" if whole and getattr(spectrum, "which", "") else ""
     notes = [f"{unconverged} not converged"] if unconverged else []
     notes += [f"{infinite} not finite, not shown"] if infinite else []
-    return ", ".join([f"{count}{whole} eigenvalues", *notes])
+    return ", ".join([f"{count}{whole} eigenvalues{which}", *notes])
 
 
 def _groups(values: Any, kind: str, neutral: float) -> list[Group]:

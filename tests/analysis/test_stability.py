@@ -154,3 +154,13 @@ def test_a_bound_is_spoken_of_where_there_is_one():
         found = eigenvalues(oracles.matrix_operator(matrix), k=2)
         assert not found.complete
         assert ("upper bound" in str(stability(found))) == bounded
+
+
+def test_leading_eigenvalues_that_attract_decide_nothing():
+    """A repelling eigenvalue of small modulus hides behind large attracting ones, unless SR asks for it."""
+    matrix = torch.diag(torch.tensor([5.0, 4.0, -0.5, *[0.01] * 27], dtype=torch.float64))
+    operator = oracles.matrix_operator(matrix)
+    assert str(stability(eigenvalues(operator, k=2, which="LM"))).startswith("Not decided")
+    assert str(stability(eigenvalues(operator, k=2, which="SR"))).startswith("Unstable")
+    attracting = oracles.matrix_operator(matrix.abs())
+    assert str(stability(eigenvalues(attracting, k=2, which="SR"))).startswith("No instability found")
