@@ -23,6 +23,19 @@ DENSE_LIMIT = 5000
 SEARCHES = 6
 
 
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    """What was asked for, the same in every search: see `eigenvalues`; `name` is the criterion behind `which`."""
+
+    k: int
+    which: str
+    name: str
+    tol: float
+    limit: int
+    seed: int
+    progress: Progress | None
+
+
 def eigenvalues(
     A: LinearOperator,
     k: int = 10,
@@ -73,10 +86,11 @@ def eigenvalues(
     if name == "SM" or size >= A.n - 1 or k >= A.n - 2:
         return _dense(A, k, which, name, vectors, dense_limit, max(size, k) + 2)
     limit = max_matvecs or 50 * size
-    first = _solve(A, k, which, name, tol, size, limit, seed, progress)
+    request = _Request(k, which, name, tol, limit, seed, progress)
+    first = _solve(A, request, size, seed)
     if not verify:
         return first if vectors else dataclasses.replace(first, vectors=None)
-    best = _verified(A, first, k, which, name, tol, min(size + k + 1, A.n - 1), limit, seed, progress)
+    best = _verified(A, first, request, min(size + k + 1, A.n - 1))
     return best if vectors else dataclasses.replace(best, vectors=None)
 
 
@@ -102,18 +116,8 @@ def _dense(A: LinearOperator, k: int, which: str, name: str, vectors: bool, limi
     return dataclasses.replace(result, message=f"From the whole matrix, since {reason}.")
 
 
-def _solve(
-    A: LinearOperator,
-    k: int,
-    which: str,
-    name: str,
-    tol: float,
-    size: int,
-    limit: int,
-    seed: int,
-    progress: Progress | None,
-    known: Spectrum | None = None,
-) -> Spectrum:
+def _solve(A: LinearOperator, request: _Request, size: int, seed: int, known: Spectrum | None = None) -> Spectrum:
+    k, name, tol, limit = request.k, request.name, request.tol, request.limit
     method = ThickRestartLanczos() if A.symmetric else KrylovSchur()
     basis = KrylovBasis(A, size, torch.Generator().manual_seed(seed))
     if known is not None and known.converged.any():
@@ -123,7 +127,7 @@ def _solve(
     first_check = size if name == "LI" else min(2 * k + 1, size)
     every = max(1, size // 20) if A.symmetric else max(2, size // 10)
     ritz, products = iterate(
-        method, basis, k, name, tol, limit, first_check, every, progress, minimum=known.matvecs if known else 0
+        method, basis, k, name, tol, limit, first_check, every, request.progress, minimum=known.matvecs if known else 0
     )
     values, residuals, X = _checked(A, basis, ritz)
     errors = error_bounds(residuals, ritz.gaps)
@@ -137,7 +141,7 @@ def _solve(
         errors=torch.from_numpy(errors),
         converged=torch.from_numpy(good),
         vectors=X,
-        which=which,
+        which=request.which,
         tol=tol,
         dtype=A.dtype,
         seed=seed,
@@ -209,24 +213,13 @@ def _reached(good: NDArray[Any], k: int, products: int, limit: int, size: int) -
     return f"Only {int(good.sum())} of {k} converged after {products} products{reason}: {advice}."
 
 
-def _verified(
-    A: LinearOperator,
-    first: Spectrum,
-    k: int,
-    which: str,
-    name: str,
-    tol: float,
-    size: int,
-    limit: int,
-    seed: int,
-    progress: Progress | None,
-) -> Spectrum:
+def _verified(A: LinearOperator, first: Spectrum, request: _Request, size: int) -> Spectrum:
     """Search again, orthogonally to what is known, until a search finds nothing new; return the union."""
     known, products, added = first, 0, 0
     for attempt in range(1, SEARCHES + 1):
-        search = _solve(A, k, which, name, tol, size, limit, seed + attempt, progress, known)
+        search = _solve(A, request, size, request.seed + attempt, known)
         products += search.matvecs + search.check_matvecs
-        known, new = _union(known, search, k, name)
+        known, new = _union(known, search, request.k, request.name)
         added += new
         clear = new == 0 and bool(search.converged.all())
         if clear or not search.converged.all():

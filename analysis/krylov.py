@@ -221,8 +221,8 @@ def iterate(
         if full:
             done = int(good.sum())
             # The wanted and more as they converge, as ARPACK does, but never only those: what comes next in line would
-            # be lost at every restart. The fractions are the best of six measured on GAN Jacobians and random
-            # matrices: half costs 1.7 times ARPACK's products for SR, a sixth alone 1.3 times for LI.
+            # be lost at every restart. The fractions were tuned on the problems of scripts/bench_spectrum.py and on
+            # random matrices: keeping half costs more products for SR, a sixth alone more for LI.
             rest = basis.size - k
             keep = k + max(1, rest // 6) + min(done, rest // 3)
             basis.restart(*method.compress(basis, min(keep, basis.size - 1), which))

@@ -90,7 +90,7 @@ def set_threads(game: Game, threads: int = 0) -> None:
     """Set PyTorch's CPU threads, for a program; 0: one for a small game, whatever was set before for a larger one.
 
     The kernels of a small game last microseconds: a second thread gains little on an idle machine, and on a busy one
-    the threads wait for each other (ten times slower, measured with two busy cores).
+    the threads wait for each other, and a step takes many times as long.
     """
     if threads or game.num_parameters < SMALL_GAME:
         torch.set_num_threads(threads or 1)

@@ -209,7 +209,7 @@ def twice_differentiable(module: AllPlayers, exact: bool | None = None) -> Itera
     """Avoid fused kernels whose higher or forward derivatives are missing or wrong, in forward passes in this block.
 
     Those of attention are missing everywhere and those of recurrent nets on CUDA. Those of normalizations are wrong.
-    Looking out for them costs a few percent of a small net's forward pass, so training steps do it (`exact=None`) only
+    Looking out for them costs time in a small net's forward pass, so training steps do it (`exact=None`) only
     if an earlier evaluation with `exact=True` met any.
     """
     with ExitStack() as stack:

@@ -99,8 +99,7 @@ class Dcgan(Network):
     """Strided convolutions in the discriminator, transposed ones in the generator (DCGAN, arXiv 1511.06434).
 
     Images of any number of channels whose sides are divisible by 4. Without batch norm, the paper's N(0, 0.02^2) lets
-    the signal die out: after 3000 Adam steps digits reach a Fréchet distance (of pixels) of 1.4 with weights that
-    preserve the variance, and stay above 25 with the paper's.
+    the signal die out from layer to layer; the default weights preserve its variance.
     """
 
     width: int = setting(32, "channels at half the image size; they double at each halving, up to 8 times this")
