@@ -239,16 +239,16 @@ def _regularizer_settings(choices: Sequence[Choice]) -> type | None:
 def _config(choices: Choices, answers: dict[str, Any]) -> TrainConfig:
     values = {f.name: answers[f.name] for f in dataclasses.fields(TrainConfig) if f.name in answers}
     values["target"] = choices.target
-    settings = _plain(answers.get("optimizer"))
+    settings = _plain(answers.get("optimizer", {}))
     settings["lr"] = parse_rate(settings["lr"])
     if "base_name" in settings:
         base = settings.pop("base_name")
         settings["base"] = Choice(base, settings.pop("base", {}))
     values["optimizer"] = Choice(choices.optimizer.name, settings)
     if choices.data and choices.network:
-        values["data"] = Choice(choices.data.name, _plain(answers.get("data")))
-        values["network"] = Choice(choices.network.name, _plain(answers.get("network")))
-        given = _plain(answers.get("regularizer"))
+        values["data"] = Choice(choices.data.name, _plain(answers.get("data", {})))
+        values["network"] = Choice(choices.network.name, _plain(answers.get("network", {})))
+        given = _plain(answers.get("regularizer", {}))
         alone = len(choices.regularizers) == 1
         values["regularizers"] = tuple(
             Choice(r.name, given if alone else given.get(r.name, {})) for r in choices.regularizers
@@ -258,8 +258,6 @@ def _config(choices: Choices, answers: dict[str, Any]) -> TrainConfig:
 
 def _plain(value: Any) -> Any:
     """Return nested dataclasses as dictionaries and tuples as lists, so that a stored configuration compares equal."""
-    if value is None:
-        return {}
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return list(value) if isinstance(value, tuple) else value

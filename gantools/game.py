@@ -58,12 +58,19 @@ class Game:
         losses: `losses(players, batch)` returns a scalar to minimise for every player. The forward pass may be shared.
             Do not detach one player's output in another player's loss: the field differentiates each loss by its own
             player's parameters only, and the Jacobian needs the dependence.
+        constraints: by player's name, a function from its part (n,) of the flat vector to the nearest allowed point;
+            applied at the end of every step, and part of what `update_operator` linearises.
 
     Raises:
         GantoolsError: when two players share a parameter, or a player has none.
     """
 
-    def __init__(self, players: Mapping[str, nn.Module], losses: Losses):
+    def __init__(
+        self,
+        players: Mapping[str, nn.Module],
+        losses: Losses,
+        constraints: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    ):
         if not isinstance(players, Mapping) or not players:
             raise GantoolsError("A game needs at least one player: pass a mapping from names to modules.")
         for player, module in players.items():
@@ -77,6 +84,9 @@ class Game:
         self.slices: dict[str, slice] = {}
         self._owned: dict[str, slice] = {}
         self._collect()
+        self.constraints = dict(constraints or {})
+        for player in self.constraints:
+            self.require_player(player)
         self._constants = self.module.constant_names(self._names)
         real = [functional.as_real(p) for p in self._parameters]
         self._shapes = [r.shape for r in real]
@@ -168,6 +178,13 @@ class Game:
         """Refuse a name that is not a player's."""
         if name not in self.slices:
             raise suggest("player", name, self.slices)
+
+    def project(self, w: Tensor) -> Tensor:
+        """Return the nearest point that the players' constraints allow (weight clipping); by default `w` itself."""
+        for player, nearest in self.constraints.items():
+            part = self.slices[player]
+            w = torch.cat([w[: part.start], nearest(w[part]), w[part.stop :]])
+        return w
 
     # Buffers ---------------------------------------------------------------------------------------------------------
 

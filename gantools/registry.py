@@ -61,9 +61,9 @@ class Registry(Mapping[str, T], Generic[T]):
         return (self[name].__doc__ or "").strip().splitlines()[0]
 
 
-def setting(default: Any, help: str) -> Any:
+def setting(default: Any, help: str, kw_only: bool = False) -> Any:
     """Return a dataclass field with its help text, so that the command line and the library share one definition."""
     metadata = {"help": help}
     if isinstance(default, (list, dict, set)):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata, kw_only=kw_only)
+    return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)

@@ -6,17 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantools.game import Game
 from gantools.registry import setting
 from gantools.trainers.base import Base
 from gantools.trainers.optimizer import (
     OPTIMIZERS,
     GameOptimizer,
-    LearningRate,
     State,
     StepInfo,
     base_setting,
-    lr_setting,
 )
 
 AHEAD = "extrapolated"
@@ -38,8 +35,6 @@ class AlexGDA(GameOptimizer):
     step takes the place of $h\,\xi$.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
     gamma: float = setting(2.0, "how far the first player's step is extrapolated; 1 for not at all")
     delta: float = setting(1.0, "the same of the player after it")
@@ -57,7 +52,7 @@ class AlexGDA(GameOptimizer):
         ahead = {f"{player}:{AHEAD}": parts[player].clone() for player in self._rest}
         return dataclasses.replace(state, memory={**state.memory, **ahead})
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         ahead = self.by_player(w) | {player: state.memory[f"{player}:{AHEAD}"] for player in self._rest}
         seen = StepInfo(dict.fromkeys(ahead, w.new_zeros(())), dict.fromkeys(ahead, w.new_zeros(())))
         for player, factor in self.factors.items():

@@ -6,16 +6,13 @@ from typing import Any
 from torch import Tensor
 
 from gantools.errors import GantoolsError
-from gantools.game import Game
 from gantools.trainers.base import Base
 from gantools.trainers.optimizer import (
     OPTIMIZERS,
     GameOptimizer,
-    LearningRate,
     State,
     StepInfo,
     base_setting,
-    lr_setting,
 )
 
 
@@ -33,8 +30,6 @@ class Alternating(GameOptimizer):
     A step takes as many batches as the longest turn; the k-th update of a shorter turn uses the k-th of the last ones.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
     n_d: int = dataclasses.field(default=1, metadata={"help": "updates of the player that moves first (discriminator)"})
     n_g: int = dataclasses.field(default=1, metadata={"help": "updates of each player after it (generator)"})
@@ -58,7 +53,7 @@ class Alternating(GameOptimizer):
             order.sort(key=lambda player: player != "discriminator")
         return [(player, self.n_g if index else self.n_d) for index, player in enumerate(order)]
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         losses, norms = {}, {}
         for player, updates in self.turns():
             for batch in batches[len(batches) - updates :]:

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from gantools.errors import GantoolsError
-from gantools.game import Game
 from gantools.registry import setting
 from gantools.trainers.base import Base, Memory
 from gantools.trainers.momentum import Order, OrderedMomentum, order_setting
-from gantools.trainers.optimizer import OPTIMIZERS, LearningRate, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +44,6 @@ class ComplexMomentum(OrderedMomentum):
     on a bilinear game.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     modulus: float = setting(0.8, "modulus of the momentum, within [0, 1)")
     phase: float = setting(cmath.pi / 8, "phase of the momentum, in radians")
     order: Order = order_setting("simultaneous")

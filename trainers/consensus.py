@@ -8,9 +8,9 @@ from torch import Tensor
 
 from gantools.batches import halves
 from gantools.errors import GantoolsError
-from gantools.game import FieldValue, Game
+from gantools.game import FieldValue
 from gantools.trainers.base import Base
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 Estimator = Literal["same", "independent"]
 
@@ -32,8 +32,6 @@ class Consensus(GameOptimizer):
     of the batch, which is unbiased, with the mean of both as the field.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
     gamma: float = dataclasses.field(default=10.0, metadata={"help": "weight of the squared norm of the field"})
     estimator: Estimator = dataclasses.field(
@@ -52,7 +50,7 @@ class Consensus(GameOptimizer):
         if self.estimator not in get_args(Estimator):
             raise GantoolsError(f"Unknown estimator {self.estimator!r}: pass 'same' or 'independent'.")
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         parts = halves(batches[0]) if self.estimator == "independent" else (batches[0],)
         value, penalty_gradient = self._field_and_penalty(w, state, parts)
         direction = value.vector + self.gamma * penalty_gradient

@@ -6,10 +6,9 @@ from typing import Any, Literal, get_args
 from torch import Tensor
 
 from gantools.errors import GantoolsError
-from gantools.game import Game
 from gantools.registry import setting
 from gantools.trainers.base import Base
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 Sample = Literal["same", "independent"]
 
@@ -32,8 +31,6 @@ class Extragradient(GameOptimizer):
     does; with "same" both fields are of one batch, so that on a fixed batch it is extragradient itself.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
     sample: Sample = setting("same", "'same' batch for extrapolation and update, or 'independent' ones: two a step")
 
@@ -49,7 +46,7 @@ class Extragradient(GameOptimizer):
     def batches_per_step(self) -> int:
         return 2 if self.sample == "independent" else 1
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         here = self.game.field_at(w, state.buffers, batches[0])
         ahead, state = self.descend(w, self.by_player(here.vector), state, here)
         there = self.game.field_at(ahead, state.buffers, batches[-1])

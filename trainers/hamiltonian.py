@@ -5,10 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from gantools.game import Game
 from gantools.trainers.base import Base
 from gantools.trainers.field_graph import FieldGraph
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 
 @OPTIMIZERS.register("hamiltonian")
@@ -22,15 +21,13 @@ class Hamiltonian(GameOptimizer):
     minimum: a reference rather than a way to train. On a bilinear game the update has $1 - hs^2$, twice.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
 
     second_order = True
     cost = "about 3"
     paper = "Balduzzi et al. 2018, arXiv:1802.05642"
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         direction = graph.transposed(graph.value.vector)
         return self.descend(w, self.by_player(direction), state, graph.value)

@@ -2,8 +2,7 @@ r"""Heun's method, RK2, on the joint flow of all players."""
 
 import dataclasses
 
-from gantools.game import Game
-from gantools.trainers.optimizer import OPTIMIZERS, LearningRate, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS
 from gantools.trainers.runge_kutta import RungeKutta, penalty_setting
 
 
@@ -17,8 +16,6 @@ class Heun(RungeKutta):
     With $z = -h\lambda$ the update has $1 + z + z^2/2$: on a bilinear game it diverges still, at the rate $a^4/8$.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     penalty: float = penalty_setting()
 
     nodes = (1.0,)

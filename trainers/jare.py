@@ -6,11 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from gantools.errors import GantoolsError
-from gantools.game import Game
 from gantools.registry import setting
 from gantools.trainers.base import Base
 from gantools.trainers.field_graph import FieldGraph
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 
 @OPTIMIZERS.register("jare")
@@ -25,8 +24,6 @@ class Jare(GameOptimizer):
     the adjustment $A^{\mathsf T}\xi$ of `sga`. On a bilinear game the update has $1 - h\gamma s^2 \mp ihs$.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
     gamma: float = setting(10.0, "weight of the others' squared gradient norms")
 
@@ -39,7 +36,7 @@ class Jare(GameOptimizer):
         if not self.gamma >= 0:
             raise GantoolsError(f"gamma = {self.gamma} is not a weight: pass a number of at least 0.")
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         field = graph.value.vector
         direction = field + self.gamma * graph.off_diagonal(graph.transposed, field)

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantools.game import Game
 from gantools.registry import setting
 from gantools.trainers.field_graph import FieldGraph
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State
 
 VELOCITY = "velocity"
 
@@ -30,12 +29,9 @@ class Lead(GameOptimizer):
     $\alpha$ stands beside the learning rate, as in the paper, and is not multiplied by it.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     beta: float = setting(0.0, "momentum")
     alpha: float = setting(1e-3, "weight of the force from the other players' last move; not scaled by lr")
 
-    base = "sgd"
     second_order = True
     cost = "about 6"
     paper = "Hemmat et al. 2020, arXiv:2010.13846"
@@ -43,7 +39,7 @@ class Lead(GameOptimizer):
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), VELOCITY, torch.zeros_like(w))
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         velocity = self.recall(state, VELOCITY)
         force = graph.off_diagonal(graph.product, velocity)

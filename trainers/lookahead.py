@@ -6,10 +6,9 @@ from typing import Any, Literal, get_args
 from torch import Tensor
 
 from gantools.errors import GantoolsError
-from gantools.game import Game
 from gantools.registry import setting
 from gantools.trainers.base import Base
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting, make
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting, make
 
 Inner = Literal["simultaneous", "alternating", "extragradient"]
 SLOW = "slow"
@@ -28,8 +27,6 @@ class Lookahead(GameOptimizer):
     steps has $1 - \alpha + \alpha\mu^k$, and 0 for the slow weights $\bar w$, which are memory.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
     k: int = setting(5, "inner steps between two falls")
     alpha: float = setting(0.5, "how far the slow weights follow, within (0, 1]")
@@ -44,7 +41,7 @@ class Lookahead(GameOptimizer):
             raise GantoolsError(f"k = {self.k}, alpha = {self.alpha}: pass k of at least 1 and alpha within (0, 1].")
         if self.inner not in get_args(Inner):
             raise GantoolsError(f"Unknown inner method {self.inner!r}: pass one of {', '.join(get_args(Inner))}.")
-        self.method = make(self.inner, self.game, lr=self.lr, base=self.base)
+        self.method = make(self.inner, self.game, lr=self.lr, base=self.base, clip_norm=self.clip_norm)
 
     @property
     def period(self) -> int:
@@ -54,7 +51,7 @@ class Lookahead(GameOptimizer):
         state = self.remember(self.method.init(w), SLOW, w.clone())
         return dataclasses.replace(state, counters={**state.counters, PHASE: 0})
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         w, state = self.method.update(w, state, *batches)
         phase = (state.counters[PHASE] + 1) % self.k
         if phase == 0:

@@ -7,10 +7,9 @@ from typing import Any, Literal, get_args
 from torch import Tensor
 
 from gantools.errors import GantoolsError
-from gantools.game import Game
 from gantools.registry import setting
 from gantools.trainers.base import Base, Momentum
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, lr_setting, make, player_values
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, make, player_values
 
 Order = Literal["simultaneous", "alternating"]
 
@@ -24,7 +23,6 @@ class OrderedMomentum(GameOptimizer):
     """Simultaneous or alternating descent with a momentum of the method's own in place of a base."""
 
     order: Order
-    base = "sgd"
 
     cost = "1"
 
@@ -33,14 +31,14 @@ class OrderedMomentum(GameOptimizer):
         if self.order not in get_args(Order):
             raise GantoolsError(f"Unknown order {self.order!r}: pass 'simultaneous' or 'alternating'.")
         self.rules = self.momenta()
-        self.inner = make(self.order, self.game, lr=self.lr)
+        self.inner = make(self.order, self.game, lr=self.lr, clip_norm=self.clip_norm)
         self.inner.rules = self.rules
 
     def momenta(self) -> dict[str, Base]:
         """Return each player's momentum rule."""
         raise NotImplementedError
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         return self.inner.update(w, state, *batches)
 
 
@@ -59,8 +57,6 @@ class HeavyBall(OrderedMomentum):
     gives the paper's "mixed" setting, negative for one of them.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     beta: float | Mapping[str, float] = setting(-0.5, "momentum, within (-1, 1): one for all players, or one for each")
     order: Order = order_setting("alternating")
 

@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantools.game import Game
 from gantools.trainers.base import Base
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 PAST = "past_step"
 
@@ -28,8 +27,6 @@ class Optimistic(GameOptimizer):
     last gradient by reference, which in-place zeroing turns into plain descent. Here it is the last one, and its value.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
 
     cost = "1"
@@ -38,7 +35,7 @@ class Optimistic(GameOptimizer):
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), PAST, torch.zeros_like(w))
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         value = self.game.field_at(w, state.buffers, batches[0])
         past = self.recall(state, PAST)
         step, state = self.descend(torch.zeros_like(w), self.by_player(value.vector), state, value)

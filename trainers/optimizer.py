@@ -7,7 +7,6 @@ compiled, reduced across machines and checkpointed. `step` is the thin mutable w
 import dataclasses
 from collections.abc import Mapping
 from contextlib import nullcontext
-from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -19,9 +18,20 @@ from gantools.dependence import require_dependence
 from gantools.errors import GantoolsError
 from gantools.game import FieldValue, Game
 from gantools.registry import Registry, setting, suggest
+from gantools.schedules import Scheduled, extremes, value_at
 from gantools.trainers.base import Base, make_base
 
-LearningRate = float | Mapping[str, float]
+LearningRate = Scheduled | Mapping[str, Scheduled]
+
+
+def lr_setting() -> Any:
+    """Return the dataclass field that every method has for its learning rate."""
+    return setting(1e-4, "learning rate: one for all players, or one for each")
+
+
+def base_setting(default: str = "sgd") -> Any:
+    """Return the dataclass field that every method has for its base rule."""
+    return setting(default, "base update rule that the direction goes through")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,21 +73,26 @@ class State:
     info: StepInfo | None = None
 
 
+@dataclasses.dataclass(eq=False)
 class GameOptimizer:
-    """Base class of the methods: subclasses are dataclasses of their settings and define `update`.
+    """Base class of the methods: subclasses are dataclasses of their settings and define `advance`.
+
+    A method with base rules has a setting `base`. A learning rate, and other settings where they say so, may be a
+    schedule (`gantools.schedules`), a function of the updates that the player has made.
 
     Attributes:
         rules: each player's base rule; the same one unless a method says otherwise.
         second_order: whether the step differentiates the field.
-        cost: gradient evaluations of the whole game that one step costs, for tables.
+        cost: what one step costs at the default settings, in gradients (evaluations of the whole field) and products
+            (with the Jacobian or its transpose).
         paper: where the method comes from.
     """
 
     game: Game
-    lr: LearningRate
-    base: "str | Base"
+    lr: LearningRate = lr_setting()
+    clip_norm: float | None = setting(None, "longest norm of each player's direction, before its base rule", True)
 
-    second_order: bool = False
+    second_order = False
     cost: ClassVar[str]
     paper: ClassVar[str]
 
@@ -87,8 +102,10 @@ class GameOptimizer:
                 f"{type(self).__name__} moves a Game, but got a {type(self.game).__name__}: build one with "
                 "gantools.gan, gantools.minimization or gantools.Game."
             )
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise GantoolsError(f"clip_norm = {self.clip_norm} is not a length: pass a positive number, or None.")
         self.rates = player_rates(self.lr, self.game)
-        self.rules: dict[str, Base] = dict.fromkeys(self.game.slices, make_base(self.base))
+        self.rules: dict[str, Base] = dict.fromkeys(self.game.slices, make_base(getattr(self, "base", "sgd")))
         self._state: State | None = None
         self._examined = False
         self._kernels_fit: bool | None = None  # whether the usual kernels do; the first step finds out
@@ -114,6 +131,11 @@ class GameOptimizer:
 
     def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         """Return the next point and state; differentiable in `w` and the memory where they require a gradient."""
+        w, state = self.advance(w, state, *batches)
+        return self.game.project(w), state
+
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        """Return the next point, before the game's constraints, and state: what makes a method."""
         raise NotImplementedError
 
     def descend(
@@ -133,11 +155,17 @@ class GameOptimizer:
                 continue
             prefix = f"{player}:"
             own = {key.removeprefix(prefix): v for key, v in memory.items() if key.startswith(prefix)}
-            moved, own = self.rules[player].update(directions[player], own, counters[player], self.rates[player])
+            direction = clipped(directions[player], self.clip_norm)
+            rate = value_at(self.rates[player], counters[player])
+            moved, own = self.rules[player].update(direction, own, counters[player], rate)
             memory |= {prefix + key: v for key, v in own.items()}
             counters[player] += 1
             parts.append(w[part] - moved)
         return torch.cat(parts), dataclasses.replace(state, memory=memory, counters=counters)
+
+    def rates_at(self, state: State) -> dict[str, float]:
+        """Return each player's learning rate for the next update."""
+        return {player: value_at(rate, state.counters[player]) for player, rate in self.rates.items()}
 
     def by_player(self, vector: Tensor) -> dict[str, Tensor]:
         """Split a vector (n,) into the players' parts."""
@@ -256,6 +284,14 @@ def _shape_list(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "no tensors"
 
 
+def clipped(direction: Tensor, longest: float | None) -> Tensor:
+    """Return the direction, shortened to the norm `longest` where it is longer."""
+    if longest is None:
+        return direction
+    norm = direction.norm()
+    return torch.where(norm > longest, direction * (longest / norm.clamp_min(longest)), direction)
+
+
 def player_values(value: Any, game: Game, name: str, noun: str) -> dict[str, Any]:
     """Return each player's value of a setting that is one for all players, or one for each."""
     values = dict(value) if isinstance(value, Mapping) else dict.fromkeys(game.slices, value)
@@ -268,13 +304,14 @@ def player_values(value: Any, game: Game, name: str, noun: str) -> dict[str, Any
     return {player: values[player] for player in game.slices}
 
 
-def player_rates(lr: LearningRate, game: Game) -> dict[str, float]:
-    """Return each player's learning rate from one number, or from one for each player."""
+def player_rates(lr: LearningRate, game: Game) -> dict[str, Scheduled]:
+    """Return each player's learning rate, a number or a schedule, from one for all or one for each."""
     rates = player_values(lr, game, "lr", "rate")
     for player, rate in rates.items():
-        if not isinstance(rate, Real) or not 0 < float(rate) < float("inf"):
+        least, largest = extremes(rate)
+        if not 0 <= least <= largest < float("inf") or largest == 0:
             raise GantoolsError(f"The learning rate of {player!r} is {rate}: pass a positive number.")
-    return {player: float(rate) for player, rate in rates.items()}
+    return rates
 
 
 OPTIMIZERS: Registry[type[GameOptimizer]] = Registry("optimizer")
@@ -288,13 +325,3 @@ def make(name: str, game: Game, **settings: Any) -> GameOptimizer:
         if key not in known:
             raise suggest(f"setting of optimizer {name!r}", key, known)
     return cls(game, **settings)  # type: ignore[call-arg]
-
-
-def lr_setting() -> Any:
-    """Return the dataclass field that every method has for its learning rate."""
-    return setting(1e-4, "learning rate: one for all players, or one for each")
-
-
-def base_setting(default: str = "sgd") -> Any:
-    """Return the dataclass field that every method has for its base rule."""
-    return setting(default, "base update rule that the direction goes through")

@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantools.game import Game
 from gantools.trainers.base import Base
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 PAST = "past_field"
 
@@ -27,8 +26,6 @@ class PastExtragradient(GameOptimizer):
     What `step` reports was seen at the extrapolated point, the only one where the field is evaluated.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
 
     cost = "1"
@@ -37,7 +34,7 @@ class PastExtragradient(GameOptimizer):
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), PAST, torch.zeros_like(w))
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         ahead, state = self.move(w, self.by_player(self.recall(state, PAST)), state)
         there = self.game.field_at(ahead, state.buffers, batches[0])
         w, state = self.descend(w, self.by_player(there.vector), state, there)

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from gantools.errors import GantoolsError
-from gantools.game import Game
 from gantools.registry import setting
 from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.gmres import gmres
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State
 
 Solver = Callable[[Tensor], Tensor]
 
@@ -49,13 +48,10 @@ class Proximal(GameOptimizer):
     It is differentiated by the implicit function theorem, $Dw' = (I + hJ(w'))^{-1}$, not through the solver.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     tolerance: float = setting(1e-10, "of the residual, relative to that at the start")
     newton_steps: int = setting(10, "Newton steps at most")
     krylov_steps: int = setting(50, "products in each linear system at most")
 
-    base = "sgd"
     second_order = True
     cost = "1 + Newton steps x (2 + 2 x GMRES products)"
     paper = "Rockafellar 1976"
@@ -65,7 +61,7 @@ class Proximal(GameOptimizer):
         if not self.tolerance > 0 or min(self.newton_steps, self.krylov_steps) < 1:
             raise GantoolsError("The solver needs a positive tolerance and at least one Newton and one Krylov step.")
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         start = w.detach()
         here = FieldGraph(self.game, start, state.buffers, batches[0])
         graph, end = here, start
@@ -89,7 +85,8 @@ class Proximal(GameOptimizer):
 
     def _scaled(self, vector: Tensor, state: State) -> Tensor:
         """Return the vector (n,) with each player's part times its learning rate."""
-        return -self.move(torch.zeros_like(vector), self.by_player(vector), state)[0]
+        rates = self.rates_at(state)
+        return torch.cat([rates[player] * part for player, part in self.by_player(vector).items()])
 
     def _solvers(self, graph: FieldGraph, state: State, tolerance: float) -> tuple[Solver, Solver]:
         """Return the solvers with I + hJ and with its transpose."""

@@ -2,8 +2,7 @@ r"""The classical Runge-Kutta method of order four on the joint flow of all play
 
 import dataclasses
 
-from gantools.game import Game
-from gantools.trainers.optimizer import OPTIMIZERS, LearningRate, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS
 from gantools.trainers.runge_kutta import RungeKutta, penalty_setting
 
 
@@ -19,8 +18,6 @@ class RK4(RungeKutta):
     $hs < 2\sqrt2$.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     penalty: float = penalty_setting()
 
     nodes = (1 / 2, 1 / 2, 1.0)

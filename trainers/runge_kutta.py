@@ -29,8 +29,6 @@ class RungeKutta(GameOptimizer):
     nodes: ClassVar[tuple[float, ...]]  # of the slopes after the first
     weights: ClassVar[tuple[float, ...]]
 
-    base = "sgd"
-
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.penalty >= 0:
@@ -39,7 +37,7 @@ class RungeKutta(GameOptimizer):
             raise GantoolsError(f"The penalty is one of the player {CRITIC!r}, which this game lacks: leave it at 0.")
         self.second_order = self.penalty > 0
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         extra = None
         if self.penalty:
             graph = FieldGraph(self.game, w, state.buffers, batches[0])

@@ -5,11 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from gantools.game import Game
 from gantools.registry import setting
 from gantools.trainers.base import Base
 from gantools.trainers.field_graph import FieldGraph
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 
 @OPTIMIZERS.register("sga")
@@ -28,8 +27,6 @@ class SymplecticGradientAdjustment(GameOptimizer):
     is(1 - \lambda\mu))$ (arXiv:1802.05642).
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
     weight: float = setting(1.0, "weight lambda of the adjustment")
     align: bool = setting(True, "whether the weight takes the sign that turns towards stable points")
@@ -39,7 +36,7 @@ class SymplecticGradientAdjustment(GameOptimizer):
     cost = "about 6"
     paper = "Balduzzi et al. 2018, arXiv:1802.05642"
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         field = graph.value.vector
         uphill = graph.transposed(field)  # the gradient of half the field's squared norm

@@ -5,9 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gantools.game import Game
 from gantools.trainers.base import Base
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, LearningRate, State, base_setting, lr_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 
 @OPTIMIZERS.register("simultaneous")
@@ -21,14 +20,12 @@ class Simultaneous(GameOptimizer):
     $1 \mp i h s$. With one player it is gradient descent.
     """
 
-    game: Game
-    lr: LearningRate = lr_setting()
     base: "str | Base" = base_setting()
 
     cost = "1"
     paper = "baseline"
 
-    def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         value = self.game.field_at(w, state.buffers, batches[0])
         directions = {player: value.vector[part] for player, part in self.game.slices.items()}
         return self.descend(w, directions, state, value)

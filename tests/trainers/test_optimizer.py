@@ -169,7 +169,7 @@ def test_make_by_name():
         make("concensus", game)
     with pytest.raises(GantoolsError, match="Unknown setting of optimizer 'consensus' 'gama'. Did you mean 'gamma'"):
         make("consensus", game, gama=1.0)
-    with pytest.raises(GantoolsError, match="Unknown setting of optimizer 'simultaneous' 'gamma'. Known: base, lr"):
+    with pytest.raises(GantoolsError, match="Unknown setting of optimizer 'simultaneous' 'gamma'. Known: base, clip"):
         make("simultaneous", game, gamma=1.0)
 
 
