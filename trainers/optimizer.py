@@ -308,9 +308,10 @@ def player_rates(lr: LearningRate, game: Game) -> dict[str, Scheduled]:
     """Return each player's learning rate, a number or a schedule, from one for all or one for each."""
     rates = player_values(lr, game, "lr", "rate")
     for player, rate in rates.items():
-        least, largest = extremes(rate)
+        name = f"The learning rate of {player!r}"
+        least, largest = extremes(rate, name)
         if not 0 <= least <= largest < float("inf") or largest == 0:
-            raise GantoolsError(f"The learning rate of {player!r} is {rate}: pass a positive number.")
+            raise GantoolsError(f"{name} is {rate}: pass a positive number, or a schedule of them.")
     return rates
 
 
