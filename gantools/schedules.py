@@ -33,13 +33,13 @@ def value_at(value: Scheduled, count: int) -> float:
     return value if isinstance(value, (int, float)) else value.at(count)
 
 
-def extremes(value: Scheduled) -> tuple[float, float]:
+def extremes(value: Scheduled, name: str) -> tuple[float, float]:
     """Return the least and the largest value that a setting can take, for its validation."""
     if isinstance(value, (int, float)):
         return value, value
     if not hasattr(value, "at"):
         raise GantoolsError(
-            f"{value!r} is neither a number nor a schedule: pass one of them, as Cosine(2e-4, 5e-5, 5000)."
+            f"{name} is {value!r}: pass a positive number, or a schedule such as Cosine(2e-4, 5e-5, 5000)."
         )
     return min(value.start, value.end), max(value.start, value.end)
 
