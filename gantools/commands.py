@@ -183,8 +183,9 @@ def list_(argv: list[str]) -> int:
         for name in registry:
             paper = getattr(registry[name], "paper", "")
             described = registry.describe(name)
-            known = not paper or paper.split()[-1] in described
-            print(f"  {name:<{width}}{described}" + ("" if known else f" [{paper}]"))
+            notes = [] if not paper or paper.split()[-1] in described else [paper]
+            notes += [cost] if (cost := getattr(registry[name], "cost", "")) else []
+            print(f"  {name:<{width}}{described}" + (f" [{'; '.join(notes)}]" if notes else ""))
         if not args.axis:
             print()
     return 0

@@ -39,7 +39,7 @@ class AlexGDA(GameOptimizer):
     gamma: float = setting(2.0, "how far the first player's step is extrapolated; 1 for not at all")
     delta: float = setting(1.0, "the same of the player after it")
 
-    cost = "1"
+    cost = "1 gradient"
     paper = "Lee et al. 2024, arXiv:2402.10475"
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ class Alternating(GameOptimizer):
     n_d: int = dataclasses.field(default=1, metadata={"help": "updates of the player that moves first (discriminator)"})
     n_g: int = dataclasses.field(default=1, metadata={"help": "updates of each player after it (generator)"})
 
-    cost = "(n_d + n_g) / 2"
+    cost = "1 gradient"
     paper = "Goodfellow et al. 2014, arXiv:1406.2661"
 
     def __post_init__(self) -> None:

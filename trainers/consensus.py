@@ -40,7 +40,7 @@ class Consensus(GameOptimizer):
     )
 
     second_order = True
-    cost = "about 3"
+    cost = "1 gradient + 1 product"
     paper = "Mescheder et al. 2017, arXiv:1705.10461"
 
     def __post_init__(self) -> None:

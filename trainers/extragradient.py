@@ -34,7 +34,7 @@ class Extragradient(GameOptimizer):
     base: "str | Base" = base_setting()
     sample: Sample = setting("same", "'same' batch for extrapolation and update, or 'independent' ones: two a step")
 
-    cost = "2"
+    cost = "2 gradients"
     paper = "Gidel et al. 2019, arXiv:1802.10551"
 
     def __post_init__(self) -> None:

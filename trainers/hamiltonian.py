@@ -24,7 +24,7 @@ class Hamiltonian(GameOptimizer):
     base: "str | Base" = base_setting()
 
     second_order = True
-    cost = "about 3"
+    cost = "1 gradient + 1 product"
     paper = "Balduzzi et al. 2018, arXiv:1802.05642"
 
     def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:

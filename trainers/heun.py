@@ -20,5 +20,5 @@ class Heun(RungeKutta):
 
     nodes = (1.0,)
     weights = (1 / 2, 1 / 2)
-    cost = "2"
+    cost = "2 gradients"
     paper = "Qin et al. 2020, arXiv:2010.15040"

@@ -28,7 +28,7 @@ class Jare(GameOptimizer):
     gamma: float = setting(10.0, "weight of the others' squared gradient norms")
 
     second_order = True
-    cost = "about 4"
+    cost = "1 gradient + 2 products"
     paper = "Nie and Patel 2019, arXiv:1806.09235"
 
     def __post_init__(self) -> None:

@@ -33,7 +33,7 @@ class Lead(GameOptimizer):
     alpha: float = setting(1e-3, "weight of the force from the other players' last move; not scaled by lr")
 
     second_order = True
-    cost = "about 6"
+    cost = "1 gradient + 3 products"
     paper = "Hemmat et al. 2020, arXiv:2010.13846"
 
     def init(self, w: Tensor) -> State:

@@ -32,7 +32,7 @@ class Lookahead(GameOptimizer):
     alpha: float = setting(0.5, "how far the slow weights follow, within (0, 1]")
     inner: Inner = setting("alternating", "method of the inner steps, with its default settings")
 
-    cost = "that of the inner method"
+    cost = "1 gradient"
     paper = "Chavdarova et al. 2021, arXiv:2006.14567"
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ class OrderedMomentum(GameOptimizer):
 
     order: Order
 
-    cost = "1"
+    cost = "1 gradient"
 
     def __post_init__(self) -> None:
         super().__post_init__()

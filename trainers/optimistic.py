@@ -29,7 +29,7 @@ class Optimistic(GameOptimizer):
 
     base: "str | Base" = base_setting()
 
-    cost = "1"
+    cost = "1 gradient"
     paper = "Daskalakis et al. 2018, arXiv:1711.00141"
 
     def init(self, w: Tensor) -> State:

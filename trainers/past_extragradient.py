@@ -28,7 +28,7 @@ class PastExtragradient(GameOptimizer):
 
     base: "str | Base" = base_setting()
 
-    cost = "1"
+    cost = "1 gradient"
     paper = "Gidel et al. 2019, arXiv:1802.10551; Popov 1980"
 
     def init(self, w: Tensor) -> State:

@@ -1,7 +1,6 @@
 r"""The proximal point method: the implicit step, solved to a tolerance."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,26 +9,11 @@ from torch import Tensor
 from gantools.errors import GantoolsError
 from gantools.registry import setting
 from gantools.trainers.field_graph import FieldGraph
-from gantools.trainers.gmres import gmres
+from gantools.trainers.linear_solvers import Solver, gmres, solution
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State
-
-Solver = Callable[[Tensor], Tensor]
 
 # Of a linear system within Newton's method: a step that takes off three digits is as good as an exact one.
 NEWTON_TOLERANCE = 1e-3
-
-
-class _Solution(torch.autograd.Function):
-    """The solution of a linear system, differentiated by solving with the transposed matrix."""
-
-    @staticmethod
-    def forward(ctx: Any, b: Tensor, solve: Solver, solve_transposed: Solver) -> Tensor:
-        ctx.solvers = solve_transposed, solve
-        return solve(b)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _Solution.apply(gradient, *ctx.solvers), None, None
 
 
 @OPTIMIZERS.register("proximal")
@@ -53,7 +37,7 @@ class Proximal(GameOptimizer):
     krylov_steps: int = setting(50, "products in each linear system at most")
 
     second_order = True
-    cost = "1 + Newton steps x (2 + 2 x GMRES products)"
+    cost = "1 gradient + (1 gradient + 2 or more products) a Newton step"
     paper = "Rockafellar 1976"
 
     def __post_init__(self) -> None:
@@ -77,7 +61,7 @@ class Proximal(GameOptimizer):
             graph, end, left = there, candidate, remaining
         if w.requires_grad:
             # Zero in value, (I + hJ)^{-1} in derivative.
-            end = end + _Solution.apply(w - start, *self._solvers(graph, state, self.tolerance))
+            end = end + solution(w - start, *self._solvers(graph, state, self.tolerance))
         residual = left.norm() / scale.norm().clamp_min(torch.finfo(w.dtype).tiny)
         info = dataclasses.replace(self.observe(here.value), inner_residual=residual)
         counters = {player: count + 1 for player, count in state.counters.items()}

@@ -22,5 +22,5 @@ class RK4(RungeKutta):
 
     nodes = (1 / 2, 1 / 2, 1.0)
     weights = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
-    cost = "4"
+    cost = "4 gradients"
     paper = "Qin et al. 2020, arXiv:2010.15040"

@@ -33,7 +33,7 @@ class SymplecticGradientAdjustment(GameOptimizer):
     eps: float = setting(0.1, "what alignment adds before it takes the sign: positive favours stability")
 
     second_order = True
-    cost = "about 6"
+    cost = "1 gradient + 3 products"
     paper = "Balduzzi et al. 2018, arXiv:1802.05642"
 
     def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:

@@ -22,7 +22,7 @@ class Simultaneous(GameOptimizer):
 
     base: "str | Base" = base_setting()
 
-    cost = "1"
+    cost = "1 gradient"
     paper = "baseline"
 
     def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
