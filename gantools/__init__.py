@@ -14,6 +14,7 @@ _NAMES = {
     "gan": "gantools.game",
     "minimization": "gantools.game",
     "load": "gantools.run",
+    "split": "gantools.batches",
     "GantoolsError": "gantools.errors",
     "NonFiniteFieldError": "gantools.errors",
 }
@@ -34,11 +35,14 @@ __all__ = [
     "networks",
     "nn",
     "regularizers",
+    "schedules",
+    "split",
     "trainers",
 ]
 
 if TYPE_CHECKING:
-    from gantools import analysis, board, data, losses, metrics, networks, nn, regularizers, trainers
+    from gantools import analysis, board, data, losses, metrics, networks, nn, regularizers, schedules, trainers
+    from gantools.batches import split
     from gantools.errors import GantoolsError, NonFiniteFieldError
     from gantools.game import Game, gan, minimization
     from gantools.run import load

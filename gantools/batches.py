@@ -38,8 +38,38 @@ def each_batch(value: Any) -> Iterable[Any]:
     return value
 
 
+class Parts(tuple):
+    """One batch in parts, for steps on more samples than memory holds at once.
+
+    The field of the parts is their mean weighted by size, and so is its derivative of any order: each part's graph is
+    made again when it is differentiated, so only one is in memory at a time. A method that differentiates the field
+    takes the same step as on the whole batch; adding up its steps on the parts would give another one. Batch
+    normalization sees the parts one by one, as it does in any accumulation.
+    """
+
+    __slots__ = ()
+
+
+def split(batch: Any, count: int) -> Parts:
+    """Return a batch in `count` parts of equal size; every count-th sample, so that a stratified batch stays so.
+
+    Raises:
+        GantoolsError: when it does not divide, or not every tensor has the samples along its first dimension.
+    """
+    size = batch_size(batch)
+    shared = all(x.dim() and x.shape[0] == size for x in tensors(batch))
+    if count < 1 or size % count or not shared:
+        raise GantoolsError(
+            f"A batch of {size} samples cannot be split into {count} equal parts: its size must be a multiple of "
+            f"{count}, along the first dimension of every tensor."
+        )
+    return Parts(map_tensors(lambda x, k=k: x[k::count], batch) for k in range(count))
+
+
 def batch_size(batch: Any) -> int:
     """Return the first dimension of the first tensor of a batch; 1 when it holds no tensor with a dimension."""
+    if isinstance(batch, Parts):
+        return sum(map(batch_size, batch))
     for x in tensors(batch):
         if x.dim():
             return x.shape[0]
@@ -81,18 +111,12 @@ def require_samples(batch: Any) -> None:
 
 
 def halves(batch: Any) -> tuple[Any, Any]:
-    """Return the even and the odd samples of a batch: two independent estimates where one was drawn.
-
-    Every second sample, rather than first and second half, so that a stratified batch gives two stratified halves.
-    """
-    size = batch_size(batch)
-    shared = all(x.dim() and x.shape[0] == size for x in tensors(batch))
-    if size < 2 or size % 2 or not shared:
-        raise GantoolsError(
-            f"A batch of {size} samples cannot be split into two equal halves: the independent estimator needs an "
-            "even number of samples along the first dimension of every tensor."
-        )
-    return map_tensors(lambda x: x[0::2], batch), map_tensors(lambda x: x[1::2], batch)
+    """Return the even and the odd samples of a batch: two independent estimates where one was drawn."""
+    if isinstance(batch, Parts):
+        pairs = [split(part, 2) for part in batch]
+        return Parts(even for even, _ in pairs), Parts(odd for _, odd in pairs)
+    even, odd = split(batch, 2)
+    return even, odd
 
 
 def fingerprint(batch: Any) -> tuple:

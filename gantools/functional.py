@@ -4,7 +4,7 @@ import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -144,6 +144,22 @@ class AllPlayers(nn.Module):
         return aliases
 
 
+class Reentered(AbstractContextManager[None]):
+    """A context that can be entered again and again, also within itself: a new one is made each time."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager[Any]]):
+        self._make = make
+        self._entered: list[AbstractContextManager[Any]] = []
+
+    def __enter__(self) -> None:
+        context = self._make()
+        context.__enter__()
+        self._entered.append(context)
+
+    def __exit__(self, *error: Any) -> None:
+        self._entered.pop().__exit__(*error)
+
+
 @contextmanager
 def modes_restored(module: nn.Module, modes: Mapping[nn.Module, bool] | None) -> Iterator[None]:
     """Run the block in the given train and eval modes, and put the present ones back."""
@@ -160,19 +176,29 @@ def modes_restored(module: nn.Module, modes: Mapping[nn.Module, bool] | None) ->
             m.training = training
 
 
-def _power_iterations(module: nn.Module) -> list[Any]:
-    """Find what moves singular vectors in a forward pass: the parametrization, and the older hook."""
-    found: list[Any] = []
-    for m in module.modules():
-        candidates = [m, *m._forward_pre_hooks.values()]
-        found += [c for c in candidates if hasattr(c, "n_power_iterations")]
+def _power_iterations(module: nn.Module) -> list[tuple[Any, str]]:
+    """Find what moves singular vectors in a forward pass, and how their names begin: parametrizations, older hooks."""
+    found: list[tuple[Any, str]] = []
+    for name, m in module.named_modules():
+        dot = f"{name}." if name else ""
+        candidates = [(m, f"{dot}_"), *((hook, f"{dot}{hook.name}_") for hook in _hooks(m))]
+        found += [(c, start) for c, start in candidates if hasattr(c, "n_power_iterations")]
     return found
+
+
+def _hooks(module: nn.Module) -> list[Any]:
+    return [hook for hook in module._forward_pre_hooks.values() if hasattr(hook, "name")]
+
+
+def power_iteration_buffers(module: nn.Module) -> set[str]:
+    """Return the names of the buffers that hold singular vectors."""
+    return {start + side for _, start in _power_iterations(module) for side in "uv"}
 
 
 @contextmanager
 def power_iterations_frozen(module: nn.Module) -> Iterator[None]:
     """Hold the singular vectors of spectral normalisation still, so that the derivative is that of what is computed."""
-    found = _power_iterations(module)
+    found = [owner for owner, _ in _power_iterations(module)]
     counts = [c.n_power_iterations for c in found]
     try:
         for c in found:

@@ -10,13 +10,15 @@ gradient and its Jacobian is the Hessian.
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gantools import functional
-from gantools.batches import batch_size, each_batch, map_tensors, require_samples
+from gantools.batches import Parts, batch_size, each_batch, map_tensors, require_samples
 from gantools.errors import GantoolsError
 from gantools.losses import LOSSES
 from gantools.registry import suggest
@@ -85,6 +87,7 @@ class Game:
         self._owned: dict[str, slice] = {}
         self._collect()
         self.constraints = dict(constraints or {})
+        self._still = False  # whether a `frozen` block is being run
         for player in self.constraints:
             self.require_player(player)
         self._constants = self.module.constant_names(self._names)
@@ -218,7 +221,12 @@ class Game:
         return total / weight
 
     def field_at(
-        self, w: Tensor, buffers: Mapping[str, Tensor], batch: Any, players: Sequence[str] | None = None
+        self,
+        w: Tensor,
+        buffers: Mapping[str, Tensor],
+        batch: Any,
+        players: Sequence[str] | None = None,
+        by_all: bool = False,
     ) -> FieldValue:
         """Return the field at `w` (n,) without side effects; differentiable in `w` where `w` requires a gradient.
 
@@ -227,9 +235,11 @@ class Game:
             buffers: what `buffers()` gives; they are copied, never moved.
             batch: one batch.
             players: whose part of the field to compute; all of them by default.
+            by_all: differentiate each loss by the parameters of all players, not only by its own: the vector is then
+                (players x n,), whole gradients one after another.
         """
         create_graph = w.requires_grad and not functional.is_dual(w)  # dual numbers need no graph of the gradient
-        return self.field_of(self.leaves(w), buffers, batch, create_graph, players)
+        return self.field_of(self.leaves(w), buffers, batch, create_graph, players, by_all)
 
     def leaves(self, w: Tensor) -> list[Tensor]:
         """Return what to differentiate by: the pieces of `w`, cut off from its graph unless it requires a gradient."""
@@ -244,8 +254,11 @@ class Game:
         batch: Any,
         create_graph: bool = False,
         players: Sequence[str] | None = None,
+        by_all: bool = False,
     ) -> FieldValue:
         """Return the field at these leaves; the forward passes are shared between the players' losses."""
+        if isinstance(batch, Parts):
+            return self._mean_field(leaves, buffers, batch, create_graph, players, by_all)
         require_samples(batch)
         if torch.is_inference_mode_enabled():
             raise GantoolsError(
@@ -260,9 +273,44 @@ class Game:
             losses = self._checked(losses)
             pieces: list[Tensor] = []
             for player in players or self.players:
-                pieces += self.gradient(losses[player], leaves[self._owned[player]], create_graph)
+                by = leaves if by_all else leaves[self._owned[player]]
+                pieces += self.gradient(losses[player], by, create_graph)
             vector = self.flatten(pieces)
         return FieldValue(vector, {player: loss.detach() for player, loss in losses.items()}, moved)
+
+    def _mean_field(
+        self,
+        leaves: Sequence[Tensor],
+        buffers: Mapping[str, Tensor],
+        parts: Parts,
+        create_graph: bool,
+        players: Sequence[str] | None,
+        by_all: bool,
+    ) -> FieldValue:
+        """Return the mean field of the parts of a batch, with the graph of one of them in memory at a time."""
+        vectors, losses = [], []
+        for part in parts:
+            seen: list[FieldValue] = []
+
+            def vector(*leaves: Tensor, part: Any = part, buffers: Any = buffers, seen: Any = seen) -> Tensor:
+                value = self.field_of(leaves, buffers, part, create_graph, players, by_all)
+                seen.append(dataclasses.replace(value, vector=value.vector.detach()))
+                return value.vector
+
+            with torch.enable_grad():
+                if create_graph:
+                    again = functional.Reentered(partial(self.frozen, self.modes()) if self._still else nullcontext)
+                    contexts = {"context_fn": lambda again=again: (nullcontext(), again)}
+                    vectors.append(checkpoint(vector, *leaves, use_reentrant=False, **contexts))
+                else:
+                    vectors.append(vector(*leaves))
+            buffers = seen[0].buffers
+            losses.append(seen[0].losses)
+        weights = [batch_size(part) / batch_size(parts) for part in parts]
+        mean = {player: sum(w * loss[player] for w, loss in zip(weights, losses, strict=True)) for player in losses[0]}
+        with torch.enable_grad():
+            total = sum(w * v for w, v in zip(weights, vectors, strict=True))
+        return FieldValue(total, mean, buffers)
 
     @staticmethod
     def gradient(value: Tensor, leaves: Sequence[Tensor], create_graph: bool = False) -> Sequence[Tensor]:
@@ -302,8 +350,12 @@ class Game:
         """
         with functional.modes_restored(self.module, modes), functional.power_iterations_frozen(self.module):
             functional.refuse_dropout(self.module, list(self.players))
-            with functional.twice_differentiable(self.module, exact=True):
-                yield
+            before, self._still = self._still, True
+            try:
+                with functional.twice_differentiable(self.module, exact=True):
+                    yield
+            finally:
+                self._still = before
 
     def modes(self, dropout: bool = True) -> dict[nn.Module, bool]:
         """Return each module's train (True) or eval mode; `dropout=False`: that of the same game without dropout."""

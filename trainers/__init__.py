@@ -2,6 +2,7 @@
 
 from gantools.trainers.alex_gda import AlexGDA
 from gantools.trainers.alternating import Alternating
+from gantools.trainers.averages import AVERAGES, Average, Exponential, Uniform
 from gantools.trainers.base import BASES, SGD, Adam, Base, Momentum, RMSProp, RMSPropTF1
 from gantools.trainers.complex_momentum import ComplexMomentum
 from gantools.trainers.consensus import Consensus
@@ -21,6 +22,7 @@ from gantools.trainers.sga import SymplecticGradientAdjustment
 from gantools.trainers.simultaneous import Simultaneous
 
 __all__ = [
+    "AVERAGES",
     "BASES",
     "OPTIMIZERS",
     "RK4",
@@ -28,9 +30,11 @@ __all__ = [
     "Adam",
     "AlexGDA",
     "Alternating",
+    "Average",
     "Base",
     "ComplexMomentum",
     "Consensus",
+    "Exponential",
     "Extragradient",
     "GameOptimizer",
     "Hamiltonian",
@@ -49,5 +53,6 @@ __all__ = [
     "State",
     "StepInfo",
     "SymplecticGradientAdjustment",
+    "Uniform",
     "make",
 ]

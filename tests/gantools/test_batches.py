@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from gantools.batches import batch_size, each_batch, fingerprint, halves, is_batch, map_tensors, require_samples
+from gantools.batches import (
+    Parts,
+    batch_size,
+    each_batch,
+    fingerprint,
+    halves,
+    is_batch,
+    map_tensors,
+    require_samples,
+    split,
+)
 from gantools.errors import GantoolsError
 
 Pair = collections.namedtuple("Pair", "x y")
@@ -75,7 +85,7 @@ def test_halves_are_the_even_and_the_odd_samples():
 
 @pytest.mark.parametrize("batch", [x[:5], x[:1], (x, y[:4]), (x, torch.tensor(1.0)), None])
 def test_halves_need_an_even_number_of_samples(batch):
-    with pytest.raises(GantoolsError, match="two equal halves"):
+    with pytest.raises(GantoolsError, match="2 equal parts"):
         halves(batch)
 
 
@@ -85,3 +95,13 @@ def test_fingerprints_tell_batches_apart_and_bear_nan():
     assert fingerprint((x, y)) != fingerprint((x + 1e-3, y))
     assert fingerprint(Bag(x=x)) != fingerprint(Bag(x=x[:3]))
     assert fingerprint(torch.complex(x, x)) == fingerprint(torch.complex(x, x))
+
+
+def test_parts_are_one_batch():
+    parts = split({"x": x, "y": y}, 3)
+    assert is_batch(parts) and batch_size(parts) == 6 and len(parts) == 3
+    assert isinstance(map_tensors(torch.neg, parts), Parts) and torch.equal(parts[1]["y"], torch.tensor([1, 4]))
+    even, odd = halves(parts)
+    assert isinstance(even, Parts) and sorted(int(i) for part in (*even, *odd) for i in part["y"]) == list(range(6))
+    with pytest.raises(GantoolsError, match="4 equal parts.*multiple of 4"):
+        split(x, 4)

@@ -260,7 +260,7 @@ def test_same_is_biased_and_independent_is_not():
 
 @pytest.mark.parametrize("size", [7, 1])
 def test_independent_needs_an_even_batch(size):
-    with pytest.raises(GantoolsError, match="two equal halves.*even number"):
+    with pytest.raises(GantoolsError, match="2 equal parts.*multiple of 2"):
         Consensus(cases.tanh_gan(), estimator="independent").step(cases.gan_batch(size))
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 import gantools as gt
 from gantools.analysis.operators import update_operator
+from gantools.batches import split
 from gantools.trainers import OPTIMIZERS, Adam, make
 from tests import cases
 from tests.game_oracles import finite_jacobian, period_map, relative, state_vector
@@ -75,6 +76,19 @@ def test_the_linearisation_is_the_derivative_of_the_step(name, base):
     found = update_operator(optimizer, *batches).dense()
     weight = torch.ones(len(z), dtype=F64) if base == "sgd" else eps  # columns on a second moment are huge
     assert relative(found * weight, expected * weight) < 1e-6
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_batch_in_parts_gives_the_same_step_and_the_same_linearisation(name):
+    whole, parted = optimizer_of(name), optimizer_of(name)
+    for step in range(3):
+        batches = [cases.gan_batch(6, seed=10 * step + k) for k in range(whole.batches_per_step)]
+        whole.step(*batches)
+        parts = [split(batch, 3) for batch in batches]
+        parted.step(*parts)
+    assert relative(parted.game.vector(), whole.game.vector()) < 1e-13
+    expected = update_operator(whole, *batches).dense()
+    assert relative(update_operator(parted, *parts).dense(), expected) < 1e-10
 
 
 def batch_norm_gan():
