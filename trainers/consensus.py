@@ -9,10 +9,13 @@ from torch import Tensor
 from gantools.batches import halves
 from gantools.errors import GantoolsError
 from gantools.game import FieldValue
+from gantools.registry import setting
+from gantools.schedules import Scheduled
 from gantools.trainers.base import Base
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting, require_weight
 
 Estimator = Literal["same", "independent"]
+PHASE = "consensus:phase"
 
 
 @OPTIMIZERS.register("consensus")
@@ -30,14 +33,21 @@ class Consensus(GameOptimizer):
     On a batch $B$ the published estimator $\tfrac12\lVert\hat\xi_B\rVert^2$ is biased by half the trace of the field's
     covariance. `estimator="independent"` takes $\tfrac12\langle\hat\xi_{B_1}, \hat\xi_{B_2}\rangle$ over the two halves
     of the batch, which is unbiased, with the mean of both as the field.
+
+    With `every` = k the penalty enters at the first of each k steps, with weight $k\gamma$, and the others are plain:
+    "lazy" regularization, after StyleGAN2 (arXiv:1912.04958). A period of k steps has $(I - hJ)^{k-1}
+    (I - h(J + k\gamma J^{\mathsf T}J))$, which is what `update_operator` gives. This agrees with the plain method to
+    first order in $h$ only, and no proof of convergence for consensus or gradient penalties covers it (R3GAN's authors
+    say so of R1): a large k rotates freely between two penalties and then takes a step that may be too long.
     """
 
     base: "str | Base" = base_setting()
-    gamma: float = dataclasses.field(default=10.0, metadata={"help": "weight of the squared norm of the field"})
+    gamma: Scheduled = setting(10.0, "weight of the squared norm of the field")
     estimator: Estimator = dataclasses.field(
         default="same",
         metadata={"help": "'same' as published, or 'independent': two half batches, unbiased"},
     )
+    every: int = setting(1, "k: the penalty only at each k-th step, k times as heavy; 1 as published")
 
     second_order = True
     cost = "1 gradient + 1 product"
@@ -45,17 +55,33 @@ class Consensus(GameOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.gamma >= 0:
-            raise GantoolsError(f"gamma = {self.gamma} is not a weight: pass a number of at least 0.")
+        require_weight(self.gamma, "gamma")
         if self.estimator not in get_args(Estimator):
             raise GantoolsError(f"Unknown estimator {self.estimator!r}: pass 'same' or 'independent'.")
+        if self.every < 1:
+            raise GantoolsError(f"every = {self.every} is not a number of steps: pass 1 or more.")
+
+    @property
+    def period(self) -> int:
+        return self.every
+
+    def init(self, w: Tensor) -> State:
+        state = super().init(w)
+        return state if self.every == 1 else dataclasses.replace(state, counters={**state.counters, PHASE: 0})
 
     def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
-        parts = halves(batches[0]) if self.estimator == "independent" else (batches[0],)
-        value, penalty_gradient = self._field_and_penalty(w, state, parts)
-        direction = value.vector + self.gamma * penalty_gradient
-        directions = {player: direction[part] for player, part in self.game.slices.items()}
-        return self.descend(w, directions, state, value)
+        phase = state.counters.get(PHASE, 0)
+        if phase:
+            value = self.game.field_at(w, state.buffers, batches[0])
+            direction = value.vector
+        else:
+            parts = halves(batches[0]) if self.estimator == "independent" else (batches[0],)
+            value, penalty_gradient = self._field_and_penalty(w, state, parts)
+            direction = value.vector + self.every * self.scaled(self.gamma, penalty_gradient, state)
+        w, state = self.descend(w, self.by_player(direction), state, value)
+        if self.every > 1:
+            state = dataclasses.replace(state, counters={**state.counters, PHASE: (phase + 1) % self.every})
+        return w, state
 
     def _field_and_penalty(self, w: Tensor, state: State, parts: tuple[Any, ...]) -> tuple[FieldValue, Tensor]:
         r"""Return the mean field over the parts, and $\nabla\tfrac12\langle\xi_{first}, \xi_{last}\rangle$."""

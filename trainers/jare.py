@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from gantools.errors import GantoolsError
 from gantools.registry import setting
+from gantools.schedules import Scheduled
 from gantools.trainers.base import Base
 from gantools.trainers.field_graph import FieldGraph
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting, require_weight
 
 
 @OPTIMIZERS.register("jare")
@@ -25,7 +25,7 @@ class Jare(GameOptimizer):
     """
 
     base: "str | Base" = base_setting()
-    gamma: float = setting(10.0, "weight of the others' squared gradient norms")
+    gamma: Scheduled = setting(10.0, "weight of the others' squared gradient norms")
 
     second_order = True
     cost = "1 gradient + 2 products"
@@ -33,11 +33,10 @@ class Jare(GameOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.gamma >= 0:
-            raise GantoolsError(f"gamma = {self.gamma} is not a weight: pass a number of at least 0.")
+        require_weight(self.gamma, "gamma")
 
     def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         field = graph.value.vector
-        direction = field + self.gamma * graph.off_diagonal(graph.transposed, field)
+        direction = field + self.scaled(self.gamma, graph.off_diagonal(graph.transposed, field), state)
         return self.descend(w, self.by_player(direction), state, graph.value)

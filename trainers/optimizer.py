@@ -167,6 +167,11 @@ class GameOptimizer:
         """Return each player's learning rate for the next update."""
         return {player: value_at(rate, state.counters[player]) for player, rate in self.rates.items()}
 
+    def scaled(self, weight: Scheduled, vector: Tensor, state: State) -> Tensor:
+        """Return the vector (n,) times a weight, a number or what its schedule says for each player's next update."""
+        parts = self.by_player(vector).items()
+        return torch.cat([value_at(weight, state.counters[player]) * part for player, part in parts])
+
     def by_player(self, vector: Tensor) -> dict[str, Tensor]:
         """Split a vector (n,) into the players' parts."""
         return {player: vector[part] for player, part in self.game.slices.items()}
@@ -313,6 +318,13 @@ def player_rates(lr: LearningRate, game: Game) -> dict[str, Scheduled]:
         if not 0 <= least <= largest < float("inf") or largest == 0:
             raise GantoolsError(f"{name} is {rate}: pass a positive number, or a schedule of them.")
     return rates
+
+
+def require_weight(value: Scheduled, name: str) -> None:
+    """Refuse a weight, a number or a schedule, that is negative or no number."""
+    least, _ = extremes(value, name)
+    if not least >= 0:
+        raise GantoolsError(f"{name} = {value} is not a weight: pass a number of at least 0, or a schedule of them.")
 
 
 OPTIMIZERS: Registry[type[GameOptimizer]] = Registry("optimizer")

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from gantools.registry import setting
+from gantools.schedules import Scheduled
 from gantools.trainers.base import Base
 from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
@@ -28,7 +29,7 @@ class SymplecticGradientAdjustment(GameOptimizer):
     """
 
     base: "str | Base" = base_setting()
-    weight: float = setting(1.0, "weight lambda of the adjustment")
+    weight: Scheduled = setting(1.0, "weight lambda of the adjustment")
     align: bool = setting(True, "whether the weight takes the sign that turns towards stable points")
     eps: float = setting(0.1, "what alignment adds before it takes the sign: positive favours stability")
 
@@ -41,7 +42,7 @@ class SymplecticGradientAdjustment(GameOptimizer):
         field = graph.value.vector
         uphill = graph.transposed(field)  # the gradient of half the field's squared norm
         adjustment = (uphill - graph.product(field)) / 2
-        scaled = self.weight * adjustment
+        scaled = self.scaled(self.weight, adjustment, state)
         if self.align:
             scaled = scaled * (field.dot(uphill) * adjustment.dot(uphill) / w.numel() + self.eps).sign()
         return self.descend(w, self.by_player(field + scaled), state, graph.value)
