@@ -29,6 +29,8 @@ def save_checkpoint(path: Path, step: int, experiment: Experiment) -> None:
         "stream": experiment.stream.state_dict(),
         "random": random_state(),
     }
+    if experiment.average:
+        state["average"] = experiment.average.state_dict()
     # By way of memory: on a full disk torch.save raises a RuntimeError about file positions.
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -73,7 +75,11 @@ def load_checkpoint(path: Path, saved: Mapping[str, Any], experiment: Experiment
     _require_fit(path, "buffers", saved["buffers"], game.live_buffers())
     if set(saved["stream"]) != set(stream.state_dict()):
         raise GantoolsError(f"The checkpoint {path} was trained on batches of another kind: use the run's own data.")
+    if (experiment.average is not None) != ("average" in saved):
+        raise GantoolsError(f"The checkpoint {path} was written under another --average: use the run's own.")
     experiment.optimizer.load_state_dict(saved["optimizer"])
+    if experiment.average:
+        experiment.average.load_state_dict(saved["average"])
     stream.load_state_dict(saved["stream"])
     with torch.no_grad():
         for name, p in game.named_parameters().items():

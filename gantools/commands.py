@@ -22,9 +22,12 @@ from gantools.recorder import draw_samples
 from gantools.registry import suggest
 from gantools.regularizers import REGULARIZERS
 from gantools.run import load
+from gantools.schedules import SCHEDULES
 from gantools.storage import unwritable
 from gantools.streams import random_state_kept, seed_global_generators
 from gantools.terminal import command, wrapped
+from gantools.trainers.averages import AVERAGES
+from gantools.trainers.base import BASES
 from gantools.trainers.optimizer import OPTIMIZERS
 from gantools.trainers.trainer import Outcome, prepare
 
@@ -92,6 +95,7 @@ class SampleArguments:
         run: the run folder.
         n: how many samples.
         seed: of the latents.
+        average: whether to sample the average of the iterates, where the run kept one.
         out: file name without ending, with "-STEP" added for --checkpoint all; by default RUN/samples-STEP.
     """
 
@@ -99,6 +103,7 @@ class SampleArguments:
     n: int = 64
     checkpoint: Checkpoint = "last"
     seed: int = 0
+    average: bool = True
     device: str = "auto"
     out: Path | None = None
 
@@ -110,7 +115,7 @@ def sample(argv: list[str]) -> int:
         raise GantoolsError(f"--n is {args.n}: ask for at least one sample.")
     run = load(args.run, device=args.device)
     for step in chosen_steps(run, args.checkpoint):
-        samples = run.at(step).sample(args.n, args.seed).numpy()
+        samples = run.at(step).sample(args.n, args.seed, args.average).numpy()
         path = args.out or run.path / f"samples-{step}"
         if args.out and args.checkpoint == "all":
             path = path.with_name(f"{path.stem}-{step}")
@@ -156,6 +161,9 @@ AXES = {
     "networks": NETWORKS,
     "activations": ACTIVATIONS,
     "regularizers": REGULARIZERS,
+    "bases": BASES,
+    "schedules": SCHEDULES,
+    "averages": AVERAGES,
 }
 
 
@@ -164,7 +172,7 @@ class ListArguments:
     """What can be chosen by name.
 
     Attributes:
-        axis: optimizers, losses, data, networks, activations or regularizers; all of them by default.
+        axis: optimizers, losses, data, networks, activations, regularizers, bases, schedules, averages; all by default.
     """
 
     axis: Annotated[str, tyro.conf.Positional] = ""

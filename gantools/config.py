@@ -8,6 +8,7 @@ from typing import Any
 
 from gantools.errors import GantoolsError
 
+_CHOICES = ("optimizer", "data", "network", "average")
 WHICH = ("LM", "LR", "SR", "LI")
 
 
@@ -20,15 +21,26 @@ class Choice:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        values = {k: v.to_dict() if isinstance(v, Choice) else v for k, v in self.settings.items()}
-        return {"name": self.name, **values}
+        return {"name": self.name, **_encoded(self.settings)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Choice":
         """Return the choice that `to_dict` wrote."""
-        given = {k: v for k, v in values.items() if k != "name"}
-        settings = {k: cls.from_dict(v) if isinstance(v, dict) and "name" in v else v for k, v in given.items()}
-        return cls(values["name"], settings)
+        return cls(values["name"], {k: _decoded(v) for k, v in values.items() if k != "name"})
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, Choice):
+        return value.to_dict()
+    if isinstance(value, dict):
+        return {k: _encoded(v) for k, v in value.items()}
+    return [_encoded(v) for v in value] if isinstance(value, list) else value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Choice.from_dict(value) if "name" in value else {k: _decoded(v) for k, v in value.items()}
+    return [_decoded(v) for v in value] if isinstance(value, list) else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +50,9 @@ class TrainConfig:
     Attributes:
         target: FILE.py:FUNCTION of a user's own game, or None for a GAN of the registries.
         data, network, loss, activation, regularizers, latent_size: the GAN.
-        optimizer: the method; its setting "base" is a choice of its own.
+        optimizer: the method; its base is a choice of its own, and so is a schedule where a number may be one.
+        accumulate: in how many parts the field of a batch is computed, for less memory; the step is the same.
+        average: of the iterates, "none", "ema" or "uniform"; what is sampled from then.
         batch_size, steps, seed, device: the run.
         threads: of the CPU; sums are grouped by them, so they belong to what decides a run bit for bit. 0: one for a
             game below `SMALL_GAME` parameters, else PyTorch's default.
@@ -56,6 +70,8 @@ class TrainConfig:
     regularizers: tuple[Choice, ...] = ()
     latent_size: int = 16
     batch_size: int = 64
+    accumulate: int = 1
+    average: Choice = Choice("none")
     steps: int = 1000
     seed: int = 0
     device: str = "auto"
@@ -68,7 +84,7 @@ class TrainConfig:
     checkpoint_every: int = 250
 
     def __post_init__(self) -> None:
-        for name in ("latent_size", "batch_size"):
+        for name in ("latent_size", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass at least 1.")
         for name in (
@@ -90,7 +106,7 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        for name in ("optimizer", "data", "network"):
+        for name in _CHOICES:
             values[name] = values[name].to_dict()
         values["regularizers"] = [r.to_dict() for r in self.regularizers]
         return values
@@ -99,7 +115,7 @@ class TrainConfig:
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
         """Return the configuration that `to_dict` wrote."""
         values = dict(values)
-        for name in ("optimizer", "data", "network"):
+        for name in _CHOICES:
             values[name] = Choice.from_dict(values[name])
         values["regularizers"] = tuple(Choice.from_dict(r) for r in values["regularizers"])
         for name, kind in typing.get_type_hints(cls).items():

@@ -1,6 +1,7 @@
 """What a configuration describes, built: a game, its optimizer, its batches, and how to sample it."""
 
 import dataclasses
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,8 +17,10 @@ from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.registry import Registry, suggest
 from gantools.regularizers import REGULARIZERS
+from gantools.schedules import SCHEDULES
 from gantools.streams import GanBatches, IndexedStream, IteratedStream, repeatable
 from gantools.target import load_target, own_errors
+from gantools.trainers.averages import AVERAGES, Average
 from gantools.trainers.base import BASES
 from gantools.trainers.optimizer import GameOptimizer
 
@@ -34,6 +37,7 @@ class Experiment:
         first: the first of a user's own batches.
         stream: the same batches in the order of training.
         source: the data set of a GAN from the registries, else None.
+        average: of the iterates, where one was asked for: the point that samples are taken at.
     """
 
     config: TrainConfig
@@ -44,9 +48,12 @@ class Experiment:
     stream: IndexedStream | IteratedStream
     source: Source | None
     device: torch.device
+    average: Average | None = None
 
-    def analysis_batch(self, size: int = 256) -> Any:
+    def analysis_batch(self, size: int = 256, step: int = 0) -> Any:
         """Return the batch that spectra are computed on: always the same one, so that they differ by the point alone.
+
+        Schedules of regularizers have their value after `step` updates in it: give that of the point looked at.
 
         For a GAN from the registries it has at least `size` samples (at most the data set's); for a user's own game it
         is the first of the batches.
@@ -56,10 +63,16 @@ class Experiment:
         size = max(size, self.config.batch_size)
         if self.source.size is not None:
             size = min(size, self.source.size)
-        return GanBatches(self.source, size, self.config.latent_size, self.config.seed, self.device)[0]
+        config, regularizers = self.config, self.game.regularizers
+        return GanBatches(
+            self.source, size, config.latent_size, config.seed, self.device, regularizers
+        ).numbered(0, step)
 
-    def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Return n samples of the generator (n, ...) on the CPU, in evaluation mode; the modules keep their mode."""
+    def sample(self, n: int, seed: int = 0, averaged: bool = True) -> Tensor:
+        """Return n samples of the generator (n, ...) on the CPU, in evaluation mode; the modules keep their mode.
+
+        The average of the iterates is sampled where there is one, unless `averaged` is false.
+        """
         if self.source is None:
             raise GantoolsError("Only a GAN from the registries is sampled: this run trains a game of your own file.")
         generator = self.game.players["generator"]
@@ -67,7 +80,7 @@ class Experiment:
         z = latent(0, n, self.config.latent_size, seed, SAMPLE_STREAM).to(self.device)
         try:
             generator.eval()
-            with torch.no_grad():
+            with torch.no_grad(), self.average.applied() if self.average and averaged else nullcontext():
                 return torch.cat([generator(part).cpu() for part in z.split(512)])
         finally:
             for module, training in modes.items():
@@ -105,10 +118,12 @@ def build(config: TrainConfig) -> Experiment:
     else:
         source = make_source(config.data.name, **config.data.settings)
         game = _build_gan(config, source, device)
-        batches = GanBatches(source, config.batch_size, config.latent_size, config.seed, device)
+        batches = GanBatches(source, config.batch_size, config.latent_size, config.seed, device, game.regularizers)
         stream = IndexedStream(batches)
         first = batches[0]  # a batch size that the data set refuses is refused now
-    return Experiment(config, game, make_optimizer(config.optimizer, game), batches, first, stream, source, device)
+    optimizer = make_optimizer(config.optimizer, game)
+    average = None if config.average.name == "none" else Average(game, made(AVERAGES, config.average))
+    return Experiment(config, game, optimizer, batches, first, stream, source, device, average)
 
 
 def load_own(target: str, device: torch.device) -> tuple[Game, Any, Any]:
@@ -134,11 +149,8 @@ def _build_gan(config: TrainConfig, source: Source, device: torch.device) -> Gam
 
 
 def make_optimizer(choice: Choice, game: Game) -> GameOptimizer:
-    """Return the optimizer of a choice, whose setting "base" may be a choice of its own."""
-    settings = dict(choice.settings)
-    if isinstance(base := settings.get("base"), Choice):
-        settings["base"] = made(BASES, base)
-    return trainers.make(choice.name, game, **settings)
+    """Return the optimizer of a choice, whose base and schedules are choices of their own."""
+    return trainers.make(choice.name, game, **{key: _built(value, key) for key, value in choice.settings.items()})
 
 
 def made(registry: Registry[Any], choice: Choice) -> Any:
@@ -148,4 +160,13 @@ def made(registry: Registry[Any], choice: Choice) -> Any:
     for key in choice.settings:
         if key not in known:
             raise suggest(f"setting of {registry.kind} {choice.name!r}", key, known)
-    return entry(**{k: tuple(v) if isinstance(v, list) else v for k, v in choice.settings.items()})
+    return entry(**{key: _built(value, key) for key, value in choice.settings.items()})
+
+
+def _built(value: Any, key: str) -> Any:
+    """Return the value of a setting: what a choice stands for, a base or a schedule, and a tuple for a list."""
+    if isinstance(value, Choice):
+        return made(BASES if key == "base" else SCHEDULES, value)
+    if isinstance(value, dict):
+        return {name: _built(part, key) for name, part in value.items()}
+    return tuple(_built(part, key) for part in value) if isinstance(value, list) else value

@@ -19,7 +19,9 @@ from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.recommended import OWN_GAME, RECOMMENDED
 from gantools.regularizers import REGULARIZERS
+from gantools.spelling import EXAMPLE, number_text, parse_number, parse_rate, rate_text, takes_schedule
 from gantools.target import is_target
+from gantools.trainers.averages import AVERAGES
 from gantools.trainers.base import BASES
 from gantools.trainers.optimizer import OPTIMIZERS
 
@@ -74,6 +76,7 @@ class Choices:
     data: Choice | None
     network: Choice | None
     regularizers: tuple[Choice, ...]
+    average: Choice
     plain: dict[str, Any]
 
     @classmethod
@@ -95,7 +98,10 @@ class Choices:
         plain |= dict.fromkeys(("sample_every", "spectrum_every", "checkpoint_every"), advice["every"])
         if stored:
             plain = {f.name: getattr(stored, f.name) for f in dataclasses.fields(TrainConfig)}
-        return cls(target, optimizer, data, network, regularizers, plain)
+        average = _choose(argv, "--average", stored.average if stored else Choice("none"))
+        if average.name != "none":
+            AVERAGES.require(average.name)
+        return cls(target, optimizer, data, network, regularizers, average, plain)
 
 
 def _choose_optimizer(argv: Sequence[str], default: Choice, advice: Mapping[str, Any]) -> Choice:
@@ -167,7 +173,13 @@ def _settings(cls: Any, defaults: Mapping[str, Any], name: str) -> type | None:
         default = defaults.get(f.name, f.default)
         help = f.metadata.get("help", "")
         if f.name == "lr":
-            fields.append(_field("lr", str, _rate_text(default), f"{help}, as generator=1e-4,discriminator=4e-4"))
+            text = f"{help}, as generator=1e-4,discriminator=4e-4; or a schedule, as {EXAMPLE}"
+            fields.append(_field("lr", str, rate_text(default), text))
+        elif takes_schedule(hints[f.name]):
+            several = isinstance(default, (tuple, list))
+            texts = tuple(map(number_text, default)) if several else number_text(default)
+            kind = tuple[(str,) * len(texts)] if several else str
+            fields.append(_field(f.name, kind, texts, f"{help}; or a schedule"))
         elif f.name == "base":
             fields.append(_field("base_name", _names(BASES), default.name, help, flag="base"))
             nested = _settings(BASES[default.name], default.settings, "base")
@@ -205,6 +217,10 @@ def _form(choices: Choices) -> type:
         ]
     looks = "0 for never; the first and the last step are always looked at"
     fields += [
+        _field("accumulate", int, plain.get("accumulate", default.accumulate),
+               "parts in which the field of a batch is computed, for less memory; the step is the same"),
+        _field("average_name", Literal[("none", *AVERAGES)], choices.average.name,
+               "of the iterates: what samples are taken from", flag="average"),
         _field("steps", int, plain["steps"], "updates in all, those before a --resume included"),
         _field("spectrum_every", int, plain["spectrum_every"], f"steps between spectra of the Jacobian; {looks}"),
         _field("spectrum_k", int, plain.get("spectrum_k", default.spectrum_k), "leading eigenvalues; 0 for all, dense"),
@@ -220,6 +236,8 @@ def _form(choices: Choices) -> type:
         _field("seed", int, plain.get("seed", default.seed), "of parameters, data order and latents"),
         _field("dry_run", bool, False, "print the configuration and stop"),
     ]  # fmt: skip
+    if choices.average.name != "none":
+        nested.append(("average", _settings(AVERAGES[choices.average.name], choices.average.settings, "average")))
     fields += [_field(name, kind, kind, "") for name, kind in nested if kind is not None]
     return dataclasses.make_dataclass("train", fields)
 
@@ -239,21 +257,34 @@ def _regularizer_settings(choices: Sequence[Choice]) -> type | None:
 def _config(choices: Choices, answers: dict[str, Any]) -> TrainConfig:
     values = {f.name: answers[f.name] for f in dataclasses.fields(TrainConfig) if f.name in answers}
     values["target"] = choices.target
-    settings = _plain(answers.get("optimizer", {}))
-    settings["lr"] = parse_rate(settings["lr"])
-    if "base_name" in settings:
-        base = settings.pop("base_name")
-        settings["base"] = Choice(base, settings.pop("base", {}))
-    values["optimizer"] = Choice(choices.optimizer.name, settings)
+    values["optimizer"] = Choice(
+        choices.optimizer.name, _read(OPTIMIZERS[choices.optimizer.name], answers.get("optimizer", {}))
+    )
+    values["average"] = Choice(choices.average.name, _plain(answers.get("average", {})))
     if choices.data and choices.network:
         values["data"] = Choice(choices.data.name, _plain(answers.get("data", {})))
         values["network"] = Choice(choices.network.name, _plain(answers.get("network", {})))
         given = _plain(answers.get("regularizer", {}))
         alone = len(choices.regularizers) == 1
         values["regularizers"] = tuple(
-            Choice(r.name, given if alone else given.get(r.name, {})) for r in choices.regularizers
+            Choice(r.name, _read(REGULARIZERS[r.name], given if alone else given.get(r.name, {})))
+            for r in choices.regularizers
         )
     return TrainConfig(**values)
+
+
+def _read(cls: Any, answers: Any) -> dict[str, Any]:
+    """Return the settings that the answers of `_settings(cls, ...)` spell out."""
+    settings, hints = _plain(answers), typing.get_type_hints(cls)
+    if "base_name" in settings:
+        base = settings.pop("base_name")
+        settings["base"] = Choice(base, _read(BASES[base], settings.get("base", {})))
+    for key, text in settings.items():
+        if key == "lr":
+            settings[key] = parse_rate(text)
+        elif key != "base" and takes_schedule(hints[key]):
+            settings[key] = list(map(parse_number, text)) if isinstance(text, list) else parse_number(text)
+    return settings
 
 
 def _plain(value: Any) -> Any:
@@ -261,23 +292,3 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return list(value) if isinstance(value, tuple) else value
-
-
-def _rate_text(rate: Any) -> str:
-    if isinstance(rate, Mapping):
-        return ",".join(f"{player}={value!r}" for player, value in rate.items())
-    return repr(rate)
-
-
-def parse_rate(text: str) -> float | dict[str, float]:
-    """Return the learning rate of "1e-4", or of "generator=1e-4,discriminator=4e-4"."""
-    try:
-        if "=" not in text:
-            return float(text)
-        pairs = (part.partition("=") for part in text.split(","))
-        return {player.strip(): float(rate) for player, _, rate in pairs}
-    except ValueError:
-        raise GantoolsError(
-            f"{text!r} is not a learning rate: write a number, or one for each player as "
-            "generator=1e-4,discriminator=4e-4."
-        ) from None

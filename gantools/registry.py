@@ -1,5 +1,6 @@
 """Registries: one dictionary per axis of choice, filled where each thing is defined."""
 
+import ast
 import dataclasses
 import difflib
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,30 @@ def suggest(kind: str, name: object, known: Mapping[str, Any] | list[str]) -> Ga
     near = difflib.get_close_matches(str(name).lower(), lowered, n=1)
     hint = f" Did you mean {lowered[near[0]]!r}?" if near else ""
     return GantoolsError(f"Unknown {kind} {str(name)!r}.{hint} Known: {', '.join(names)}.")
+
+
+def parse_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return name, positional and named arguments of "name" or "name(1.0, key=2)"; arguments are Python literals.
+
+    Nothing is evaluated.
+
+    Raises:
+        ValueError: when it is neither.
+    """
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+        if isinstance(node, ast.Name):
+            return node.id, [], {}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            names = [keyword.arg for keyword in node.keywords]
+            if None not in names:
+                values = [ast.literal_eval(keyword.value) for keyword in node.keywords]
+                args = [ast.literal_eval(argument) for argument in node.args]
+                return node.func.id, args, dict(zip(map(str, names), values, strict=True))
+    # literal_eval documents these; AttributeError is what a text that is no string gives.
+    except (SyntaxError, ValueError, TypeError, AttributeError, MemoryError, RecursionError):
+        pass
+    raise ValueError(f"neither a name nor a call with literal arguments: {text!r}")
 
 
 class Registry(Mapping[str, T], Generic[T]):

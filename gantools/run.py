@@ -18,7 +18,7 @@ from gantools.experiment import Experiment, build
 from gantools.game import Game
 from gantools.provenance import provenance
 from gantools.storage import PART, step_name, unwritable, write_atomically
-from gantools.streams import random_state_kept, seed_global_generators
+from gantools.streams import GanBatches, random_state_kept, seed_global_generators
 from gantools.trainers.optimizer import GameOptimizer
 
 _STEP = re.compile(r"step-(\d+)\.")
@@ -170,12 +170,13 @@ class Run:
 
     @property
     def batches(self) -> Any:
-        """The batches of the run."""
-        return self.experiment.batches
+        """The batches of the run, as the checkpoint sees them: schedules of regularizers have their value there."""
+        batches = self.experiment.batches
+        return batches.standing_at(self.step) if isinstance(batches, GanBatches) else batches
 
-    def sample(self, n: int, seed: int = 0) -> torch.Tensor:
-        """Return n samples of the generator, (n, ...), on the CPU."""
-        return self.experiment.sample(n, seed)
+    def sample(self, n: int, seed: int = 0, averaged: bool = True) -> torch.Tensor:
+        """Return n samples of the generator, (n, ...), on the CPU; of the average of the iterates if there is one."""
+        return self.experiment.sample(n, seed, averaged)
 
     def at(self, step: int) -> "Run":
         """Return the same run at another checkpoint; the modules are shared, so this one moves along."""

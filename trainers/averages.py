@@ -1,7 +1,7 @@
 r"""Averages of the iterates: what is sampled from is often better behind the last step than at it.
 
 An average follows a game from outside: it moves nothing, and is no part of the map that `update_operator` linearises.
-Buffers are averaged with the parameters; whole numbers, and the vectors of power iterations, are those of the last step.
+Buffers are averaged with the parameters; whole numbers and the vectors of power iterations are those of the last step.
 """
 
 import dataclasses
@@ -32,7 +32,9 @@ AVERAGES: Registry[Any] = Registry("average")
 @AVERAGES.register("ema")
 @dataclasses.dataclass(frozen=True)
 class Exponential:
-    r"""Exponential moving average: $\bar w' = \rho\bar w + (1 - \rho) w$ (arXiv:1806.04498 for GANs).
+    r"""Weights that fade exponentially with age (for GANs arXiv:1806.04498).
+
+    .. math:: \bar w' = \rho\,\bar w + (1 - \rho)\,w
 
     The half-life $\log 2 / \log(1/\rho)$ is at most `ramp` times the steps so far, so that the start is forgotten as
     quickly as it is left (StyleGAN2, arXiv:1912.04958, and R3GAN, with 0.05); ramp 0 is the plain average.
@@ -56,7 +58,9 @@ class Exponential:
 @AVERAGES.register("uniform")
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-    r"""Uniform average, $\bar w_t = \frac1t \sum_{s \le t} w_s$: what the theory of convex-concave games bounds.
+    r"""The same weight for every step, which is what the theory of convex-concave games bounds.
+
+    .. math:: \bar w_t = \frac1t \sum_{s \le t} w_s
 
     On a bilinear game it converges for `simultaneous` steps that themselves go round (arXiv:1802.10551).
     """

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gantools.errors import GantoolsError
 from gantools.registry import Registry, setting
+from gantools.schedules import Scheduled, extremes, value_at
 
 Memory = dict[str, Tensor]
 
@@ -46,9 +47,10 @@ def safe_sqrt(v: Tensor) -> Tensor:
     return torch.where(alive, torch.where(alive, v, 1.0).sqrt(), 0.0)
 
 
-def _require_unit_interval(**values: float) -> None:
+def _require_unit_interval(**values: Scheduled) -> None:
     for name, value in values.items():
-        if not 0 <= value < 1:
+        least, largest = extremes(value, name)
+        if not 0 <= least <= largest < 1:
             raise GantoolsError(f"{name} = {value} is outside [0, 1): pass a decay rate in that range.")
 
 
@@ -69,17 +71,18 @@ class SGD:
 class Momentum:
     r"""Heavy ball (Polyak 1964): $m' = \beta m + d$, $\mathrm{step} = h\,m'$; `torch.optim.SGD(momentum=beta)`."""
 
-    beta: float = setting(0.9, "momentum; may be negative")
+    beta: Scheduled = setting(0.9, "momentum; may be negative")
 
     def __post_init__(self) -> None:
-        if not -1 < self.beta < 1:
+        least, largest = extremes(self.beta, "beta")
+        if not -1 < least <= largest < 1:
             raise GantoolsError(f"beta = {self.beta} is outside (-1, 1): pass a momentum in that range.")
 
     def init(self, w: Tensor) -> Memory:
         return {"momentum": torch.zeros_like(w)}
 
     def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
-        m = self.beta * memory["momentum"] + direction
+        m = value_at(self.beta, count) * memory["momentum"] + direction
         return lr * m, {"momentum": m}
 
 
@@ -91,7 +94,7 @@ class RMSProp:
     .. math:: v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / (\sqrt{v'} + \epsilon)
     """
 
-    alpha: float = setting(0.99, "decay of the second moment")
+    alpha: Scheduled = setting(0.99, "decay of the second moment")
     eps: float = setting(1e-8, "added outside the square root")
 
     def __post_init__(self) -> None:
@@ -101,7 +104,8 @@ class RMSProp:
         return {"square_avg": torch.zeros_like(w)}
 
     def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
-        v = self.alpha * memory["square_avg"] + (1 - self.alpha) * direction.square()
+        alpha = value_at(self.alpha, count)
+        v = alpha * memory["square_avg"] + (1 - alpha) * direction.square()
         return lr * direction / (safe_sqrt(v) + self.eps), {"square_avg": v}
 
 
@@ -113,7 +117,7 @@ class RMSPropTF1:
     .. math:: v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / \sqrt{v' + \epsilon}
     """
 
-    alpha: float = setting(0.9, "decay of the second moment")
+    alpha: Scheduled = setting(0.9, "decay of the second moment")
     eps: float = setting(1e-10, "added inside the square root")
 
     def __post_init__(self) -> None:
@@ -123,7 +127,8 @@ class RMSPropTF1:
         return {"square_avg": torch.ones_like(w)}
 
     def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
-        v = self.alpha * memory["square_avg"] + (1 - self.alpha) * direction.square()
+        alpha = value_at(self.alpha, count)
+        v = alpha * memory["square_avg"] + (1 - alpha) * direction.square()
         return lr * direction * (v + self.eps).rsqrt(), {"square_avg": v}
 
 
@@ -134,9 +139,11 @@ class Adam:
 
     .. math:: m' = \beta_1 m + (1-\beta_1) d,\quad v' = \beta_2 v + (1-\beta_2) d^2,\quad
               \mathrm{step} = h\,\frac{m'/(1-\beta_1^t)}{\sqrt{v'/(1-\beta_2^t)} + \epsilon}
+
+    With a schedule the powers are those of the present $\beta$, as in `torch.optim.Adam` when its betas are set anew.
     """
 
-    betas: tuple[float, float] = setting((0.9, 0.999), "decays of the first and of the second moment")
+    betas: tuple[Scheduled, Scheduled] = setting((0.9, 0.999), "decays of the first and of the second moment")
     eps: float = setting(1e-8, "added outside the square root")
 
     def __post_init__(self) -> None:
@@ -146,7 +153,7 @@ class Adam:
         return {"exp_avg": torch.zeros_like(w), "exp_avg_sq": torch.zeros_like(w)}
 
     def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
-        beta1, beta2 = self.betas
+        beta1, beta2 = (value_at(beta, count) for beta in self.betas)
         m = beta1 * memory["exp_avg"] + (1 - beta1) * direction
         v = beta2 * memory["exp_avg_sq"] + (1 - beta2) * direction.square()
         correction1, correction2 = 1 - beta1 ** (count + 1), 1 - beta2 ** (count + 1)

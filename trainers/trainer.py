@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gantools import analysis
+from gantools.batches import split
 from gantools.config import TrainConfig
 from gantools.data import FiniteSource
 from gantools.errors import GantoolsError, NonFiniteFieldError
@@ -134,6 +135,8 @@ class Trainer:
         optimizer = experiment.optimizer
         with own_errors(self.config.target):
             batches = experiment.stream.take(optimizer.batches_per_step)
+            if self.config.accumulate > 1:
+                batches = tuple(split(batch, self.config.accumulate) for batch in batches)
             w, state = optimizer.propose(*batches)
         assert state.info is not None
         # A step can be infinite where the field is not: consensus differentiates the field once more.
@@ -143,6 +146,8 @@ class Trainer:
             self._check_field()
         # On a CPU a step from a field that is not finite is never taken.
         optimizer.commit(w, state)
+        if experiment.average:
+            experiment.average.update()
         if due(step, self.config.log_every):
             self._log(step, state.info)
         self.recorder.progress(step + 1, self._losses)
@@ -212,7 +217,9 @@ class Trainer:
     def _spectrum(self, step: int) -> None:
         try:
             with own_errors(self.config.target):
-                spectrum = leading_spectrum(self.experiment, self.config.spectrum_k, self.config.spectrum_which)
+                spectrum = leading_spectrum(
+                    self.experiment, self.config.spectrum_k, self.config.spectrum_which, step=step
+                )
         except NonFiniteFieldError:
             return  # the step itself will stop the run, and name the player
         except GantoolsError as error:
@@ -247,10 +254,14 @@ class Trainer:
 
 
 def leading_spectrum(
-    experiment: Experiment, k: int, which: str = "LM", batch: Any = None, verify: bool = False
+    experiment: Experiment, k: int, which: str = "LM", batch: Any = None, verify: bool = False, step: int = 0
 ) -> analysis.Spectrum:
-    """Return k leading eigenvalues of the game's Jacobian (all of them for k = 0) on the run's analysis batch."""
-    jacobian = analysis.jacobian(experiment.game, experiment.analysis_batch() if batch is None else batch)
+    """Return k leading eigenvalues of the game's Jacobian (all of them for k = 0) on the run's analysis batch.
+
+    `step` is how many updates led to the point, for the regularizers that follow a schedule.
+    """
+    batch = experiment.analysis_batch(step=step) if batch is None else batch
+    jacobian = analysis.jacobian(experiment.game, batch)
     if k == 0:
         return analysis.spectrum(jacobian)
     return analysis.eigenvalues(jacobian, k=min(k, jacobian.shape[0]), which=which, verify=verify)

@@ -7,7 +7,8 @@ import pytest
 from gantools.config import Choice, TrainConfig
 from gantools.data import DATA
 from gantools.errors import GantoolsError
-from gantools.flags import parse_rate, parse_train
+from gantools.flags import parse_train
+from gantools.spelling import parse_rate
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.nn import ACTIVATIONS
