@@ -9,7 +9,8 @@ from torch import Tensor
 from gantools.errors import GantoolsError
 from gantools.registry import setting
 from gantools.trainers.base import Base, Momentum
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, make, player_values
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, make
+from gantools.trainers.rates import player_values
 
 Order = Literal["simultaneous", "alternating"]
 

@@ -18,59 +18,15 @@ from gantools.dependence import require_dependence
 from gantools.errors import GantoolsError
 from gantools.game import FieldValue, Game
 from gantools.registry import Registry, setting, suggest
-from gantools.schedules import Scheduled, extremes, value_at
+from gantools.schedules import value_at
 from gantools.trainers.base import Base, make_base
-
-LearningRate = Scheduled | Mapping[str, Scheduled]
-
-
-def lr_setting() -> Any:
-    """Return the dataclass field that every method has for its learning rate."""
-    return setting(1e-4, "learning rate: one for all players, or one for each")
+from gantools.trainers.rates import LearningRate, player_rates
+from gantools.trainers.state import State, StepInfo
 
 
 def base_setting(default: str = "sgd") -> Any:
     """Return the dataclass field that every method has for its base rule."""
     return setting(default, "base update rule that the direction goes through")
-
-
-@dataclasses.dataclass(frozen=True)
-class StepInfo:
-    """What a step saw at the point that it started from. Tensors stay on the device: reading one waits for it.
-
-    Attributes:
-        losses: each player's loss, a scalar tensor.
-        field_norms: the Euclidean norm of each player's part of the field, a scalar tensor.
-        reused_batches: whether the step asked for more batches than it was given, and used some twice.
-        inner_residual: what a method that solves an equation left of it, relative to its start, a scalar tensor.
-    """
-
-    losses: dict[str, Tensor]
-    field_norms: dict[str, Tensor]
-    reused_batches: bool = False
-    inner_residual: Tensor | None = None
-
-    @property
-    def field_norm(self) -> Tensor:
-        """The norm of the whole field, a scalar tensor."""
-        return torch.stack(list(self.field_norms.values())).norm()
-
-
-@dataclasses.dataclass(frozen=True)
-class State:
-    """What an optimizer carries from step to step.
-
-    Attributes:
-        memory: the dynamical part, tensors by name: momenta, second moments, slow weights. Linearised.
-        counters: numbers of updates made; constants to a linearisation.
-        buffers: the game's buffers, `Game.buffers()`; constants to a linearisation.
-        info: what the update that made this state saw.
-    """
-
-    memory: dict[str, Tensor]
-    counters: dict[str, int]
-    buffers: dict[str, Tensor]
-    info: StepInfo | None = None
 
 
 @dataclasses.dataclass(eq=False)
@@ -89,7 +45,7 @@ class GameOptimizer:
     """
 
     game: Game
-    lr: LearningRate = lr_setting()
+    lr: LearningRate = setting(1e-4, "learning rate: one for all players, or one for each")
     clip_norm: float | None = setting(None, "longest norm of each player's direction, before its base rule", True)
 
     second_order = False
@@ -295,36 +251,6 @@ def clipped(direction: Tensor, longest: float | None) -> Tensor:
         return direction
     norm = direction.norm()
     return torch.where(norm > longest, direction * (longest / norm.clamp_min(longest)), direction)
-
-
-def player_values(value: Any, game: Game, name: str, noun: str) -> dict[str, Any]:
-    """Return each player's value of a setting that is one for all players, or one for each."""
-    values = dict(value) if isinstance(value, Mapping) else dict.fromkeys(game.slices, value)
-    for player in values:
-        if player not in game.slices:
-            raise suggest("player", player, game.slices)
-    missing = [player for player in game.slices if player not in values]
-    if missing:
-        raise GantoolsError(f"{name} names no {noun} for {', '.join(map(repr, missing))}: give one for every player.")
-    return {player: values[player] for player in game.slices}
-
-
-def player_rates(lr: LearningRate, game: Game) -> dict[str, Scheduled]:
-    """Return each player's learning rate, a number or a schedule, from one for all or one for each."""
-    rates = player_values(lr, game, "lr", "rate")
-    for player, rate in rates.items():
-        name = f"The learning rate of {player!r}"
-        least, largest = extremes(rate, name)
-        if not 0 <= least <= largest < float("inf") or largest == 0:
-            raise GantoolsError(f"{name} is {rate}: pass a positive number, or a schedule of them.")
-    return rates
-
-
-def require_weight(value: Scheduled, name: str) -> None:
-    """Refuse a weight, a number or a schedule, that is negative or no number."""
-    least, _ = extremes(value, name)
-    if not least >= 0:
-        raise GantoolsError(f"{name} = {value} is not a weight: pass a number of at least 0, or a schedule of them.")
 
 
 OPTIMIZERS: Registry[type[GameOptimizer]] = Registry("optimizer")
