@@ -18,7 +18,7 @@ from gantools.dependence import require_dependence
 from gantools.errors import GantoolsError
 from gantools.game import FieldValue, Game
 from gantools.registry import Registry, setting, suggest
-from gantools.schedules import value_at
+from gantools.schedules import Scheduled, value_at
 from gantools.trainers.base import Base, make_base
 from gantools.trainers.rates import LearningRate, player_rates
 from gantools.trainers.state import State, StepInfo
