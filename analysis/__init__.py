@@ -1,5 +1,6 @@
 """What the spectrum says: operators, eigenvalues, density, index, and verdicts in sentences."""
 
+from gantools.analysis.algebra import antisymmetric_part, coupling, gram, identity, restrict, symmetric_part
 from gantools.analysis.dense import spectrum
 from gantools.analysis.density import Density, spectral_density
 from gantools.analysis.eigenvalues import eigenvalues
@@ -16,12 +17,18 @@ __all__ = [
     "LinearOperator",
     "Spectrum",
     "Stability",
+    "antisymmetric_part",
+    "coupling",
     "eigenvalues",
+    "gram",
     "hessian",
+    "identity",
     "index",
     "jacobian",
+    "restrict",
     "spectral_density",
     "spectrum",
     "stability",
+    "symmetric_part",
     "update_operator",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -31,10 +34,16 @@ class LinearOperator:
 
     Attributes:
         matvecs: products done so far, a block of k counting k, a complex vector 2. The transpose counts its own.
+        slices: where named parts (players, an optimizer's memory) live in the vectors; empty for a bare matrix.
+        parameters: where each parameter of a game lives in them, by "player.name"; likewise.
+
+    Operators add, subtract, scale and compose (`A @ B`); more in `gantools.analysis.algebra`.
 
     Raises:
         GantoolsError: for an order, dtype or kind that cannot be meant, and in products for a wrong shape or dtype.
     """
+
+    __array_ufunc__ = None  # so that a NumPy scalar times an operator is the operator's business
 
     def __init__(
         self,
@@ -61,6 +70,8 @@ class LinearOperator:
         self.symmetric = symmetric
         self.kind = kind
         self.matvecs = 0
+        self.slices: dict[str, slice] = {}
+        self.parameters: dict[str, slice] = {}
         self._matvec = matvec
         self._matmat = matmat
         self._rmatvec = matvec if symmetric and rmatvec is None else rmatvec
@@ -78,7 +89,7 @@ class LinearOperator:
             return self
         if self._rmatvec is None:
             raise GantoolsError("This operator has no transpose: give rmatvec= (products with A^T) to LinearOperator.")
-        return LinearOperator(
+        transposed = LinearOperator(
             self._rmatvec,
             self.n,
             self.dtype,
@@ -88,9 +99,22 @@ class LinearOperator:
             rmatmat=self._matmat,
             kind=self.kind,
         )
+        transposed.slices, transposed.parameters = self.slices, self.parameters
+        return transposed
 
-    def __matmul__(self, u: Tensor) -> Tensor:
-        """Return $A u$ for u (n,) or (n, k), in the operator's dtype (its complex twin for complex u)."""
+    @property
+    def has_transpose(self) -> bool:
+        """Whether `.T` works."""
+        return self.symmetric or self._rmatvec is not None
+
+    @overload
+    def __matmul__(self, u: Tensor) -> Tensor: ...
+    @overload
+    def __matmul__(self, u: LinearOperator) -> LinearOperator: ...
+    def __matmul__(self, u: Tensor | LinearOperator) -> Tensor | LinearOperator:
+        """Return $A u$ for u (n,) or (n, k), in the operator's dtype (its complex twin for complex u); or A B."""
+        if isinstance(u, LinearOperator):
+            return _composed(self, u)
         self._check(u)
         if u.is_complex():
             parts = torch.cat([u.real.reshape(self.n, -1), u.imag.reshape(self.n, -1)], dim=1)
@@ -149,6 +173,90 @@ class LinearOperator:
             matrix[:, start : start + width] = self @ columns
         return matrix
 
+    def __add__(self, other: LinearOperator) -> LinearOperator:
+        return combination([(1.0, self), (1.0, other)]) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __sub__(self, other: LinearOperator) -> LinearOperator:
+        return combination([(1.0, self), (-1.0, other)]) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __neg__(self) -> LinearOperator:
+        return combination([(-1.0, self)])
+
+    def __mul__(self, factor: float) -> LinearOperator:
+        return combination([(_real(factor), self)])
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> LinearOperator:
+        return combination([(1.0 / _real(divisor), self)])
+
     def __repr__(self) -> str:
         symmetric = "symmetric, " if self.symmetric else ""
         return f"{type(self).__name__}({self.n} x {self.n}, {symmetric}{self.kind}, {self.dtype}, {self.device})"
+
+
+def combination(terms: Sequence[tuple[float, LinearOperator]]) -> LinearOperator:
+    r"""Return $\sum_i c_i A_i$ for pairs $(c_i, A_i)$: symmetric where all are; a map where one is, else a field.
+
+    Raises:
+        GantoolsError: for different orders or devices.
+    """
+    operators = [A for _, A in terms]
+
+    def product(u: Tensor) -> Tensor:
+        return _total(c * (A @ u) for c, A in terms)
+
+    def transposed(u: Tensor) -> Tensor:
+        return _total(c * (A.T @ u) for c, A in terms)
+
+    return _made_of(operators, product, transposed, all(A.symmetric for A in operators))
+
+
+def _composed(A: LinearOperator, B: LinearOperator) -> LinearOperator:
+    return _made_of([A, B], lambda u: A @ (B @ u), lambda u: B.T @ (A.T @ u), symmetric=False)
+
+
+def _made_of(
+    operators: Sequence[LinearOperator], product: Product, transposed: Product, symmetric: bool
+) -> LinearOperator:
+    first = operators[0]
+    for other in operators[1:]:
+        if other.n != first.n or other.device != first.device:
+            raise GantoolsError(
+                f"Operators of one order on one device can be combined, not {first.n} x {first.n} on {first.device} "
+                f"with {other.n} x {other.n} on {other.device}."
+            )
+    dtype = functools.reduce(torch.promote_types, (A.dtype for A in operators))
+    kinds = {A.kind for A in operators}
+    has_transpose = all(A.has_transpose for A in operators)
+    made = LinearOperator(
+        product,
+        first.n,
+        dtype,
+        first.device,
+        rmatvec=transposed if has_transpose else None,
+        matmat=product,
+        rmatmat=transposed if has_transpose else None,
+        symmetric=symmetric,
+        # An update map is the identity minus something: one map makes the sum a map.
+        kind="map" if "map" in kinds else "hessian" if symmetric else "field",
+    )
+    named = next((A for A in operators if A.slices), first)
+    made.slices, made.parameters = named.slices, named.parameters
+    return made
+
+
+def _total(parts: Iterable[Tensor]) -> Tensor:
+    return functools.reduce(torch.add, parts)
+
+
+def _real(factor: float) -> float:
+    if isinstance(factor, LinearOperator):
+        raise GantoolsError("A * B is not defined: A @ B is the product of two operators, 2.0 * A a multiple of one.")
+    try:
+        value = float(factor)
+    except (TypeError, ValueError, RuntimeError):
+        raise GantoolsError(f"An operator is scaled by a real number, not by a {type(factor).__name__}.") from None
+    if not math.isfinite(value):
+        raise GantoolsError(f"An operator is scaled by a finite number, not by {value}.")
+    return value

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gantools.analysis import products as engines
+from gantools.analysis.algebra import parameter_slices
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.batches import batch_size, each_batch, fingerprint, is_batch, map_tensors
 from gantools.dependence import require_dependence
@@ -140,7 +141,9 @@ def _field_operator(
     if method == "auto" and name == "forward":
         products = engines.MixedProducts(products, over_all(make_reverse))
     slices = dict(game.slices) if player is None else {player: slice(0, point.numel())}
-    return DifferentiatedOperator(products, name, slices, point, symmetric=player is not None)
+    operator = DifferentiatedOperator(products, name, slices, point, symmetric=player is not None)
+    operator.parameters = parameter_slices(game, player)
+    return operator
 
 
 def _snapshot(game: Game, player: str | None) -> tuple[Tensor, Callable[[Any], engines.Function]]:
@@ -242,4 +245,6 @@ def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> Diffe
         raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
     require_dependence(game, batches[0])
     _require_deterministic(function, products)
-    return DifferentiatedOperator(products, "reverse", slices, point, kind="map")
+    operator = DifferentiatedOperator(products, "reverse", slices, point, kind="map")
+    operator.parameters = parameter_slices(game)
+    return operator
