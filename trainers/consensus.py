@@ -12,7 +12,8 @@ from gantools.game import FieldValue
 from gantools.registry import setting
 from gantools.schedules import Scheduled
 from gantools.trainers.base import Base
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting, require_weight
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+from gantools.trainers.rates import require_weight
 
 Estimator = Literal["same", "independent"]
 PHASE = "consensus:phase"

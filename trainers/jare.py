@@ -9,7 +9,8 @@ from gantools.registry import setting
 from gantools.schedules import Scheduled
 from gantools.trainers.base import Base
 from gantools.trainers.field_graph import FieldGraph
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting, require_weight
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+from gantools.trainers.rates import require_weight
 
 
 @OPTIMIZERS.register("jare")
