@@ -60,9 +60,8 @@ def eigenvalues(operator) -> np.ndarray:
     return np.linalg.eigvals(operator.dense().numpy())
 
 
-def tanh_gan_field(w: Tensor, batch, loss: str = "nonsaturating") -> Tensor:
-    """The field of `cases.tanh_gan` written out with matrices; differentiable in w."""
-    w = w if w.requires_grad else w.detach().requires_grad_()
+def tanh_gan_losses(w: Tensor, batch, loss: str = "nonsaturating") -> tuple[Tensor, Tensor]:
+    """The losses of `cases.tanh_gan`, generator's and discriminator's, written out with matrices."""
     sizes = [(3, 2), (3,), (2, 3), (2,), (3, 2), (3,), (1, 3), (1,)]
     parts, offset = [], 0
     for shape in sizes:
@@ -78,10 +77,14 @@ def tanh_gan_field(w: Tensor, batch, loss: str = "nonsaturating") -> Tensor:
     fake = discriminator(torch.tanh(batch["latent"] @ a.T + b) @ c.T + d)
     log = torch.nn.functional.logsigmoid
     loss_d = -log(real).mean() - log(-fake).mean()
-    loss_g = {"nonsaturating": -log(fake).mean(), "minimax": -loss_d}[loss]
-    grad_g = torch.autograd.grad(loss_g, parts[:4], create_graph=True)
-    grad_d = torch.autograd.grad(loss_d, parts[4:], create_graph=True)
-    return torch.cat([t.reshape(-1) for t in (*grad_g, *grad_d)])
+    return {"nonsaturating": -log(fake).mean(), "minimax": -loss_d}[loss], loss_d
+
+
+def tanh_gan_field(w: Tensor, batch, loss: str = "nonsaturating") -> Tensor:
+    """The field of `cases.tanh_gan`, differentiable in w."""
+    w = w if w.requires_grad else w.detach().requires_grad_()
+    by_g, by_d = (torch.autograd.grad(one, w, create_graph=True)[0] for one in tanh_gan_losses(w, batch, loss))
+    return torch.cat([by_g[:17], by_d[17:]])
 
 
 def dense_autograd(function, w: Tensor) -> Tensor:
