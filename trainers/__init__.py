@@ -11,6 +11,7 @@ from gantools.trainers.hamiltonian import Hamiltonian
 from gantools.trainers.heun import Heun
 from gantools.trainers.jare import Jare
 from gantools.trainers.lead import Lead
+from gantools.trainers.lola import Lola
 from gantools.trainers.lookahead import Lookahead
 from gantools.trainers.momentum import HeavyBall
 from gantools.trainers.optimistic import Optimistic
@@ -20,6 +21,8 @@ from gantools.trainers.proximal import Proximal
 from gantools.trainers.rk4 import RK4
 from gantools.trainers.sga import SymplecticGradientAdjustment
 from gantools.trainers.simultaneous import Simultaneous
+from gantools.trainers.sos import StableOpponentShaping
+from gantools.trainers.unrolled import Unrolled
 
 __all__ = [
     "AVERAGES",
@@ -42,6 +45,7 @@ __all__ = [
     "Heun",
     "Jare",
     "Lead",
+    "Lola",
     "Lookahead",
     "Momentum",
     "Optimistic",
@@ -50,9 +54,11 @@ __all__ = [
     "RMSProp",
     "RMSPropTF1",
     "Simultaneous",
+    "StableOpponentShaping",
     "State",
     "StepInfo",
     "SymplecticGradientAdjustment",
     "Uniform",
+    "Unrolled",
     "make",
 ]
