@@ -1,6 +1,7 @@
 """What the spectrum says: operators, eigenvalues, density, index, and verdicts in sentences."""
 
 from gantools.analysis.algebra import antisymmetric_part, coupling, gram, identity, restrict, symmetric_part
+from gantools.analysis.curvature import fisher, gauss_newton
 from gantools.analysis.dense import spectrum
 from gantools.analysis.density import Density, spectral_density
 from gantools.analysis.eigenvalues import eigenvalues
@@ -20,6 +21,8 @@ __all__ = [
     "antisymmetric_part",
     "coupling",
     "eigenvalues",
+    "fisher",
+    "gauss_newton",
     "gram",
     "hessian",
     "identity",
