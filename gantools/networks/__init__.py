@@ -1,7 +1,24 @@
 """Whole generators and discriminators by name; importing a module files its networks in `NETWORKS`."""
 
 from gantools.networks.base import NETWORKS, Network, is_image
-from gantools.networks.dcgan import Dcgan
+from gantools.networks.complex_mlp import ComplexMLP, ComplexMlp, UnitaryMlp
+from gantools.networks.dcgan import ComplexDcgan, Dcgan
 from gantools.networks.mlp import MLP, Mlp
+from gantools.networks.resnet import ComplexResNet, ComplexResnet, ResNet, Resnet
 
-__all__ = ["MLP", "NETWORKS", "Dcgan", "Mlp", "Network", "is_image"]
+__all__ = [
+    "MLP",
+    "NETWORKS",
+    "ComplexDcgan",
+    "ComplexMLP",
+    "ComplexMlp",
+    "ComplexResNet",
+    "ComplexResnet",
+    "Dcgan",
+    "Mlp",
+    "Network",
+    "ResNet",
+    "Resnet",
+    "UnitaryMlp",
+    "is_image",
+]

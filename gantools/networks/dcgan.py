@@ -8,21 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from gantools.errors import GantoolsError
+from gantools.networks.algebra import Complex, Real
 from gantools.networks.base import NETWORKS, Network, is_image
-from gantools.nn.activations import activation as make_activation
-from gantools.nn.init import Layer, blank, variance_gain
+from gantools.nn.init import blank
 from gantools.registry import setting
-
-_KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}
-
-
-def _drawn(layer: Layer, fan_in: float, gain: float, init: str, rng: torch.Generator | None) -> Layer:
-    nn.init.normal_(layer.weight, std=0.02 if init == "dcgan" else gain / math.sqrt(fan_in), generator=rng)
-    return layer
 
 
 @dataclasses.dataclass(frozen=True)
-class _Plan:
+class Plan:
     """Channels and base resolution: image (C, H, W) is `len(widths)` doublings of a (widths[-1], *base) grid."""
 
     channels: int
@@ -30,10 +23,10 @@ class _Plan:
     base: tuple[int, int]
 
     @staticmethod
-    def of(data_shape: tuple[int, ...], width: int) -> "_Plan":
+    def of(data_shape: tuple[int, ...], width: int, name: str) -> "Plan":
         if not is_image(data_shape) or data_shape[1] % 4 or data_shape[2] % 4:
             raise GantoolsError(
-                f"The dcgan needs images (C, H, W) with H and W divisible by 4, not samples of shape {data_shape}: "
+                f"The {name} needs images (C, H, W) with H and W divisible by 4, not samples of shape {data_shape}: "
                 "resize or pad them, or use --network mlp."
             )
         channels, height, width_px = data_shape
@@ -42,55 +35,70 @@ class _Plan:
         while halvings < 2 or (min(height, width_px) > 4 and height % 2 == 0 and width_px % 2 == 0):
             height, width_px, halvings = height // 2, width_px // 2, halvings + 1
         widths = tuple(width * min(2**stage, 8) for stage in range(halvings))
-        return _Plan(channels, widths, (height, width_px))
+        return Plan(channels, widths, (height, width_px))
 
 
 class Generator(nn.Module):
     """Map latents (B, z) to images (B, C, H, W): a linear layer, transposed 4x4 convolutions of stride 2, and tanh."""
 
-    def __init__(
-        self, plan: _Plan, latent_size: int, activation: str, norm: str, init: str, rng: torch.Generator | None
-    ):
+    def __init__(self, plan: Plan, latent_size: int, activation: str, numbers: Real):
         super().__init__()
-        gain = variance_gain(make_activation(activation))
+        gain = numbers.gain(activation)
         widths = (*reversed(plan.widths), plan.channels)
         self.grid = (widths[0], *plan.base)
-        self.linear = blank(nn.Linear, latent_size, math.prod(self.grid))
-        _drawn(self.linear, latent_size, 1.0, init, rng)
+        self.enter = numbers.enter(latent_size)
+        self.linear = numbers.linear(latent_size, math.prod(self.grid))
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
-            if norm == "batch":
-                layers.append(nn.BatchNorm2d(n_in))
-            conv = blank(nn.ConvTranspose2d, n_in, n_out, **_KERNEL)
-            # An output pixel of a transposed convolution sees kernel^2 / stride^2 = 4 inputs a channel; nn.init's own
-            # fan counts kernel^2 output channels instead.
-            layers += [make_activation(activation), _drawn(conv, 4 * n_in, gain, init, rng)]
-        self.layers = nn.Sequential(*layers, nn.Tanh())
+        for n_in, n_out in zip(widths, widths[1:-1], strict=False):
+            layers += [*numbers.batch_norm(n_in), numbers.activation(activation, n_in)]
+            layers.append(numbers.doubling(n_in, n_out, gain))
+        n_in = widths[-2]
+        layers += [*numbers.batch_norm(n_in), numbers.activation(activation, n_in), numbers.leave()]
+        # The pixels are real numbers: a real layer of both parts, as the imaginary part of a complex one would be lost.
+        pixels = blank(nn.ConvTranspose2d, numbers.parts * n_in, plan.channels, 4, stride=2, padding=1)
+        self.layers = nn.Sequential(*layers, numbers.drawn(pixels, 4 * n_in, gain), nn.Tanh())
 
     def forward(self, latent: Tensor) -> Tensor:
-        return self.layers(self.linear(latent).reshape(-1, *self.grid))
+        return self.layers(self.linear(self.enter(latent)).reshape(-1, *self.grid))
 
 
 class Discriminator(nn.Module):
     """Map images (B, C, H, W) to scores (B,): 4x4 convolutions of stride 2, then a linear layer."""
 
-    def __init__(self, plan: _Plan, activation: str, norm: str, init: str, rng: torch.Generator | None):
+    def __init__(self, plan: Plan, activation: str, numbers: Real):
         super().__init__()
-        gain = variance_gain(make_activation(activation))
+        gain = numbers.gain(activation)
         widths = (plan.channels, *plan.widths)
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [numbers.enter(plan.channels)]
         for stage, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
-            conv = blank(nn.Conv2d, n_in, n_out, **_KERNEL)
-            layers.append(_drawn(conv, 16 * n_in, gain if stage else 1.0, init, rng))
-            if norm == "batch" and stage:  # none on the first layer, as in the paper
-                layers.append(nn.BatchNorm2d(n_out))
-            layers.append(make_activation(activation))
+            layers.append(numbers.conv(n_in, n_out, 4, gain if stage else 1.0, stride=2, padding=1))
+            if stage:  # no norm on the first layer, as in the paper
+                layers += numbers.batch_norm(n_out)
+            layers.append(numbers.activation(activation, n_out))
         n_features = widths[-1] * math.prod(plan.base)
-        head = _drawn(blank(nn.Linear, n_features, 1), n_features, gain, init, rng)
-        self.layers = nn.Sequential(*layers, nn.Flatten(), head)
+        head = numbers.drawn(blank(nn.Linear, numbers.parts * n_features, 1), n_features, gain)
+        self.layers = nn.Sequential(*layers, nn.Flatten(), numbers.leave(), head)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers(images).squeeze(1)
+
+
+def _build(
+    network: Network,
+    name: str,
+    data_shape: tuple[int, ...],
+    activation: str,
+    latent_size: int,
+    width: int,
+    numbers: Real,
+) -> tuple[nn.Module, nn.Module]:
+    if width < 1 or latent_size < 1:
+        raise GantoolsError(f"The {name} needs width >= 1 and a latent size >= 1.")
+    plan = Plan.of(tuple(data_shape), width, name)
+    for_generator, for_discriminator = network.activations(activation)
+    # The latents are noise: there is no structure in them to learn an imaginary part from.
+    plain = dataclasses.replace(numbers, imaginary="zero") if isinstance(numbers, Complex) else numbers
+    return Generator(plan, latent_size, for_generator, plain), Discriminator(plan, for_discriminator, numbers)
 
 
 @NETWORKS.register("dcgan")
@@ -116,9 +124,33 @@ class Dcgan(Network):
         latent_size: int = 16,
         rng: torch.Generator | None = None,
     ) -> tuple[nn.Module, nn.Module]:
-        if self.width < 1 or latent_size < 1:
-            raise GantoolsError("The dcgan needs width >= 1 and a latent size >= 1.")
-        plan = _Plan.of(tuple(data_shape), self.width)
-        for_generator, for_discriminator = self.activations(activation)
-        generator = Generator(plan, latent_size, for_generator, self.norm, self.init, rng)
-        return generator, Discriminator(plan, for_discriminator, self.norm, self.init, rng)
+        return _build(self, "dcgan", data_shape, activation, latent_size, self.width, Real(self.init, self.norm, rng))
+
+
+@NETWORKS.register("complex_dcgan")
+@dataclasses.dataclass(frozen=True)
+class ComplexDcgan(Network):
+    """The dcgan with complex hidden layers; latents, pixels and scores are real.
+
+    The last layer of each player is a real one of all real and imaginary parts. At 1 / sqrt(2) of the real width there
+    are about as many real parameters.
+    """
+
+    width: int = setting(16, "complex channels at half the image size; they double at each halving, up to 8 times this")
+    norm: Literal["none", "batch"] = setting("none", "normalisation of hidden layers, by 2 x 2 whitening")
+    init: Literal["variance", "dcgan", "independent"] = setting(
+        "variance", "weights: variance preserving, N(0, 0.02^2) as DCGAN, or semi-unitary as Deep Complex Networks"
+    )
+    imaginary: Literal["zero", "learned"] = setting("zero", "imaginary part of the discriminator's input")
+
+    default_activation = "crelu"
+
+    def build(
+        self,
+        data_shape: tuple[int, ...],
+        activation: str = "",
+        latent_size: int = 16,
+        rng: torch.Generator | None = None,
+    ) -> tuple[nn.Module, nn.Module]:
+        numbers = Complex(self.init, self.norm, rng, self.imaginary)
+        return _build(self, "complex_dcgan", data_shape, activation, latent_size, self.width, numbers)

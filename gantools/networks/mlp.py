@@ -37,7 +37,7 @@ class MLP(nn.Module):
         for n_in, n_out in zip(sizes, sizes[1:], strict=False):
             linear = blank(nn.Linear, n_in, n_out)
             nn.init.xavier_uniform_(linear.weight, generator=rng)
-            layers += [linear, make_activation(activation)]
+            layers += [linear, make_activation(activation, n_out, "real", rng)]
         layers.pop()
         self.layers = nn.Sequential(*layers, *([] if output is None else [output]))
 

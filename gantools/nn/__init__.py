@@ -1,5 +1,47 @@
-"""Building blocks for networks."""
+"""Building blocks for networks: activations, complex layers, unitary maps, initial weights."""
 
 from gantools.nn.activations import ACTIVATIONS, ESP, activation
+from gantools.nn.complex_activations import Cardioid, CReLU, ModReLU, ZReLU
+from gantools.nn.complex_init import complex_glorot_, complex_he_, complex_independent_, complex_normal_
+from gantools.nn.complex_input import Complexify, LearnedImaginary, Parts
+from gantools.nn.complex_layers import ComplexConv1d, ComplexConv2d, ComplexConvTranspose2d, ComplexLinear
+from gantools.nn.complex_norm import ComplexBatchNorm, ComplexLayerNorm
+from gantools.nn.complex_pooling import (
+    ComplexAvgPool2d,
+    ComplexDropout,
+    ComplexDropout2d,
+    ComplexMaxPool1d,
+    ComplexMaxPool2d,
+)
+from gantools.nn.complex_spectral import complex_spectral_norm
+from gantools.nn.unitary import UnitaryLinear
 
-__all__ = ["ACTIVATIONS", "ESP", "activation"]
+__all__ = [
+    "ACTIVATIONS",
+    "ESP",
+    "CReLU",
+    "Cardioid",
+    "ComplexAvgPool2d",
+    "ComplexBatchNorm",
+    "ComplexConv1d",
+    "ComplexConv2d",
+    "ComplexConvTranspose2d",
+    "ComplexDropout",
+    "ComplexDropout2d",
+    "ComplexLayerNorm",
+    "ComplexLinear",
+    "ComplexMaxPool1d",
+    "ComplexMaxPool2d",
+    "Complexify",
+    "LearnedImaginary",
+    "ModReLU",
+    "Parts",
+    "UnitaryLinear",
+    "ZReLU",
+    "activation",
+    "complex_glorot_",
+    "complex_he_",
+    "complex_independent_",
+    "complex_normal_",
+    "complex_spectral_norm",
+]

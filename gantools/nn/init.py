@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def blank(kind: type[Layer], *args: Any, **kwargs: Any) -> Layer:
@@ -20,15 +20,29 @@ def blank(kind: type[Layer], *args: Any, **kwargs: Any) -> Layer:
     return layer
 
 
-def variance_gain(activation: nn.Module) -> float:
+def variance_gain(activation: nn.Module, domain: str = "real") -> float:
     r"""Return the weight gain that keeps a unit second moment through an activation.
 
     $$g = E_{x \sim N(0, 1)}[\phi(x)^2]^{-1/2}$$
 
     sqrt(2) for ReLU (He et al., arXiv 1502.01852), about 1.59 for tanh; one rule for any activation in the registry.
-    The module is left in float64.
+    For "complex" ones x is circular complex normal with $E|x|^2 = 1$, and $|\phi|^2$ is averaged: sqrt(2) for CReLU, 2
+    for zReLU, sqrt(8/3) for the cardioid. The module is left in float64.
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(64)
+    points, weights = _circular() if domain == "complex" else _normal()
     with torch.no_grad():
-        values = activation.double()(torch.from_numpy(nodes))
-    return float((torch.from_numpy(weights / weights.sum()) * values.square()).sum().rsqrt())
+        values = activation.double()(points).abs().square()
+    return float((weights * values).sum().rsqrt())
+
+
+def _normal() -> tuple[torch.Tensor, torch.Tensor]:
+    nodes, weights = np.polynomial.hermite_e.hermegauss(64)
+    return torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
+
+
+def _circular() -> tuple[torch.Tensor, torch.Tensor]:
+    """|x|^2 is exponential (Gauss-Laguerre); the phase is uniform (midpoints, none on an axis, where zReLU jumps)."""
+    squared, weights = np.polynomial.laguerre.laggauss(64)
+    phases = 2 * np.pi * (np.arange(256) + 0.5) / 256
+    points = np.sqrt(squared)[:, None] * np.exp(1j * phases)
+    return torch.from_numpy(points), torch.from_numpy(np.repeat(weights[:, None] / 256, 256, 1))

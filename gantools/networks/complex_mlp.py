@@ -1,0 +1,104 @@
+"""Multilayer perceptrons of complex numbers, with free or with unitary hidden layers."""
+
+import dataclasses
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gantools.errors import GantoolsError
+from gantools.networks.base import NETWORKS, Network, is_image
+from gantools.nn.activations import activation as make_activation
+from gantools.nn.complex_init import complex_glorot_
+from gantools.nn.complex_input import Complexify, LearnedImaginary, Parts
+from gantools.nn.complex_layers import ComplexLinear
+from gantools.nn.init import blank
+from gantools.nn.unitary import UnitaryLinear
+from gantools.registry import setting
+
+
+class ComplexMLP(nn.Module):
+    """Map real (B, *in_shape) to real (B, *out_shape) through hidden layers of complex units, as many as in `widths`.
+
+    The last layer is a real one of all real and imaginary parts. Weights have Glorot's variance, biases are zero; with
+    `unitary` the maps between hidden layers, which must then have one width, are unitary matrices. The input's
+    imaginary part is 0, or learned (without batch norm) with `imaginary="learned"`.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        out_shape: tuple[int, ...],
+        widths: tuple[int, ...],
+        activation: str,
+        output: nn.Module | None = None,
+        unitary: bool = False,
+        imaginary: str = "zero",
+        rng: torch.Generator | None = None,
+    ):
+        super().__init__()
+        if not widths or (unitary and len(set(widths)) > 1):
+            raise GantoolsError("Complex networks need a hidden layer, and unitary ones hidden layers of one width.")
+        self.out_shape = out_shape
+        n_in = math.prod(in_shape)
+        layers: list[nn.Module] = [
+            LearnedImaginary(n_in, norm=False, rng=rng) if imaginary == "learned" else Complexify()
+        ]
+        for depth, width in enumerate(widths):
+            if depth and unitary:
+                layers.append(UnitaryLinear(width, rng=rng))
+            else:
+                linear = ComplexLinear(n_in, width, device="meta").to_empty(device="cpu")
+                complex_glorot_(linear.weight, rng)
+                nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
+                layers.append(linear)
+            layers.append(make_activation(activation, width, "complex", rng))
+            n_in = width
+        head = blank(nn.Linear, 2 * n_in, math.prod(out_shape))
+        nn.init.xavier_uniform_(head.weight, generator=rng)
+        self.layers = nn.Sequential(*layers, Parts(), head, *([] if output is None else [output]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x.flatten(1)).reshape(-1, *self.out_shape)
+
+
+@NETWORKS.register("complex_mlp")
+@dataclasses.dataclass(frozen=True)
+class ComplexMlp(Network):
+    """Fully connected networks with complex hidden layers; latents, samples and scores are real.
+
+    Images end in tanh, as their data lie in [-1, 1]; vectors are unbounded.
+    """
+
+    depth: int = setting(4, "hidden layers of each player")
+    width: int = setting(16, "complex units of a hidden layer")
+    imaginary: Literal["zero", "learned"] = setting("zero", "imaginary part of the discriminator's input")
+
+    default_activation = "crelu"
+    name = "complex_mlp"
+    unitary = False
+
+    def build(
+        self,
+        data_shape: tuple[int, ...],
+        activation: str = "",
+        latent_size: int = 16,
+        rng: torch.Generator | None = None,
+    ) -> tuple[nn.Module, nn.Module]:
+        if self.width < 1 or self.depth < 1 or latent_size < 1:
+            raise GantoolsError(f"The {self.name} needs width >= 1, depth >= 1 and a latent size >= 1.")
+        for_generator, for_discriminator = self.activations(activation)
+        widths, output = (self.width,) * self.depth, nn.Tanh() if is_image(data_shape) else None
+        generator = ComplexMLP((latent_size,), data_shape, widths, for_generator, output, self.unitary, rng=rng)
+        discriminator = ComplexMLP(data_shape, (), widths, for_discriminator, None, self.unitary, self.imaginary, rng)
+        return generator, discriminator
+
+
+@NETWORKS.register("unitary_mlp")
+@dataclasses.dataclass(frozen=True)
+class UnitaryMlp(ComplexMlp):
+    r"""The complex_mlp with unitary matrices between hidden layers, $\exp(A)$ of skew-Hermitian A (`UnitaryLinear`)."""
+
+    name = "unitary_mlp"
+    unitary = True
