@@ -10,6 +10,7 @@ import numpy as np
 import tyro
 
 from gantools import board
+from gantools.comparison import compare
 from gantools.data import DATA
 from gantools.errors import GantoolsError
 from gantools.experiment import build
@@ -23,7 +24,7 @@ from gantools.registry import suggest
 from gantools.regularizers import REGULARIZERS
 from gantools.run import load
 from gantools.schedules import SCHEDULES
-from gantools.storage import unwritable
+from gantools.storage import new_folder, unwritable
 from gantools.streams import random_state_kept, seed_global_generators
 from gantools.terminal import command, wrapped
 from gantools.trainers.averages import AVERAGES
@@ -53,14 +54,6 @@ def train(argv: list[str]) -> int:
     outcome = trainer.run()
     print(summary(outcome, config.steps))
     return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
-
-
-def new_folder(name: str, parent: Path = Path("runs")) -> Path:
-    """Return a folder in runs/ that does not exist yet: the name, or the name with the next free number."""
-    path, number = parent / name, 2
-    while path.exists():
-        path, number = parent / f"{name}-{number}", number + 1
-    return path
 
 
 def summary(outcome: Outcome, steps: int) -> str:
@@ -199,4 +192,12 @@ def list_(argv: list[str]) -> int:
     return 0
 
 
-HANDLERS = {"train": train, "sample": sample, "spectrum": spectrum, "index": index, "board": board_, "list": list_}
+HANDLERS = {
+    "train": train,
+    "sample": sample,
+    "spectrum": spectrum,
+    "index": index,
+    "compare": compare,
+    "board": board_,
+    "list": list_,
+}

@@ -32,3 +32,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 def unwritable(path: Path, error: OSError) -> GantoolsError:
     """Return the sentence for a place that cannot be written."""
     return GantoolsError(f"{path} cannot be written ({error.strerror or error}): choose another --out.")
+
+
+def new_folder(name: str, parent: Path = Path("runs")) -> Path:
+    """Return a folder in runs/ that does not exist yet: the name, or the name with the next free number."""
+    path, number = parent / name, 2
+    while path.exists():
+        path, number = parent / f"{name}-{number}", number + 1
+    return path

@@ -1,0 +1,147 @@
+"""Training runs side by side: every method on one game from the same seeds, and what became of each."""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gantools.config import TrainConfig
+from gantools.errors import NonFiniteFieldError
+from gantools.evaluations import measured
+from gantools.experiment import Experiment
+from gantools.flags import parse_train
+from gantools.metrics import mode_coverage
+from gantools.run import RunFolder
+from gantools.target import is_target
+from gantools.trainers.optimizer import OPTIMIZERS
+from gantools.trainers.trainer import METRIC_SAMPLES, prepare
+
+RING = "ring8"
+RING_STEPS = 2500
+# Ten times the rate of the paper, so that a few thousand steps show what 20 000 would. Methods that have no base take
+# plain steps, with a rate at which simultaneous ones still train.
+RING_LR, RING_PLAIN_LR = 1e-3, 0.1
+RING_SETTINGS: dict[str, Sequence[str]] = {}
+LAST = 20  # logged records that the losses and the norm of the field are a mean over
+LOG_EVERY = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What became of one run.
+
+    Attributes:
+        settings: learning rate and base, in words.
+        steps: updates made. stopped: the sentence that it was stopped with, if it diverged.
+        seconds: of a step, their median.
+        cost: of a step at the end, in words; None for a run that diverged.
+        losses, field_norm: each player's loss, and the norm of the field, means over the end of the run.
+        modes, quality: covered modes, and the fraction of samples near one, of a mixture.
+    """
+
+    method: str
+    seed: int
+    settings: str
+    steps: int
+    stopped: str | None
+    seconds: float
+    cost: str | None
+    evaluations: float | None
+    losses: dict[str, float]
+    field_norm: float | None
+    modes: int | None = None
+    quality: float | None = None
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; it is saved."""
+
+
+def configuration(
+    method: str, game: str, seed: int, steps: int, lr: float | None = None, device: str = "auto"
+) -> TrainConfig:
+    """Return the run of a method on `RING` or on FILE.py:FUNCTION: recommended settings, or ours for the ring."""
+    flags = [game] if is_target(game) else ["--data", game, "--batch-size", "256"]
+    flags += ["--optimizer", method, "--steps", str(steps), "--seed", str(seed), "--device", device]
+    flags += ["--sample-every", "0", "--spectrum-every", "0", "--log-every", str(LOG_EVERY)]
+    flags += ["--checkpoint-every", str(max(1, steps // 4))]
+    if not is_target(game):
+        based = any(f.name == "base" for f in dataclasses.fields(OPTIMIZERS[method]))  # type: ignore[arg-type]
+        lr = lr or (RING_LR if based else RING_PLAIN_LR)
+        flags += RING_SETTINGS.get(method, ())
+    flags += [] if lr is None else ["--optimizer.lr", repr(lr)]
+    return parse_train(flags, prog="gantools compare").config
+
+
+def train_one(config: TrainConfig, path: Path) -> Training:
+    """Train, or go on with what was begun in the folder, and return what became of it.
+
+    Raises:
+        Interrupted: after Ctrl-C or SIGTERM; the run goes on from there the next time.
+        GantoolsError: for a game that cannot be trained at all.
+    """
+    folder = RunFolder(path)
+    trainer = prepare(config, path, resume=folder.config_path.exists())
+    stopped = None
+    try:
+        outcome = trainer.run()
+        if outcome.stopped_by:
+            raise Interrupted
+    except NonFiniteFieldError as error:
+        stopped = str(error).partition("; ")[0]
+    records = folder.metrics()
+    experiment = trainer.experiment
+    cost = None if stopped else measured(experiment.optimizer, experiment.first)
+    last = records[-LAST:]
+    losses = {player: _mean(last, f"loss/{player}") for player in experiment.game.slices}
+    norms = [_mean(last, f"field_norm/{player}") for player in experiment.game.slices]
+    modes, quality = _coverage(experiment)
+    seconds = [record["step_seconds"] for record in records if "step_seconds" in record]
+    return Training(
+        method=config.optimizer.name,
+        seed=config.seed,
+        settings=describe(config),
+        steps=config.steps if stopped is None else int(stopped.rpartition(" ")[2]),
+        stopped=stopped,
+        seconds=statistics.median(seconds) if seconds else math.nan,
+        cost=None if cost is None else str(cost),
+        evaluations=None if cost is None else cost.evaluations,
+        losses=losses,
+        field_norm=math.hypot(*norms),
+        modes=modes,
+        quality=quality,
+    )
+
+
+def describe(config: TrainConfig) -> str:
+    """Return the learning rate and base of a run in words."""
+    settings = config.optimizer.settings
+    base = settings.get("base")
+    return f"lr {settings['lr']:g}" + (f", {base.name}" if base is not None else "")
+
+
+def _mean(records: list[dict[str, Any]], name: str) -> float:
+    values = [record[name] for record in records if record.get(name) is not None]
+    return statistics.fmean(values) if values else math.nan
+
+
+def _coverage(experiment: Experiment) -> tuple[int | None, float | None]:
+    source = experiment.source
+    if source is None or source.modes is None or source.radius is None:
+        return None, None
+    samples = experiment.sample(METRIC_SAMPLES)
+    if not samples.isfinite().all():
+        return 0, 0.0
+    found = mode_coverage(samples, source.modes, source.radius, minimum=None)
+    return found.covered, found.high_quality
+
+
+def device_name(device: str) -> str:
+    """Return what the runs are computed on, in words."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
