@@ -53,17 +53,19 @@ class Parts(tuple):
 def split(batch: Any, count: int) -> Parts:
     """Return a batch in `count` parts of equal size; every count-th sample, so that a stratified batch stays so.
 
+    A tensor without a dimension (the number of updates made, say) belongs to every part.
+
     Raises:
-        GantoolsError: when it does not divide, or not every tensor has the samples along its first dimension.
+        GantoolsError: when it does not divide, or not every other tensor has the samples along its first dimension.
     """
     size = batch_size(batch)
-    shared = all(x.dim() and x.shape[0] == size for x in tensors(batch))
+    shared = all(x.shape[0] == size for x in tensors(batch) if x.dim())
     if count < 1 or size % count or not shared:
         raise GantoolsError(
             f"A batch of {size} samples cannot be split into {count} equal parts: its size must be a multiple of "
             f"{count}, along the first dimension of every tensor."
         )
-    return Parts(map_tensors(lambda x, k=k: x[k::count], batch) for k in range(count))
+    return Parts(map_tensors(lambda x, k=k: x[k::count] if x.dim() else x, batch) for k in range(count))
 
 
 def batch_size(batch: Any) -> int:

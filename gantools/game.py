@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from gantools import functional
 from gantools.batches import Parts, batch_size, each_batch, map_tensors, require_samples
 from gantools.errors import GantoolsError
 from gantools.losses import LOSSES
+from gantools.recompute import recomputed
 from gantools.registry import suggest
+from gantools.regularizers.base import Pass, attach
 
 Losses = Callable[[Any, Any], Mapping[str, Tensor]]
 
@@ -87,6 +88,7 @@ class Game:
         self._owned: dict[str, slice] = {}
         self._collect()
         self.constraints = dict(constraints or {})
+        self.regularizers: tuple[Any, ...] = ()  # those of a GAN, for what they draw into its batches
         self._still = False  # whether a `frozen` block is being run
         for player in self.constraints:
             self.require_player(player)
@@ -288,22 +290,18 @@ class Game:
         by_all: bool,
     ) -> FieldValue:
         """Return the mean field of the parts of a batch, with the graph of one of them in memory at a time."""
+        again = partial(self.frozen, self.modes()) if self._still else nullcontext
         vectors, losses = [], []
         for part in parts:
             seen: list[FieldValue] = []
 
-            def vector(*leaves: Tensor, part: Any = part, buffers: Any = buffers, seen: Any = seen) -> Tensor:
-                value = self.field_of(leaves, buffers, part, create_graph, players, by_all)
-                seen.append(dataclasses.replace(value, vector=value.vector.detach()))
+            def vector(leaves: Sequence[Tensor], part: Any = part, buffers: Any = buffers, seen: Any = seen) -> Tensor:
+                # Without a graph of the gradient at first: what is differentiated is what is evaluated again.
+                value = self.field_of(leaves, buffers, part, create_graph and bool(seen), players, by_all)
+                seen[:] = [dataclasses.replace(value, vector=value.vector.detach())]
                 return value.vector
 
-            with torch.enable_grad():
-                if create_graph:
-                    again = functional.Reentered(partial(self.frozen, self.modes()) if self._still else nullcontext)
-                    contexts = {"context_fn": lambda again=again: (nullcontext(), again)}
-                    vectors.append(checkpoint(vector, *leaves, use_reentrant=False, **contexts))
-                else:
-                    vectors.append(vector(*leaves))
+            vectors.append(recomputed(vector, again, leaves) if create_graph else vector(leaves))
             buffers = seen[0].buffers
             losses.append(seen[0].losses)
         weights = [batch_size(part) / batch_size(parts) for part in parts]
@@ -379,10 +377,13 @@ def gan(
         generator: maps `batch["latent"]` (and `batch["label"]`, if there is one) to samples.
         discriminator: maps samples (and labels) to scores, high on real ones.
         loss: a name in `gantools.losses.LOSSES`, or `loss(real_scores, fake_scores) -> (generator's, discriminator's)`.
-        regularizers: terms added to a player's loss, from `gantools.regularizers`.
+        regularizers: from `gantools.regularizers`: terms added to the losses, noise, or constraints. Those that draw
+            random numbers need them in the batch, from `gantools.regularizers.draw(game, batch, generator)`; those with
+            a schedule need the number of updates made, `batch["step"]`. `SpectralNorm` changes the discriminator.
     """
     objective = LOSSES[loss] if isinstance(loss, str) else loss
-    needs_gradient = any(r.needs_input_gradient for r in regularizers)
+    checked, constraints = attach(regularizers, generator, discriminator)
+    needs_gradient = any(r.needs_input_gradient for r in checked)
 
     def losses(players: Mapping[str, nn.Module], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not isinstance(batch, Mapping) or not {"real", "latent"} <= set(batch):
@@ -398,13 +399,21 @@ def gan(
                 f"The generator makes samples of shape {tuple(fake.shape[1:])}, the data has {tuple(real.shape[1:])}: "
                 "build the generator for the shape of the data."
             )
-        real_scores = players["discriminator"](real, *label)
-        fake_scores = players["discriminator"](fake, *label)
+
+        def discriminate(samples: Tensor) -> Tensor:
+            return players["discriminator"](samples, *label)
+
+        for regularizer in checked:
+            real, fake = regularizer.perturb(real, fake, batch)
+        real_scores, fake_scores = discriminate(real), discriminate(fake)
         generator_loss, discriminator_loss = objective(real_scores, fake_scores)
         total = {"generator": generator_loss, "discriminator": discriminator_loss}
-        for regularizer in regularizers:
-            for player, term in regularizer(real, fake, real_scores, fake_scores).items():
+        seen = Pass(real, fake, real_scores, fake_scores, batch, discriminate)
+        for regularizer in checked:
+            for player, term in regularizer(seen).items():
                 total[player] = total[player] + term
         return total
 
-    return Game({"generator": generator, "discriminator": discriminator}, losses)
+    game = Game({"generator": generator, "discriminator": discriminator}, losses, constraints)
+    game.regularizers = checked
+    return game

@@ -56,7 +56,7 @@ def subjects(where: str, checkpoint: str, device: str, batch_size: int) -> tuple
 
 
 def _subject(run: Run, batch_size: int) -> Subject:
-    batch = run.experiment.analysis_batch(batch_size)
+    batch = run.experiment.analysis_batch(batch_size, run.step)
     return Subject(f"{run.path.name}, step {run.step}", run.game, batch, run.step, run.config.target)
 
 

@@ -1,7 +1,8 @@
 """The batches of a run in their order, so that a stopped run goes on with the batch that it would have seen next."""
 
+import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 
 from gantools.batches import each_batch, is_batch, map_tensors
-from gantools.data import Source, latent
+from gantools.data import Source, derive_seed, latent
 from gantools.errors import GantoolsError
+from gantools.regularizers.base import Regularizer
 
 _END = object()
 
@@ -19,11 +21,19 @@ _END = object()
 class GanBatches:
     """The batches {"real", "latent"} of a GAN: number i is a pure function of the seed and i.
 
-    Indexing gives any batch; iterating gives one epoch of a finite data set, ten batches of an endless one.
+    With them come the random numbers that its regularizers draw, and, where one of them follows a schedule, the number
+    of updates made before, "step". Indexing gives any batch; iterating gives one epoch of a finite data set, ten
+    batches of an endless one.
     """
 
     def __init__(
-        self, source: Source, batch_size: int, latent_size: int, seed: int, device: torch.device | str = "cpu"
+        self,
+        source: Source,
+        batch_size: int,
+        latent_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        regularizers: Sequence[Regularizer] = (),
     ):
         if source.size is not None and batch_size > source.size:
             raise GantoolsError(
@@ -31,19 +41,42 @@ class GanBatches:
                 f"of at most {source.size}."
             )
         self.source, self.batch_size, self.latent_size = source, batch_size, latent_size
-        self.seed, self.device = seed, torch.device(device)
+        self.seed, self.device, self.regularizers = seed, torch.device(device), tuple(regularizers)
+        self._step: int | None = None
 
     def __len__(self) -> int:
         return 10 if self.source.size is None else -(-self.source.size // self.batch_size)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self.numbered(index, index if self._step is None else self._step)
+
+    def numbered(self, index: int, step: int) -> dict[str, Tensor]:
+        """Return batch number `index` for the update that follows `step` updates."""
         if index < 0:
             raise IndexError("batches are numbered from 0")
         batch = {
             "real": self.source.batch(index, self.batch_size, self.seed),
             "latent": latent(index, self.batch_size, self.latent_size, self.seed),
         }
-        return {key: value.to(self.device) for key, value in batch.items()}
+        batch |= self._drawn(batch, index)
+        batch = {key: value.to(self.device) for key, value in batch.items()}
+        if any(regularizer.scheduled for regularizer in self.regularizers):
+            batch["step"] = torch.tensor(step)  # on the CPU, where schedules are: reading it does not wait for a GPU
+        return batch
+
+    def _drawn(self, batch: dict[str, Tensor], index: int) -> dict[str, Tensor]:
+        drawn: dict[str, Tensor] = {}
+        for regularizer in self.regularizers:
+            # A stream for each, so that what one draws does not depend on the others.
+            seed = derive_seed(self.seed, type(regularizer).__name__, index)
+            drawn |= regularizer.draw(batch, torch.Generator().manual_seed(seed))
+        return drawn
+
+    def standing_at(self, step: int) -> "GanBatches":
+        """Return the same batches as the point after `step` updates sees them: schedules have their value there."""
+        same = copy.copy(self)
+        same._step = step
+        return same
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         return (self[index] for index in range(len(self)))
@@ -94,9 +127,9 @@ class IndexedStream:
         self._next = 0
 
     def take(self, count: int) -> tuple[Any, ...]:
-        """Return the next `count` batches."""
+        """Return the next `count` batches, those of one update."""
         first, self._next = self._next, self._next + count
-        return tuple(self.batches[i] for i in range(first, first + count))
+        return tuple(self.batches.numbered(i, step=first // count) for i in range(first, first + count))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place."""

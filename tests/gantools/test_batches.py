@@ -83,7 +83,16 @@ def test_halves_are_the_even_and_the_odd_samples():
     assert torch.equal(torch.stack([even["x"], odd["x"]], 1).reshape(6, 2), x)
 
 
-@pytest.mark.parametrize("batch", [x[:5], x[:1], (x, y[:4]), (x, torch.tensor(1.0)), None])
+def test_a_number_without_samples_belongs_to_every_part():
+    batch = {"x": x, "step": torch.tensor(7)}
+    assert batch_size(batch) == 6 and fingerprint(batch) != fingerprint(batch | {"step": torch.tensor(8)})
+    require_samples(batch)
+    for part in (*halves(batch), *split(batch, 3)):
+        assert part["step"].equal(torch.tensor(7)) and len(part["x"]) in (2, 3)
+    assert map_tensors(torch.neg, batch)["step"] == -7
+
+
+@pytest.mark.parametrize("batch", [x[:5], x[:1], (x, y[:4]), torch.tensor(1.0), None])
 def test_halves_need_an_even_number_of_samples(batch):
     with pytest.raises(GantoolsError, match="2 equal parts"):
         halves(batch)

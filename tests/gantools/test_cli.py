@@ -126,7 +126,7 @@ UNKNOWN = {
     "activation": (["train", *RING, "--activation", "rel"], "Did you mean 'relu'?"),
     "activation of one player": (["train", *RING, "--network.generator-activation", "rel"], "Did you mean 'relu'?"),
     "argument of an activation": (["train", *RING, "--activation", "esp(gamma=1)"], "do not fit esp"),
-    "regularizer": (["train", "--regularizer", "r3"], "Known: r1, r2"),
+    "regularizer": (["train", "--regularizer", "r3"], "r1, r2, spectral_norm"),
     "regularizer twice": (["train", "--regularizer", "r1", "--regularizer", "r1"], "twice"),
     "device": (["train", *RING, "--device", "gpu7"], "try cpu"),
     "device for spectrum": (["spectrum", "own.py:gan", "--device", "gpu7"], "try cpu"),

@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, TensorDataset
 
 from gantools.data import make_source
 from gantools.errors import GantoolsError
+from gantools.regularizers import R1, Dragan, InstanceNoise, WganGP
+from gantools.schedules import Linear
 from gantools.streams import (
     GanBatches,
     IndexedStream,
@@ -166,6 +168,34 @@ class TestGanBatches:
         again = IndexedStream(self.batches())
         again.load_state_dict(stream.state_dict())
         assert identical(again.take(2), (self.batches()[3], self.batches()[4]))
+
+
+class TestDrawsOfRegularizers:
+    def batches(self, *regularizers):
+        return GanBatches(make_source("ring8"), 16, 3, seed=3, regularizers=regularizers)
+
+    def test_are_a_pure_function_of_the_seed_and_the_number(self):
+        a, b = self.batches(WganGP(), InstanceNoise()), self.batches(WganGP(), InstanceNoise())
+        a[0], a[31]
+        assert identical(a[7], b[7]) and not torch.equal(a[7]["wgan_gp.mix"], a[8]["wgan_gp.mix"])
+        assert set(a[7]) - set(self.batches()[7]) == {"wgan_gp.mix", "instance_noise.real", "instance_noise.fake"}
+
+    def test_do_not_depend_on_the_other_regularizers(self):
+        alone, together = self.batches(WganGP())[5], self.batches(R1(), Dragan(), WganGP())[5]
+        assert all(torch.equal(alone[key], together[key]) for key in alone)
+        assert identical({key: alone[key] for key in ("real", "latent")}, self.batches()[5])
+
+    def test_the_number_of_updates_comes_where_a_schedule_needs_it(self):
+        batches = self.batches(R1(Linear(1.0, 0.1, 10)), WganGP())
+        assert "step" not in self.batches(R1(), WganGP())[4]
+        assert batches[4]["step"].equal(torch.tensor(4)) and batches.standing_at(9)[4]["step"] == 9
+        assert identical({**batches[4], "step": torch.tensor(9)}, batches.standing_at(9)[4])
+        stream = IndexedStream(batches)
+        assert [b["step"].item() for b in stream.take(5)] == [0] * 5  # five batches for one update
+        again = IndexedStream(batches)
+        again.load_state_dict(stream.state_dict())
+        assert [b["step"].item() for b in again.take(5)] == [1] * 5
+        assert identical(again.take(5)[2], batches.numbered(12, 2))
 
 
 class TestRandomState:
