@@ -119,8 +119,9 @@ def test_modrelu_has_one_bias_for_each_channel_and_moves_its_modulus():
     torch.testing.assert_close(out[:, 1], z[:, 1])
     torch.testing.assert_close(out[:, 2].abs(), z[:, 2].abs() + 1)
     torch.testing.assert_close(out[:, 2].angle(), z[:, 2].angle())
-    (_, second, third) = real = z[0, :, 0, 0].real
-    assert module(real[None])[0].tolist() == pytest.approx([0.0, second, third + third.sign()])
+    real = z[0, :, 0, 0].real
+    _, second, third = real.tolist()
+    assert module(real[None])[0].tolist() == pytest.approx([0.0, second, third + math.copysign(1, third)])
 
 
 def test_on_the_real_axis_all_but_modrelu_are_relu():
