@@ -10,18 +10,24 @@ from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.operators import DifferentiatedOperator, hessian, jacobian, update_operator
 from gantools.analysis.result import Spectrum
 from gantools.analysis.stability import Stability, stability
+from gantools.analysis.traces import Diagonal, Estimate, diagonal, effective_dimension, frobenius_norm, trace
 
 __all__ = [
     "Density",
+    "Diagonal",
     "DifferentiatedOperator",
+    "Estimate",
     "Index",
     "LinearOperator",
     "Spectrum",
     "Stability",
     "antisymmetric_part",
     "coupling",
+    "diagonal",
+    "effective_dimension",
     "eigenvalues",
     "fisher",
+    "frobenius_norm",
     "gauss_newton",
     "gram",
     "hessian",
@@ -33,5 +39,6 @@ __all__ = [
     "spectrum",
     "stability",
     "symmetric_part",
+    "trace",
     "update_operator",
 ]
