@@ -1,9 +1,11 @@
 """How players move: game optimizers, one method a file, each over a base update rule."""
 
+from gantools.trainers.adaptive_competitive import AdaptiveCompetitive
 from gantools.trainers.alex_gda import AlexGDA
 from gantools.trainers.alternating import Alternating
 from gantools.trainers.averages import AVERAGES, Average, Exponential, Uniform
 from gantools.trainers.base import BASES, SGD, Adam, Base, Momentum, RMSProp, RMSPropTF1
+from gantools.trainers.competitive import Competitive
 from gantools.trainers.complex_momentum import ComplexMomentum
 from gantools.trainers.consensus import Consensus
 from gantools.trainers.extragradient import Extragradient
@@ -31,10 +33,12 @@ __all__ = [
     "RK4",
     "SGD",
     "Adam",
+    "AdaptiveCompetitive",
     "AlexGDA",
     "Alternating",
     "Average",
     "Base",
+    "Competitive",
     "ComplexMomentum",
     "Consensus",
     "Exponential",

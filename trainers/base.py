@@ -54,6 +54,12 @@ def _require_unit_interval(**values: Scheduled) -> None:
             raise GantoolsError(f"{name} = {value} is outside [0, 1): pass a decay rate in that range.")
 
 
+def _require_momentum(value: Scheduled, name: str) -> None:
+    least, largest = extremes(value, name)
+    if not -1 < least <= largest < 1:
+        raise GantoolsError(f"{name} = {value} is outside (-1, 1): pass a momentum in that range.")
+
+
 @BASES.register("sgd")
 @dataclasses.dataclass(frozen=True)
 class SGD:
@@ -74,9 +80,7 @@ class Momentum:
     beta: Scheduled = setting(0.9, "momentum; may be negative")
 
     def __post_init__(self) -> None:
-        least, largest = extremes(self.beta, "beta")
-        if not -1 < least <= largest < 1:
-            raise GantoolsError(f"beta = {self.beta} is outside (-1, 1): pass a momentum in that range.")
+        _require_momentum(self.beta, "beta")
 
     def init(self, w: Tensor) -> Memory:
         return {"momentum": torch.zeros_like(w)}
@@ -103,10 +107,15 @@ class RMSProp:
     def init(self, w: Tensor) -> Memory:
         return {"square_avg": torch.zeros_like(w)}
 
-    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+    def denominator(self, direction: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
+        """Return what divides the direction, and the second moment."""
         alpha = value_at(self.alpha, count)
         v = alpha * memory["square_avg"] + (1 - alpha) * direction.square()
-        return lr * direction / (safe_sqrt(v) + self.eps), {"square_avg": v}
+        return safe_sqrt(v) + self.eps, {"square_avg": v}
+
+    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+        denominator, memory = self.denominator(direction, memory, count)
+        return lr * direction / denominator, memory
 
 
 @BASES.register("rmsprop_tf1")
@@ -126,10 +135,15 @@ class RMSPropTF1:
     def init(self, w: Tensor) -> Memory:
         return {"square_avg": torch.ones_like(w)}
 
-    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+    def denominator(self, direction: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
+        """Return what divides the direction, and the second moment."""
         alpha = value_at(self.alpha, count)
         v = alpha * memory["square_avg"] + (1 - alpha) * direction.square()
-        return lr * direction * (v + self.eps).rsqrt(), {"square_avg": v}
+        return (v + self.eps).sqrt(), {"square_avg": v}
+
+    def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
+        denominator, memory = self.denominator(direction, memory, count)
+        return lr * direction / denominator, memory
 
 
 @BASES.register("adam")
@@ -140,22 +154,28 @@ class Adam:
     .. math:: m' = \beta_1 m + (1-\beta_1) d,\quad v' = \beta_2 v + (1-\beta_2) d^2,\quad
               \mathrm{step} = h\,\frac{m'/(1-\beta_1^t)}{\sqrt{v'/(1-\beta_2^t)} + \epsilon}
 
-    With a schedule the powers are those of the present $\beta$, as in `torch.optim.Adam` when its betas are set anew.
+    A negative $\beta_1$ is Adam with negative momentum. With a schedule the powers are those of the present $\beta$, as
+    in `torch.optim.Adam` when its betas are set anew.
     """
 
-    betas: tuple[Scheduled, Scheduled] = setting((0.9, 0.999), "decays of the first and of the second moment")
+    betas: tuple[Scheduled, Scheduled] = setting((0.9, 0.999), "decays of the first (also negative) and second moment")
     eps: float = setting(1e-8, "added outside the square root")
 
     def __post_init__(self) -> None:
-        _require_unit_interval(beta_1=self.betas[0], beta_2=self.betas[1])
+        _require_momentum(self.betas[0], "beta_1")
+        _require_unit_interval(beta_2=self.betas[1])
 
     def init(self, w: Tensor) -> Memory:
         return {"exp_avg": torch.zeros_like(w), "exp_avg_sq": torch.zeros_like(w)}
 
+    def denominator(self, direction: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
+        """Return what divides the first moment, and the second."""
+        beta = value_at(self.betas[1], count)
+        v = beta * memory["exp_avg_sq"] + (1 - beta) * direction.square()
+        return safe_sqrt(v) / (1 - beta ** (count + 1)) ** 0.5 + self.eps, {"exp_avg_sq": v}
+
     def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
-        beta1, beta2 = (value_at(beta, count) for beta in self.betas)
+        beta1 = value_at(self.betas[0], count)
         m = beta1 * memory["exp_avg"] + (1 - beta1) * direction
-        v = beta2 * memory["exp_avg_sq"] + (1 - beta2) * direction.square()
-        correction1, correction2 = 1 - beta1 ** (count + 1), 1 - beta2 ** (count + 1)
-        denominator = safe_sqrt(v) / correction2**0.5 + self.eps
-        return (lr / correction1) * m / denominator, {"exp_avg": m, "exp_avg_sq": v}
+        denominator, moment = self.denominator(direction, memory, count)
+        return (lr / (1 - beta1 ** (count + 1))) * m / denominator, {"exp_avg": m, **moment}

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from gantools.registry import setting
+from gantools.trainers.base import SGD, Base
 from gantools.trainers.field_graph import FieldGraph
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 VELOCITY = "velocity"
 
@@ -26,11 +27,14 @@ class Lead(GameOptimizer):
     \alpha\lambda) = 0$, and $\beta = 0$, $\alpha = h$ is `optimistic`. In a game that is not zero-sum each player's
     force comes from its own loss, as its own row of $J$ says.
 
-    $\alpha$ stands beside the learning rate, as in the paper, and is not multiplied by it.
+    Over `sgd`, $\alpha$ stands beside the learning rate, as in Algorithm 1, and is not multiplied by it. Over another
+    base the force goes through it, with the field: $\xi(w) + \alpha\,O(w - w_-)$ is the direction, which with `adam`
+    is LEAD-Adam, whose momentum is Adam's $\beta_1$.
     """
 
-    beta: float = setting(0.0, "momentum")
-    alpha: float = setting(1e-3, "weight of the force from the other players' last move; not scaled by lr")
+    base: "str | Base" = base_setting()
+    beta: float = setting(0.0, "momentum beside the base's own")
+    alpha: float = setting(1e-3, "weight of the force from the other players' last move; over sgd not scaled by lr")
 
     second_order = True
     cost = "1 gradient + 3 products"
@@ -42,7 +46,11 @@ class Lead(GameOptimizer):
     def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         velocity = self.recall(state, VELOCITY)
-        force = graph.off_diagonal(graph.product, velocity)
-        drift = self.beta * velocity - self.alpha * force
-        velocity, state = self.descend(drift, self.by_player(graph.value.vector), state, graph.value)
+        force = self.alpha * graph.off_diagonal(graph.product, velocity)
+        direction, drift = graph.value.vector, self.beta * velocity
+        if all(isinstance(rule, SGD) for rule in self.rules.values()):
+            drift = drift - force
+        else:
+            direction = direction + force
+        velocity, state = self.descend(drift, self.by_player(direction), state, graph.value)
         return w + velocity, self.remember(state, VELOCITY, velocity)

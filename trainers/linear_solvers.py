@@ -50,7 +50,7 @@ def gmres(
             break
         basis.append(v / below)
     y = b.new_tensor(projected.solve())
-    return origin + y @ torch.stack(basis[: projected.size]), b.new_tensor(projected.residual) / norm
+    return origin + y @ torch.stack(basis)[: projected.size], b.new_tensor(projected.residual) / norm
 
 
 class _Triangle:

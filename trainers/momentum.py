@@ -55,7 +55,8 @@ class HeavyBall(OrderedMomentum):
     $\beta < 0$ converges exactly for $a < 2(1 + \beta)$. Elsewhere they solve $X^2 - (1 + \beta - h\lambda)X + \beta$.
 
     $|\beta| < 1$: the product of each pair of eigenvalues is $\beta$, so no other can converge. One for each player
-    gives the paper's "mixed" setting, negative for one of them.
+    gives the paper's "mixed" setting, negative for one of them. With Adam, negative momentum is a negative $\beta_1$:
+    `alternating` over `Adam(betas=(-0.5, 0.999))`.
     """
 
     beta: float | Mapping[str, float] = setting(-0.5, "momentum, within (-1, 1): one for all players, or one for each")

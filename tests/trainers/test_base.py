@@ -23,6 +23,10 @@ TORCH = {
     "rmsprop": (lambda p, lr: torch.optim.RMSprop(p, lr=lr), "rmsprop"),
     "rmsprop 0.9": (lambda p, lr: torch.optim.RMSprop(p, lr=lr, alpha=0.9, eps=1e-4), RMSProp(0.9, 1e-4)),
     "adam": (lambda p, lr: torch.optim.Adam(p, lr=lr), "adam"),
+    "adam with negative momentum": (
+        lambda p, lr: torch.optim.Adam([{"params": list(p), "betas": (-0.5, 0.99)}], lr=lr),
+        Adam((-0.5, 0.99)),
+    ),
     "adam 0 0.9": (lambda p, lr: torch.optim.Adam(p, lr=lr, betas=(0.0, 0.9), eps=1e-6), Adam((0.0, 0.9), 1e-6)),
 }
 
@@ -98,6 +102,8 @@ def test_safe_sqrt_has_derivative_zero_at_zero():
         (lambda: RMSPropTF1(alpha=-0.1), "outside"),
         (lambda: Adam((0.5, 1.0)), "beta_2 = 1.0"),
         (lambda: Adam((float("nan"), 0.9)), "beta_1"),
+        (lambda: Adam((-1.0, 0.9)), r"beta_1 = -1.0 is outside \(-1, 1\)"),
+        (lambda: Adam((0.5, -0.1)), r"beta_2 = -0.1 is outside \[0, 1\)"),
         (lambda: gt.trainers.Simultaneous(cases.tanh_gan(), base="adan"), "Unknown base 'adan'. Did you mean 'adam'"),
         (lambda: gt.trainers.Simultaneous(cases.tanh_gan(), base=Adam), "is not a base rule"),
         (lambda: gt.trainers.Simultaneous(cases.tanh_gan(), base=0.9), "is not a base rule"),

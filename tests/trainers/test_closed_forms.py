@@ -136,6 +136,15 @@ def alex_matrix(j, optimizer):
     return matrix
 
 
+def competitive_matrix(j, optimizer):
+    """The step, and the start of the next solution, which is not a direction of its own."""
+    eye, n = torch.eye(len(j), dtype=F64), len(j)
+    answer = torch.linalg.solve(eye + H * off_diagonal(j, optimizer), j)
+    matrix = torch.zeros(2 * n, 2 * n, dtype=F64)
+    matrix[:n, :n], matrix[n:, :n] = eye - H * answer, -(H**0.5) * answer
+    return matrix
+
+
 MATRICES = {
     "sga": ({"weight": 0.6, "align": False}, sga_matrix),
     "jare": ({"gamma": 0.7}, jare_matrix),
@@ -143,6 +152,7 @@ MATRICES = {
     "lead": ({"beta": 0.3, "alpha": 0.2}, lead_matrix),
     "momentum": ({"beta": -0.4}, alternating_momentum_matrix),
     "alex_gda": ({"gamma": 1.7, "delta": 1.3}, alex_matrix),
+    "competitive": ({"tolerance": 1e-15}, competitive_matrix),
 }
 
 
@@ -203,7 +213,8 @@ def test_rates_on_a_bilinear_game():
     assert abs(radius("rk4", a) ** 2 - (1 - a**6 / 72 + a**8 / 576)) < 1e-12
     assert radius("rk4", 2.82) < 1 < radius("rk4", 2.84)
     assert abs(radius("hamiltonian", a) - (1 - a)) < 1e-12
-    assert abs(radius("proximal", 30.0) - 1 / np.sqrt(1 + 900)) < 1e-9
+    for method in ("proximal", "competitive"):
+        assert abs(radius(method, 30.0) - 1 / np.sqrt(1 + 900)) < 1e-9
 
 
 @pytest.mark.parametrize("beta", [0.9, 0.3, -0.3, -0.5, -0.7])

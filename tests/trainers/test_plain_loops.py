@@ -106,6 +106,53 @@ def lead(w, batches, step):
         yield w
 
 
+def lead_adam(w, batches, step):
+    before = w
+    for batch in batches:
+        j, last = jacobian(w, batch), w - before
+        force = torch.cat([j[G, D] @ last[D], j[D, G] @ last[G]])
+        before, w = w, w - step(field(w, batch) + 0.3 * force)
+        yield w
+
+
+def complex_adam(w, batches, step):
+    beta, mu, v = 0.7 * np.exp(0.9j), torch.zeros(30, dtype=torch.complex128), torch.zeros(30, dtype=F64)
+    for t, batch in enumerate(batches):
+        g = field(w, batch)
+        mu, v = beta * mu + g, 0.999 * v + 0.001 * g**2
+        w = w - H * mu.real / ((v / (1 - 0.999 ** (t + 1))) ** 0.5 + 1e-8)
+        yield w
+
+
+def complex_rmsprop(w, batches, step):
+    beta, mu, v = 0.7 * np.exp(0.9j), torch.zeros(30, dtype=torch.complex128), torch.ones(30, dtype=F64)
+    for batch in batches:
+        g = field(w, batch)
+        mu, v = beta * mu + g, 0.9 * v + 0.1 * g**2
+        w = w - H * mu.real / (v + 1e-10) ** 0.5
+        yield w
+
+
+def competitive(w, batches, step, rates=lambda g: H):
+    for batch in batches:
+        g, j = field(w, batch), jacobian(w, batch)
+        j[G, G] = j[D, D] = 0
+        h = rates(g)
+        w = w - torch.linalg.solve(torch.eye(30, dtype=F64) + h[:, None] * j, h * g)
+        yield w
+
+
+def adaptive_competitive(w, batches, step):
+    v, t = torch.zeros(30, dtype=F64), 0
+
+    def rates(g):
+        nonlocal v, t
+        v, t = 0.9 * v + 0.1 * g**2, t + 1
+        return H * (1 - 0.9**t) ** 0.5 / (v**0.5 + 1e-3)
+
+    yield from competitive(w, batches, step, rates)
+
+
 def sga(w, batches, step, align=True):
     for batch in batches:
         xi, j = field(w, batch), jacobian(w, batch)
@@ -210,6 +257,11 @@ LOOPS = [
     ("momentum", MOMENTA, momentum_in_turn, SGD),
     ("complex_momentum", {"modulus": 0.7, "phase": 0.9}, complex_momentum, SGD),
     ("lead", {"beta": 0.4, "alpha": 0.3}, lead, SGD),
+    ("lead", {"alpha": 0.3, "base": "adam"}, lead_adam, Adam),
+    ("complex_momentum", {"modulus": 0.7, "phase": 0.9, "base": "adam"}, complex_adam, SGD),
+    ("complex_momentum", {"modulus": 0.7, "phase": 0.9, "base": "rmsprop_tf1"}, complex_rmsprop, SGD),
+    ("competitive", {"tolerance": 1e-12}, competitive, SGD),
+    ("adaptive_competitive", {"tolerance": 1e-12, "beta": 0.9, "eps": 1e-3}, adaptive_competitive, SGD),
     ("sga", {"weight": 0.8, "eps": -5e-4}, sga, SGD),
     ("sga", {"weight": 0.8, "eps": -5e-4, "base": "adam"}, sga, Adam),
     ("sga", {"weight": 0.8, "align": False}, sga_without_alignment, SGD),

@@ -14,7 +14,7 @@ from tests.game_oracles import relative
 F64 = torch.float64
 
 
-@pytest.mark.parametrize("name", ["sga", "jare", "hamiltonian", "lead"])
+@pytest.mark.parametrize("name", ["sga", "jare", "hamiltonian", "lead", "competitive", "lola", "sos", "unrolled"])
 def test_2_no_parameter_is_dropped(name):
     """A parameter that the second derivative does not reach keeps its own gradient."""
     offset = nn.Parameter(torch.tensor([2.0], dtype=F64))
@@ -45,7 +45,8 @@ def test_6_the_last_step_is_kept_by_value():
 
 def test_7_both_players_see_the_same_point():
     """One update moves the discriminator by its field at the old generator, and the generator by its at the old one."""
-    for name in ("extragradient", "past_extragradient", "heun", "rk4", "lead", "proximal"):
+    names = "extragradient past_extragradient heun rk4 lead proximal competitive lola sos unrolled"
+    for name in names.split():
         game, batch = cases.tanh_gan(), cases.gan_batch()
         make(name, game, lr=1e-7).step(batch)
         twin = cases.tanh_gan()
@@ -84,10 +85,33 @@ def test_11_the_joint_flow_is_integrated(name):
 
 
 def test_8_one_dimensional_players():
-    for name in ("lead", "sga", "jare", "proximal"):
+    for name in ("lead", "sga", "jare", "proximal", "competitive", "adaptive_competitive", "lola", "sos", "unrolled"):
         game = cases.dirac("minimax", 0.9, -1.4)
         make(name, game, lr=0.1).step(cases.DIRAC_BATCH)
         assert game.vector().isfinite().all()
+
+
+def test_8_the_buffers_are_written():
+    optimizer = make("adaptive_competitive", cases.tanh_gan("minimax"), lr=0.01)
+    for step in range(3):
+        before = optimizer.state.memory
+        optimizer.step(cases.gan_batch(seed=step))
+        after = optimizer.state.memory
+        assert len(after) == 4 and not any(torch.equal(before[key], after[key]) for key in after)
+
+
+@pytest.mark.parametrize("loss", ["minimax", "nonsaturating"])
+def test_a_warm_start_does_not_add_up(loss):
+    """A solver that starts from the last solution with the residual b takes the last step again with every step."""
+    batch, ends = cases.gan_batch(), []
+    for _ in range(2):
+        optimizer = make("competitive", cases.tanh_gan(loss), lr=0.1, tolerance=1e-12)
+        for _ in range(6):
+            if ends:  # start from nothing
+                optimizer.load_state_dict(make("competitive", optimizer.game).state_dict())
+            optimizer.step(batch)
+        ends.append(optimizer.game.vector())
+    assert relative(ends[0], ends[1]) < 1e-11
 
 
 # The linear solver, and sentences ------------------------------------------------------------------------------------
@@ -118,6 +142,7 @@ def test_gmres(n):
         ("lookahead", {"k": 0}, "k of at least 1"),
         ("lookahead", {"inner": "lookahead"}, "Unknown inner method 'lookahead'"),
         ("heun", {"penalty": -1.0}, "penalty = -1.0 is not a weight"),
+        ("complex_momentum", {"base": "momentum"}, "a momentum of its own, and Momentum is another"),
         ("proximal", {"tolerance": 0.0}, "positive tolerance"),
     ],
 )
