@@ -76,7 +76,8 @@ def _diagonal(axes: Any, rows: Sequence[Row], colours: Sequence[Any]) -> None:
     _labels(axes, points, [(row["method"], colour) for row, colour in shown])
     differences = [abs(row["observed"] / row["predicted"] - 1) for row, _ in shown]
     if differences:
-        axes.set_title(f"factors a step, predicted and observed, differ by at most {100 * max(differences):.2g} %", fontsize=9)
+        worst = f"{100 * max(differences):.2g} %"
+        axes.set_title(f"predicted and observed factors a step differ by at most {worst}", fontsize=9)
 
 
 def _decades(axis: Any, points: np.ndarray, threshold: float) -> None:
