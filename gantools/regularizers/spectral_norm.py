@@ -1,6 +1,7 @@
 """Spectral normalisation: every layer of the discriminator has Lipschitz constant 1."""
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import nn
@@ -59,7 +60,7 @@ class SpectralNorm(Regularizer):
         # It draws its first vectors from the global generator.
         with torch.random.fork_rng([weight.device] if weight.is_cuda else []):
             parametrizations.spectral_norm(layer, n_power_iterations=self.iterations)
-        added = layer.parametrizations["weight"][-1]  # type: ignore[index]
+        added: Any = layer.parametrizations["weight"][-1]  # type: ignore[index]
         matrix = weight.detach().movedim(added.dim, 0).flatten(1)
         source = torch.Generator().manual_seed(0)
         v = torch.randn(matrix.shape[1], generator=source, dtype=torch.float64).to(matrix)
