@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gantools.analysis import products as engines
 from gantools.analysis.algebra import parameter_slices
 from gantools.analysis.linear_operator import LinearOperator
+from gantools.analysis.replay import PatientProducts, ReplayProducts
 from gantools.batches import batch_size, each_batch, fingerprint, is_batch, map_tensors
 from gantools.dependence import require_dependence
 from gantools.errors import GantoolsError, NonFiniteFieldError
@@ -24,7 +25,7 @@ from gantools.registry import suggest
 if TYPE_CHECKING:
     from gantools.trainers.optimizer import GameOptimizer
 
-METHODS = ("auto", "reverse", "forward")
+METHODS = ("auto", "reverse", "forward", "replay", "compiled")
 
 
 class DifferentiatedOperator(LinearOperator):
@@ -32,7 +33,7 @@ class DifferentiatedOperator(LinearOperator):
 
     Attributes:
         slices: where each named part lives in the vectors that the operator acts on.
-        method: how products are made, "reverse" or "forward".
+        method: how products with one vector are made: "reverse", "forward", "replay" or "compiled".
     """
 
     def __init__(self, products: engines.Products, method: str, slices: dict[str, slice], like: Tensor, **kwargs: Any):
@@ -60,7 +61,9 @@ def jacobian(
         game: the game.
         batch: one batch, or several in a list or DataLoader: their mean, weighted by size.
         size: the weight of a batch among several.
-        method: "reverse" (kept graphs), "forward" (dual numbers), or "auto": the faster here.
+        method: "reverse" (kept graphs), "forward" (dual numbers), "replay" (recorded once; of one batch only),
+            "compiled" (the same through torch.compile: up to a minute before the first product, and then the fastest),
+            or "auto": reverse or forward, the faster here, and a recording once blocks of products have cost a second.
         check: whether to probe, once, that the field is deterministic and that no loss detaches another player.
 
     Raises:
@@ -136,10 +139,18 @@ def _field_operator(
             return engines.MeanProducts(lambda: ((float(size(b)), function_of(b)) for b in batches), point, make)
         return reverse if make is make_reverse else make(function, point)
 
+    symmetric = player is not None
     name = _choose(reverse, function, make_reverse if several else None) if method == "auto" else method
-    products = over_all(engines.ForwardProducts if name == "forward" else make_reverse)
+    if name in ("replay", "compiled"):
+        if several:
+            raise GantoolsError(f"method={name!r} would keep a recording of every batch: use 'auto', or one batch.")
+        products = ReplayProducts(function, point, reverse, symmetric, compiled=name == "compiled")
+    else:
+        products = over_all(engines.ForwardProducts if name == "forward" else make_reverse)
     if method == "auto" and name == "forward":
         products = engines.MixedProducts(products, over_all(make_reverse))
+    if method == "auto" and not several:
+        products = PatientProducts(products, lambda: ReplayProducts(function, point, reverse, symmetric))
     slices = dict(game.slices) if player is None else {player: slice(0, point.numel())}
     operator = DifferentiatedOperator(products, name, slices, point, symmetric=player is not None)
     operator.parameters = parameter_slices(game, player)

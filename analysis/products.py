@@ -1,6 +1,6 @@
 r"""Products with the Jacobian of a function $F: \mathbb{R}^n \to \mathbb{R}^n$ that autograd can differentiate.
 
-Two ways, with different costs:
+Two ways, with different costs; `replay.py` has two more:
 
 - *reverse*: the graph of $F$ is built once and kept. $J^\top u$ is one backward pass; $J u$ differentiates
   $v \mapsto J^\top v$, which is linear, in a second kept graph. Cheap products, memory for both graphs.
@@ -53,11 +53,11 @@ class ReverseProducts:
     Args:
         function, point: what is differentiated, and where.
         symmetric: whether J = J^T, so that J u takes one backward pass instead of two.
-        batching: what was measured about blocks of products on a like function; it is added to.
+        batching: what was learnt about blocks of products on a like function; it is added to.
     """
 
     def __init__(
-        self, function: Function, point: Tensor, symmetric: bool = False, batching: dict[str, bool] | None = None
+        self, function: Function, point: Tensor, symmetric: bool = False, batching: dict[str, "Batching"] | None = None
     ):
         self._symmetric = symmetric
         self.point = point.detach().clone()
@@ -83,42 +83,71 @@ class ReverseProducts:
     def _apply(self, which: str, output: Tensor, by: Tensor, u: Tensor) -> Tensor:
         if u.dim() == 1:
             return _linear_map(output, by, u)
-        rows = u.T.contiguous()
-        if len(rows) > 1 and which not in self._batching:
-            self._batching[which] = _batching_pays(output, by, rows)
-        if len(rows) == 1 or not self._batching[which]:
-            return torch.stack([_linear_map(output, by, row) for row in rows], dim=1)
-        return torch.cat([_linear_map(output, by, part, batched=True) for part in rows.split(BLOCK)]).T
+        batching = self._batching.setdefault(which, Batching())
+        return batching.apply(
+            lambda row: _linear_map(output, by, row), lambda rows: _linear_map(output, by, rows, batched=True), u
+        )
 
 
-def _batching_pays(output: Tensor, by: Tensor, rows: Tensor) -> bool:
-    """Measure whether a block of products beats single ones here: it does in dense layers, not in every convolution."""
-    rows = rows[:8]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # torch warns where it would loop over the block behind the scenes
-            _linear_map(output, by, rows, batched=True)
-    except (RuntimeError, Warning):
-        return False
-    _linear_map(output, by, rows[0])
-    together = _seconds(lambda: _linear_map(output, by, rows, batched=True), rows.device)
-    alone = _seconds(lambda: _linear_map(output, by, rows[0]), rows.device)
-    return together < alone * len(rows)
+class Batching:
+    """Whether a block of products goes together or one by one; learnt from the first two blocks, which wastes nothing.
+
+    Together pays in dense layers where calls cost more than arithmetic, not in every convolution.
+    """
+
+    def __init__(self) -> None:
+        self._alone = self._together = float("inf")
+        self._blocks = 0
+        self.works = True
+
+    @property
+    def pays(self) -> bool:
+        """Whether blocks go together from now on."""
+        return self.works and self._together < self._alone
+
+    def apply(self, one: Callable[[Tensor], Tensor], many: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
+        """Return the products (n, k) with the columns of u, from `one` for rows (n,) or `many` for blocks (k, n)."""
+        rows, parts = u.T.contiguous(), []
+        while len(rows):
+            if self.works and self._blocks < 2 and len(rows) > 3:
+                # Few at first: a convolution's block of 64 might not even fit.
+                part, rows = rows[:8], rows[8:]
+                parts.append(self._learn(one, many, part))
+            elif self.pays and len(rows) > 1:
+                part, rows = rows[:BLOCK], rows[BLOCK:]
+                parts.append(many(part))
+            else:
+                parts.append(torch.stack([one(row) for row in rows]))
+                break
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).T
+
+    def _learn(self, one: Callable[[Tensor], Tensor], many: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        self._blocks += 1
+        first, alone = timed(lambda: one(rows[0]), rows.device)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # torch warns where it would loop over the block behind the scenes
+                rest, together = timed(lambda: many(rows[1:]), rows.device)
+        except (RuntimeError, Warning):
+            self.works = False
+            return torch.stack([first, *(one(row) for row in rows[1:])])
+        self._alone = min(self._alone, alone)
+        self._together = min(self._together, together / (len(rows) - 1))
+        return torch.cat([first[None], rest])
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
+def timed(work: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, float]:
+    """Return what the work returns, and its seconds."""
+
     def wait() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    seconds: list[float] = []
-    while len(seconds) < 3 and sum(seconds) < 0.1:  # the least of three, where they are quick
-        wait()
-        start = time.perf_counter()
-        work()
-        wait()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    wait()
+    start = time.perf_counter()
+    result = work()
+    wait()
+    return result, time.perf_counter() - start
 
 
 class ForwardProducts:
@@ -178,7 +207,7 @@ class MixedProducts:
         if self._for_blocks is None:
             few = u[:, :4]
             self._reverse.product(few)
-            forth, back = (_seconds(lambda p=p: p.product(few), u.device) for p in (self._forward, self._reverse))
+            forth, back = (timed(lambda p=p: p.product(few), u.device)[1] for p in (self._forward, self._reverse))
             self._for_blocks = self._forward if forth < back else self._reverse
         return self._for_blocks.product(u)
 
@@ -189,6 +218,8 @@ class MixedProducts:
 def forward_pays(reverse: ReverseProducts, function: Function, rebuild: Callable[[], Products] | None) -> bool:
     """Return whether forward mode makes products with one vector faster here; measured.
 
+    One product each way, and a second only where the first is close: the choice must not cost what it saves.
+
     Args:
         reverse: products of the function through kept graphs.
         function: the function.
@@ -197,19 +228,33 @@ def forward_pays(reverse: ReverseProducts, function: Function, rebuild: Callable
     Raises:
         DerivativesDisagreeError: when both ways work and disagree.
     """
-    point = reverse.point
-    u = torch.randn(point.numel(), generator=torch.Generator().manual_seed(0)).to(point)
-    expected = reverse.product(u)
+    u = probe(reverse.point)
+
+    def backwards() -> Tensor:
+        return (reverse if rebuild is None else rebuild()).product(u)
+
+    expected, backward = timed(backwards, u.device)
     try:
-        got = forward_product(function, point, u)
+        got, forward = timed(lambda: forward_product(function, reverse.point, u), u.device)
     except RuntimeError:  # an operation without a forward derivative
         return False
-    if (got - expected).norm() > rounding(point.dtype) * (expected.norm() + got.norm()):
+    if differ(got, expected):
         raise DerivativesDisagreeError
-    backwards = _seconds(lambda: (reverse if rebuild is None else rebuild()).product(u), point.device)
-    forwards = _seconds(lambda: forward_product(function, point, u), point.device)
+    if forward < 2 * backward:
+        forward = min(forward, timed(lambda: forward_product(function, reverse.point, u), u.device)[1])
+        backward = min(backward, timed(backwards, u.device)[1])
     # Reverse mode serves the transpose as well, so forward mode must win clearly.
-    return forwards < 0.8 * backwards
+    return forward < 0.8 * backward
+
+
+def probe(point: Tensor, seed: int = 0) -> Tensor:
+    """Return a fixed normal vector like the point, to compare two ways to a product by."""
+    return torch.randn(point.numel(), generator=torch.Generator().manual_seed(seed)).to(point)
+
+
+def differ(a: Tensor, b: Tensor) -> bool:
+    """Return whether two ways to compute a product differ by more than rounding."""
+    return not bool((a - b).norm() <= rounding(a.dtype) * (a.norm() + b.norm()))
 
 
 def rounding(dtype: torch.dtype) -> float:

@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,7 +19,8 @@ from tests import cases
 from tests.game_oracles import dense_autograd, eigenvalues, finite_jacobian, relative, tanh_gan_field
 
 F64 = torch.float64
-METHODS = ["reverse", "forward", "auto"]
+METHODS = ["reverse", "forward", "replay", "auto"]
+OVER_BATCHES = ["reverse", "forward", "auto"]
 
 
 def vectors(n, k, seed=0):
@@ -258,7 +258,7 @@ def test_an_operator_leaves_the_modules_as_they_were():
 # Several batches -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OVER_BATCHES)
 def test_the_mean_over_ragged_batches_is_the_full_batch(method):
     model, loss, (x, y) = cases.classifier(size=11)
     full = hessian(model, loss, (x, y)).dense()
@@ -271,7 +271,7 @@ def test_the_mean_over_ragged_batches_is_the_full_batch(method):
     assert relative(equal_weights, full) > 1e-4
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OVER_BATCHES)
 def test_the_mean_of_jacobians_of_a_gan(method):
     game, batches = cases.tanh_gan(), [cases.gan_batch(size, seed=size) for size in (8, 8, 3)]
     expected = sum(len(b["real"]) * jacobian(game, b).dense() for b in batches) / 19
@@ -335,14 +335,14 @@ def test_one_graph_at_a_time_is_alive(monkeypatch):
     assert len(most) == 12 and max(most) == 1
 
 
-def test_whether_batching_pays_is_measured_once(monkeypatch):
+def test_whether_batching_pays_is_learnt_from_two_blocks_over_all_batches(monkeypatch):
     calls = []
-    original = products._batching_pays
-    monkeypatch.setattr(products, "_batching_pays", lambda *args: calls.append(1) or original(*args))
+    original = products.Batching._learn
+    monkeypatch.setattr(products.Batching, "_learn", lambda *args: calls.append(1) or original(*args))
     operator = jacobian(cases.tanh_gan(), [cases.gan_batch(seed=k) for k in range(3)], method="reverse")
     for _ in range(3):
-        operator @ vectors(30, 2)
-    assert len(calls) == 1
+        operator @ vectors(30, 5)
+    assert len(calls) == 2
 
 
 def test_forward_mode_builds_one_graph_for_all_transposed_products(monkeypatch):
@@ -367,8 +367,9 @@ def test_mixed_products_agree_whichever_way_blocks_go(several, monkeypatch):
         operator = jacobian(game, [batch, batch] if several else batch)
         assert operator.method == "forward"
         with monkeypatch.context() as patch:
-            patch.setattr(products, "_batching_pays", lambda *args: True)
-            patch.setattr(products, "_seconds", Mock(side_effect=seconds))
+            clock = iter(seconds)
+            patch.setattr(products.Batching, "pays", True)
+            patch.setattr(products, "timed", lambda work, _, clock=clock: (work(), next(clock, 1.0)))
             assert relative(operator.dense(), dense) < 1e-13
         assert relative(operator @ dense[:, 0], dense @ dense[:, 0]) < 1e-13
         assert relative(operator.T.dense(), dense.T) < 1e-13

@@ -1,0 +1,148 @@
+"""Products recorded once and replayed, and compiled: against kept graphs, and against a compiler that lies."""
+
+import pytest
+import torch
+from torch import nn
+
+import gantools as gt
+from gantools.analysis import hessian, jacobian, replay
+from gantools.analysis.products import Batching, ReverseProducts
+from gantools.errors import GantoolsError
+from tests import cases
+
+F64 = torch.float64
+
+
+def block(n, k):
+    return torch.randn(n, k, generator=torch.Generator().manual_seed(0), dtype=F64)
+
+
+def convolutional():
+    source = torch.Generator().manual_seed(0)
+    layers = [nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(12, 3)).to(F64)
+    for p in model.parameters():
+        p.data = 0.5 * torch.randn(p.shape, generator=source, dtype=F64)
+    batch = torch.randn(6, 1, 4, 4, generator=source, dtype=F64), torch.randint(3, (6,), generator=source)
+    return model, lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1]), batch
+
+
+@pytest.mark.parametrize("maker", [cases.classifier, convolutional])
+def test_replay_of_a_hessian_is_the_kept_graphs(maker):
+    model, loss, batch = maker()
+    kept, ours = (hessian(model, loss, batch, method=method) for method in ("reverse", "replay"))
+    U = block(kept.n, 90)
+    torch.testing.assert_close(ours @ U, kept @ U)
+    torch.testing.assert_close(ours @ U[:, 0], kept @ U[:, 0])
+    assert ours.method == "replay"
+
+
+def test_running_statistics_stand_still_under_replay():
+    model, loss, batch = convolutional()
+    before = [b.clone() for b in model.buffers()]
+    H = hessian(model, loss, batch, method="replay")
+    first = H @ block(H.n, 5)
+    assert torch.equal(H @ block(H.n, 5), first)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.buffers(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "backend", ["none", *(pytest.param(b, marks=pytest.mark.slow) for b in ("aot_eager", "inductor"))]
+)
+def test_compiled_products(backend, monkeypatch):
+    if backend == "none":
+        monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    monkeypatch.setattr(replay, "BACKEND", backend)
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    kept, ours = (jacobian(game, batch, method=method) for method in ("reverse", "compiled"))
+    U = block(kept.n, 90)
+    for u in (U, U[:, :5], U[:, 0]):
+        torch.testing.assert_close(ours @ u, kept @ u)
+        torch.testing.assert_close(ours.T @ u, kept.T @ u)
+
+
+def test_a_compiler_that_lies_is_found_out(monkeypatch):
+    """torch has miscompiled Hessians silently before."""
+    monkeypatch.setattr(torch, "compile", lambda module, **_: lambda u: 1.01 * module(u))
+    with pytest.raises(GantoolsError, match="cannot be compiled here .*other products.*method='auto'"):
+        hessian(*cases.classifier(), method="compiled")
+
+
+def test_a_compiler_that_fails_says_so(monkeypatch):
+    def broken(module, **_):
+        def call(u):
+            raise RuntimeError("no compiler here\nand a long trace")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(GantoolsError, match=r"cannot be compiled here \(no compiler here\)"):
+        hessian(*cases.classifier(), method="compiled")
+
+
+def test_a_detaching_loss_cannot_be_recorded():
+    """Tracing loses the detach; the comparison with the kept graph finds it."""
+    game = gt.minimization(cases.Point([1.0, 2.0]), lambda m, _: (m.value.detach() * m.value**2).sum())
+    with pytest.raises(GantoolsError, match="cannot be recorded.*other products"):
+        jacobian(game, None, method="replay", check=False)
+
+
+def test_several_batches_are_not_recorded():
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    with pytest.raises(GantoolsError, match="one batch"):
+        jacobian(game, [batch, batch], method="replay")
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_blocks_that_cost_much_try_a_recording(faster, monkeypatch):
+    class Slow:
+        def product(self, u):
+            return 2 * u
+
+        transposed = product
+
+    made = []
+    clock = iter([2.0, 0.5 if faster else 3.0, 1.0])
+    monkeypatch.setattr(replay, "timed", lambda work, device: (work(), next(clock, 1.0)))
+    products = replay.PatientProducts(Slow(), lambda: made.append(Slow()) or made[-1])
+    u = torch.ones(3, 8)
+    for _ in range(3):
+        assert torch.equal(products.product(u), 2 * u)
+        assert torch.equal(products.product(u[:, 0]), 2 * u[:, 0])
+    assert len(made) == 1
+    assert (products._replay is made[0]) == faster
+
+
+def test_auto_records_when_it_pays(monkeypatch):
+    monkeypatch.setattr(replay, "PATIENCE", 0.0)
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    A, kept = (jacobian(game, batch, method=method) for method in ("auto", "reverse"))
+    for width in (30, 5, 70):
+        u = block(30, width)
+        torch.testing.assert_close(A @ u, kept @ u)
+
+
+def test_a_block_is_learnt_from_without_waste():
+    """Every column is multiplied exactly once, whichever way it goes."""
+    seen = []
+
+    def one(row):
+        seen.append(1)
+        return row
+
+    def many(rows):
+        seen.append(len(rows))
+        return rows
+
+    batching = Batching()
+    u = block(7, 200)
+    assert torch.equal(batching.apply(one, many, u), u)
+    assert sum(seen) == 200
+
+
+def test_a_function_without_a_batching_rule_goes_one_by_one():
+    point = torch.ones(3, dtype=F64)
+    products = ReverseProducts(lambda w: w**3, point)
+    products._batching["product"] = Batching()
+    products._batching["product"].works = False
+    torch.testing.assert_close(products.product(torch.eye(3, dtype=F64)), 3 * torch.eye(3, dtype=F64))
