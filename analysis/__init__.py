@@ -8,8 +8,10 @@ from gantools.analysis.eigenvalues import eigenvalues
 from gantools.analysis.index import Index, index
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.operators import DifferentiatedOperator, hessian, jacobian, update_operator
+from gantools.analysis.path import PathAngle, Point, path_angle, point
 from gantools.analysis.result import Spectrum
 from gantools.analysis.stability import Stability, stability
+from gantools.analysis.surface import Line, Plane, filter_normalized, line, plane, random_direction
 from gantools.analysis.traces import Diagonal, Estimate, diagonal, effective_dimension, frobenius_norm, trace
 
 __all__ = [
@@ -18,7 +20,11 @@ __all__ = [
     "DifferentiatedOperator",
     "Estimate",
     "Index",
+    "Line",
     "LinearOperator",
+    "PathAngle",
+    "Plane",
+    "Point",
     "Spectrum",
     "Stability",
     "antisymmetric_part",
@@ -26,6 +32,7 @@ __all__ = [
     "diagonal",
     "effective_dimension",
     "eigenvalues",
+    "filter_normalized",
     "fisher",
     "frobenius_norm",
     "gauss_newton",
@@ -34,6 +41,11 @@ __all__ = [
     "identity",
     "index",
     "jacobian",
+    "line",
+    "path_angle",
+    "plane",
+    "point",
+    "random_direction",
     "restrict",
     "spectral_density",
     "spectrum",
