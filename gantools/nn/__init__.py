@@ -1,4 +1,4 @@
-"""Building blocks for networks: activations, complex layers, unitary maps, initial weights."""
+"""Building blocks for networks: activations, complex layers, unitary maps, recurrent cells, initial weights."""
 
 from gantools.nn.activations import ACTIVATIONS, ESP, activation
 from gantools.nn.complex_activations import Cardioid, CReLU, ModReLU, ZReLU
@@ -14,11 +14,17 @@ from gantools.nn.complex_pooling import (
     ComplexMaxPool2d,
 )
 from gantools.nn.complex_spectral import complex_spectral_norm
+from gantools.nn.recurrent import EUNN, GORU, KRU, URNN, AssociativeLSTM, FullUnitaryRNN, SequenceModel
 from gantools.nn.unitary import UnitaryLinear
 
 __all__ = [
     "ACTIVATIONS",
     "ESP",
+    "EUNN",
+    "GORU",
+    "KRU",
+    "URNN",
+    "AssociativeLSTM",
     "CReLU",
     "Cardioid",
     "ComplexAvgPool2d",
@@ -33,9 +39,11 @@ __all__ = [
     "ComplexMaxPool1d",
     "ComplexMaxPool2d",
     "Complexify",
+    "FullUnitaryRNN",
     "LearnedImaginary",
     "ModReLU",
     "Parts",
+    "SequenceModel",
     "UnitaryLinear",
     "ZReLU",
     "activation",
