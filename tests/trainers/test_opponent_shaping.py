@@ -460,6 +460,19 @@ def test_a_leader_that_does_not_look_through_is_another_method():
     assert match_distance(found, ahead) > 0.05
 
 
+@pytest.mark.parametrize("name", ["lola", "sos", "unrolled"])
+def test_the_foreseen_steps_follow_a_schedule(name):
+    """By default they are the learning rates of the moment, each player's own."""
+    lr = {"generator": gt.schedules.Linear(0.2, 0.05, 3), "discriminator": 0.1}
+    optimizer = make(name, cases.tanh_gan(), lr=lr)
+    for step, rate in enumerate((0.2, 0.15, 0.1, 0.05, 0.05)):
+        fixed = make(name, cases.tanh_gan(), lr={**lr, "generator": rate})
+        fixed.game.load_vector(optimizer.game.vector())
+        for one in (optimizer, fixed):
+            one.step(cases.gan_batch(seed=step))
+        assert relative(optimizer.game.vector(), fixed.game.vector()) < 1e-14
+
+
 def test_costs():
     def of(name, **settings):
         return measured(make(name, cases.tanh_gan(), lr=0.01, **settings), cases.gan_batch())
