@@ -7,6 +7,14 @@ from gantools.analysis.density import Density, spectral_density
 from gantools.analysis.eigenvalues import eigenvalues
 from gantools.analysis.index import Index, index
 from gantools.analysis.linear_operator import LinearOperator
+from gantools.analysis.nonnormality import (
+    FieldOfValues,
+    Normality,
+    Pseudospectrum,
+    departure_from_normality,
+    field_of_values,
+    pseudospectrum,
+)
 from gantools.analysis.operators import DifferentiatedOperator, hessian, jacobian, update_operator
 from gantools.analysis.path import PathAngle, Point, path_angle, point
 from gantools.analysis.result import Spectrum
@@ -19,19 +27,24 @@ __all__ = [
     "Diagonal",
     "DifferentiatedOperator",
     "Estimate",
+    "FieldOfValues",
     "Index",
     "Line",
     "LinearOperator",
+    "Normality",
     "PathAngle",
     "Plane",
     "Point",
+    "Pseudospectrum",
     "Spectrum",
     "Stability",
     "antisymmetric_part",
     "coupling",
+    "departure_from_normality",
     "diagonal",
     "effective_dimension",
     "eigenvalues",
+    "field_of_values",
     "filter_normalized",
     "fisher",
     "frobenius_norm",
@@ -45,6 +58,7 @@ __all__ = [
     "path_angle",
     "plane",
     "point",
+    "pseudospectrum",
     "random_direction",
     "restrict",
     "spectral_density",
