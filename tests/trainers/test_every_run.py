@@ -1,0 +1,31 @@
+"""What holds for a run of every registered method: the digits GAN trains, and one that diverges ends in a sentence."""
+
+import pytest
+
+from gantools.cli import main
+from gantools.trainers import OPTIMIZERS
+from tests.runs import QUIET, checkpoint, own_file, records
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_run_that_meets_nan_is_stopped_with_a_sentence(name, tmp_path, capsys):
+    args = [f"{own_file(tmp_path)}:nan_later", "--optimizer", name, "--optimizer.lr", "0.01", *QUIET]
+    assert main(["train", *args, "--steps", "20", "--checkpoint-every", "1", "--out", str(tmp_path / "a")]) == 2
+    err = capsys.readouterr().err
+    assert "is NaN or infinite at step 5" in err and "Lower the learning rate" in err
+    assert "Traceback" not in err and err.count("\n") == 1
+    assert [record["step"] for record in records(tmp_path / "a")] == [0, 1, 2, 3, 4]
+    assert all(value.isfinite().all() for value in checkpoint(tmp_path / "a", 5)["parameters"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_digits_gan_trains_200_steps(name, tmp_path, capsys):
+    args = ["--data", "digits", "--optimizer", name, "--network.width", "4", "--batch-size", "16", "--latent-size", "8"]
+    looks = ["--sample-every", "0", "--spectrum-every", "0", "--log-every", "1", "--checkpoint-every", "200"]
+    assert main(["train", *args, *looks, "--steps", "200", "--out", str(tmp_path / "a")]) == 0
+    assert capsys.readouterr().err == ""
+    seen = records(tmp_path / "a")
+    assert len(seen) == 200 and all(value is not None for record in seen for value in record.values())
+    assert len({record["loss/discriminator"] for record in seen}) > 150
+    assert all(value.isfinite().all() for value in checkpoint(tmp_path / "a", 200)["parameters"].values())
