@@ -2,12 +2,19 @@
 
 from gantools.board.comparison_figures import rates_figure, trainings_figure
 from gantools.board.figures import image_grid, scatter_figure, spectrum_figure
+from gantools.board.landscape_figures import line_figure, nonnormality_figure, path_figure, plane_figure
 from gantools.board.server import serve
-from gantools.board.writer import add_spectrum, spectrum_scalars
+from gantools.board.writer import add_path, add_spectrum, add_surface, spectrum_scalars
 
 __all__ = [
+    "add_path",
     "add_spectrum",
+    "add_surface",
     "image_grid",
+    "line_figure",
+    "nonnormality_figure",
+    "path_figure",
+    "plane_figure",
     "rates_figure",
     "scatter_figure",
     "serve",

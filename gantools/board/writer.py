@@ -1,10 +1,11 @@
-"""Spectra in TensorBoard: a figure, and scalars of what moves."""
+"""Spectra, paths and surfaces in TensorBoard: a figure, and scalars of what moves."""
 
 from typing import Any
 
 import numpy as np
 
 from gantools.board.figures import spectrum_figure
+from gantools.board.landscape_figures import line_figure, path_figure, plane_figure
 
 
 def add_spectrum(writer: Any, tag: str, spectrum: Any, step: int, scalars: bool = True) -> None:
@@ -32,3 +33,31 @@ def spectrum_scalars(spectrum: Any) -> dict[str, float]:
     if np.iscomplexobj(values):
         scalars |= {"max_imaginary": float(np.abs(values.imag).max()), "spectral_radius": float(np.abs(values).max())}
     return scalars
+
+
+def add_path(writer: Any, tag: str, path: Any, step: int) -> None:
+    """Add a path-angle to a TensorBoard log: its figure, and scalars of attraction, rotation and length.
+
+    Args:
+        writer: a `torch.utils.tensorboard.SummaryWriter`.
+        tag: such as "game/path".
+        path: what `gantools.analysis.path_angle` returned.
+        step: the training step of its end.
+    """
+    writer.add_figure(tag, path_figure(path, title=f"{tag}, step {step}"), step)
+    for name in ("attraction", "rotation", "distance"):
+        if np.isfinite(value := float(getattr(path, name))):
+            writer.add_scalar(f"{tag}/{name}", value, step)
+
+
+def add_surface(writer: Any, tag: str, surface: Any, step: int) -> None:
+    """Add a figure of the losses and the field along a line or in a plane to a TensorBoard log.
+
+    Args:
+        writer: a `torch.utils.tensorboard.SummaryWriter`.
+        tag: such as "game/surface".
+        surface: what `gantools.analysis.line` or `plane` returned.
+        step: the training step that it belongs to.
+    """
+    draw = plane_figure if hasattr(surface, "field") else line_figure
+    writer.add_figure(tag, draw(surface, title=f"{tag}, step {step}"), step)
