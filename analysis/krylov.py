@@ -31,17 +31,28 @@ def random_vector(n: int, dtype: torch.dtype, device: torch.device, generator: t
     return torch.randn(n, generator=generator, dtype=torch.float64).to(dtype=dtype, device=device)
 
 
-def orthogonalise(basis: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Remove the rows of `basis` (j, n) from w (n,), twice: once is not enough (Giraud et al., 2005).
+def orthogonalise(
+    basis: Tensor, w: Tensor, known: Tensor | None = None, start: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Remove the rows of `basis` (j + 1, n) from w (n,), twice: once is not enough (Giraud et al., 2005).
 
-    Returns the coefficients (j,) float64, what is left of w, and its norms before and after each pass, (3,) float64.
+    Args:
+        basis: orthonormal rows.
+        w: what to clear of them.
+        known: the coefficients (j - start,) on the rows from `start` to the last but one, those before being 0, as a
+            symmetric operator's recurrence tells them: then the first pass takes only these and the last row, which
+            halves the work. The second pass, over all rows, corrects them.
+
+    Returns the coefficients (j + 1,) float64, what is left of w, and its norms before and after each pass, (3,)
+    float64.
     """
     norms = [torch.linalg.vector_norm(w, dtype=torch.float64)]
     coefficients = torch.zeros(basis.shape[0], dtype=torch.float64, device=w.device)
-    for _ in range(2):
-        part = basis @ w
-        w = torch.addmv(w, basis.T, part, alpha=-1)
-        coefficients += part
+    for first in (True, False):
+        rows = basis[start:] if first else basis
+        part = rows @ w if known is None or not first else torch.cat([known, (basis[-1] @ w)[None]])
+        w = torch.addmv(w, rows.T, part, alpha=-1)
+        coefficients[len(basis) - len(rows) :] += part
         norms.append(torch.linalg.vector_norm(w, dtype=torch.float64))
     return coefficients, w, torch.stack(norms)
 
@@ -90,7 +101,7 @@ class KrylovBasis:
         """Append one vector: one product, two passes of Gram-Schmidt, one transfer to the host."""
         j = self.length
         w = self.operator @ self.vectors[j]
-        coefficients, w, norms = orthogonalise(self.vectors[: j + 1], w)
+        coefficients, w, norms = orthogonalise(self.vectors[: j + 1], w, *self._recurrence())
         host = torch.cat([coefficients, norms]).cpu().numpy()
         if not np.isfinite(host).all():
             raise GantoolsError(
@@ -111,6 +122,15 @@ class KrylovBasis:
         self.projected[j + 1, j] = 0.0 if breakdown else beta
         self.vectors[j + 1] = self._fresh(j + 1) if breakdown else w / beta
         self.length = j + 1
+
+    def _recurrence(self) -> tuple[Tensor | None, int]:
+        """Return what symmetry tells of the next column above its diagonal: the coefficients, and where they start."""
+        j = self.length
+        if not self.operator.symmetric or j == 0:
+            return None, 0
+        row = self.projected[j, :j]
+        start = int(np.argmax(row != 0.0)) if row.any() else j
+        return torch.as_tensor(row[start:]).to(dtype=self.vectors.dtype, device=self.vectors.device), start
 
     @property
     def square(self) -> Array:
