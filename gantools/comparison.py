@@ -31,7 +31,7 @@ from gantools.registry import suggest
 from gantools.storage import new_folder, unwritable, write_atomically
 from gantools.streams import random_state_kept
 from gantools.target import is_target
-from gantools.terminal import command
+from gantools.terminal import command, wrapped
 from gantools.toy_games import TOY_GAMES
 from gantools.trainers.optimizer import OPTIMIZERS
 
@@ -83,7 +83,7 @@ def compare(argv: list[str]) -> int:
         except (KeyboardInterrupt, Interrupted):
             code = 130
     if comparison.rows:
-        print(f"\n{comparison.table()}\n\n{comparison.explanation()}\n")
+        print(f"\n{comparison.table()}\n\n{wrapped(comparison.explanation())}\n")
         print(f"table, figure, numbers: {comparison.write()}, figure.png, results.json")
     if code:
         again = [word for word in argv if word != str(args.out) and not word.startswith("--out")]

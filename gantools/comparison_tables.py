@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gantools.contestants import Training
-from gantools.rates import Rate
+from gantools.rates import MARGIN, Rate
 
 Row = dict[str, Any]
 
@@ -140,5 +140,5 @@ def _rate(value: float | None) -> str:
     if value is None:
         return "-"
     away = abs(value - 1)
-    digits = 4 if away == 0 or away > 1e-3 else min(10, 2 - math.floor(math.log10(away)))
+    digits = 4 if away <= MARGIN or away > 1e-3 else min(7, 2 - math.floor(math.log10(away)))
     return f"{value:.{digits}f}"

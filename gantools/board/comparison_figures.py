@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS
 
@@ -176,7 +176,8 @@ def trainings_figure(rows: Sequence[Row], title: str = "") -> Figure:
         title: above the panels.
     """
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    panels = [("field_norm", "norm of the field", True), ("seconds", "seconds a step", True)]
+    rows = [{**row, "ms": None if row["seconds"] is None else 1e3 * row["seconds"]} for row in rows]
+    panels = [("field_norm", "norm of the field", True), ("ms", "ms a step", True)]
     if any(row.get("modes") is not None for row in rows):
         panels = [("modes", "modes covered", False), ("quality", "fraction near a mode", False), *panels]
     figure = Figure(figsize=(2.6 * len(panels) + 1.6, 0.24 * len(methods) + 1.6), dpi=130, layout="constrained")
@@ -185,12 +186,18 @@ def trainings_figure(rows: Sequence[Row], title: str = "") -> Figure:
         _dots(axes, rows, methods, name)
         if logarithmic:
             axes.set_xscale("log")
+            narrow = np.divide(*axes.get_xlim()[::-1]) < 300
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(label, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.15)
     first: Any = np.atleast_1d(drawn)[0]
     first.set_yticks(range(len(methods)), methods)
     first.set_ylim(len(methods) - 0.5, -0.5)
+    if any(row["stopped"] for row in rows):
+        title += " (red: diverged)"
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
@@ -200,7 +207,7 @@ def _dots(axes: Any, rows: Sequence[Row], methods: Sequence[str], name: str) -> 
     for index, method in enumerate(methods):
         own = [row for row in rows if row["method"] == method and row.get(name) is not None]
         values = np.array([row[name] for row in own], float)
-        good = np.isfinite(values) & (values > 0 if name in ("field_norm", "seconds") else True)
+        good = np.isfinite(values) & (values > 0 if name in ("field_norm", "ms") else True)
         colours = [REPELS if row["stopped"] else ATTRACTS for row in own]
         axes.axhline(index, color="#eeeeee", linewidth=0.8, zorder=0)
         if good.any():

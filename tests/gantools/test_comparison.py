@@ -6,6 +6,7 @@ import signal
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import gantools.comparison as comparison
 import gantools.contestants as contestants
@@ -18,7 +19,7 @@ TINY = ("--network.width", "4", "--network.depth", "1", "--batch-size", "8", "--
 
 
 @pytest.fixture(autouse=True)
-def small(tmp_path, monkeypatch):
+def small(tmp_path, monkeypatch, request):
     """Run in a folder of its own, on small networks; no grid search but in the test of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(contestants, "METRIC_SAMPLES", 64)
@@ -28,6 +29,14 @@ def small(tmp_path, monkeypatch):
         return parse([*flags, *(TINY if "--data" in flags else ())], prog)
 
     monkeypatch.setattr(contestants, "parse_train", smaller)
+    if "drawn" not in request.fixturenames:
+        for name in ("rates_figure", "trainings_figure"):
+            monkeypatch.setattr(f"gantools.board.{name}", lambda *args: Figure(figsize=(1, 1), dpi=8))
+
+
+@pytest.fixture
+def drawn():
+    """Draw figures as they are; elsewhere tiny ones stand in."""
 
 
 def results(folder):
@@ -45,7 +54,7 @@ def ok(capsys, *argv, code=0):
 
 
 class TestAnalytic:
-    def test_table_figure_and_numbers(self, capsys, tmp_path):
+    def test_table_figure_and_numbers(self, capsys, tmp_path, drawn):
         out = ok(capsys, "--optimizers", "simultaneous,extragradient,alternating", "--lr", "0.3", "--steps", "60")
         folder = tmp_path / "runs" / "compare-bilinear"
         _, lr, predicted, observed, cost, per_digit, _, verdict = cells(out, "simultaneous")
@@ -101,7 +110,7 @@ class TestAnalytic:
 
 
 class TestTrained:
-    def test_ring8_with_seeds(self, capsys, tmp_path):
+    def test_ring8_with_seeds(self, capsys, tmp_path, drawn):
         args = ["--game", "ring8", "--optimizers", "simultaneous,consensus", "--steps", "6", "--seeds", "0", "1"]
         out = ok(capsys, *args, "--out", "c")
         rows = results(tmp_path / "c")["rows"]
@@ -115,6 +124,12 @@ class TestTrained:
         assert cells(out, "consensus")[8] == "2" and cells(out, "consensus")[1] == "lr 0.001, rmsprop"
         assert (tmp_path / "c" / "runs" / "consensus-seed1" / "config.json").exists()
         assert matplotlib.image.imread(tmp_path / "c" / "figure.png").std() > 0.02
+
+    @pytest.mark.parametrize("method", OPTIMIZERS)
+    def test_every_method_has_settings_for_the_ring(self, method):
+        words = contestants.describe(contestants.configuration(method, "ring8", 0, 5))
+        assert words.startswith(("lr 0.001, rmsprop", "lr 0.1")) or method == "adaptive_competitive"
+        assert contestants.describe(contestants.configuration(method, "ring8", 0, 5, 0.02)).startswith("lr 0.02")
 
     def test_an_interrupted_run_goes_on(self, capsys, tmp_path, monkeypatch):
         from gantools.trainers.trainer import Trainer
