@@ -17,6 +17,7 @@ from gantools.analysis.nonnormality import (
 )
 from gantools.analysis.operators import DifferentiatedOperator, hessian, jacobian, update_operator
 from gantools.analysis.path import PathAngle, Point, path_angle, point
+from gantools.analysis.preconditioned import preconditioned
 from gantools.analysis.result import Spectrum
 from gantools.analysis.stability import Stability, stability
 from gantools.analysis.surface import Line, Plane, filter_normalized, line, plane, random_direction
@@ -58,6 +59,7 @@ __all__ = [
     "path_angle",
     "plane",
     "point",
+    "preconditioned",
     "pseudospectrum",
     "random_direction",
     "restrict",
