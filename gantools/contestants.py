@@ -24,7 +24,7 @@ RING_STEPS = 2500
 # Ten times the rate of the paper, so that a few thousand steps show what 20 000 would. Methods that have no base take
 # plain steps, with a rate at which simultaneous ones still train.
 RING_LR, RING_PLAIN_LR = 1e-3, 0.1
-# What adapts its rates by itself takes that of RMSProp. A solver of ten products keeps the cost of a step within that of
+# What adapts its rates by itself takes that of RMSProp. A solver of ten products keeps a step within the cost of
 # a few tens of others.
 RING_SETTINGS: dict[str, dict[str, Any]] = {
     "competitive": {"krylov_steps": 10},
