@@ -4,6 +4,7 @@ from gantools.networks.base import NETWORKS, Network, is_image
 from gantools.networks.complex_mlp import ComplexMLP, ComplexMlp, UnitaryMlp
 from gantools.networks.dcgan import ComplexDcgan, Dcgan
 from gantools.networks.mlp import MLP, Mlp
+from gantools.networks.ode import OdeMlp
 from gantools.networks.resnet import ComplexResNet, ComplexResnet, ResNet, Resnet
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Dcgan",
     "Mlp",
     "Network",
+    "OdeMlp",
     "ResNet",
     "Resnet",
     "UnitaryMlp",

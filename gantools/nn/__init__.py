@@ -14,7 +14,10 @@ from gantools.nn.complex_pooling import (
     ComplexMaxPool2d,
 )
 from gantools.nn.complex_spectral import complex_spectral_norm
+from gantools.nn.integrators import Flow, FractalBlock, Integrator, LMBlock, PolyBlock, ResidualBlock
+from gantools.nn.ode import ODEBlock
 from gantools.nn.recurrent import EUNN, GORU, KRU, URNN, AssociativeLSTM, FullUnitaryRNN, SequenceModel
+from gantools.nn.reversible import RevBlock, RevSequence
 from gantools.nn.unitary import UnitaryLinear
 
 __all__ = [
@@ -39,10 +42,19 @@ __all__ = [
     "ComplexMaxPool1d",
     "ComplexMaxPool2d",
     "Complexify",
+    "Flow",
+    "FractalBlock",
     "FullUnitaryRNN",
+    "Integrator",
+    "LMBlock",
     "LearnedImaginary",
     "ModReLU",
+    "ODEBlock",
     "Parts",
+    "PolyBlock",
+    "ResidualBlock",
+    "RevBlock",
+    "RevSequence",
     "SequenceModel",
     "UnitaryLinear",
     "ZReLU",

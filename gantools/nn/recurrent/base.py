@@ -174,7 +174,7 @@ def glorot(rows: int, columns: int, rng: torch.Generator | None) -> Tensor:
 
 def uniform(shape: Sequence[int], bound: float, rng: torch.Generator | None) -> Tensor:
     """Return a tensor with entries uniform in ±bound, in float64: modules are cast when they are complete."""
-    return (2 * torch.rand(*shape, generator=rng, dtype=torch.float64) - 1) * bound
+    return (2 * torch.rand(tuple(shape), generator=rng, dtype=torch.float64) - 1) * bound
 
 
 def cast(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
