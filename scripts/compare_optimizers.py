@@ -12,6 +12,7 @@ import argparse
 import json
 import multiprocessing
 import sys
+import textwrap
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -134,12 +135,19 @@ def page(comparisons: dict[str, Comparison], ring: Comparison | None, out: Path,
         points=len(GRID), low=GRID[0], high=GRID[-1], fallback=FALLBACK_LR, toy_steps=TOY_STEPS,
         agreement=agreement(comparisons)[0], games="\n\n".join(parts), ring=trained,
     )  # fmt: skip
-    (out / "optimizers.md").write_text(content)
+    (out / "optimizers.md").write_text("\n\n".join(map(reflowed, content.strip().split("\n\n"))) + "\n")
     kept = {
         c.game: [{k: v for k, v in row.items() if k != "distances"} for row in c.rows] for c in comparisons.values()
     }
     kept |= {} if ring is None else {RING: ring.rows}
     (results / "optimizers.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def reflowed(block: str) -> str:
+    """Return a paragraph in lines of 120 characters; tables, headings, figures and commands as they are."""
+    if block.startswith(("|", "#", "!", "    ")):
+        return block
+    return textwrap.fill(block, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def versions(comparisons: dict[str, Comparison], ring: Comparison | None) -> str:

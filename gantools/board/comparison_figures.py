@@ -27,7 +27,7 @@ def rates_figure(rows: Sequence[Row], title: str = "") -> Figure:
     rows = sorted(rows, key=lambda row: -_digits(row["observed"]))
     colours = _colours(rows)
     height = max(4.6, 0.24 * len(rows) + 1.4)
-    figure = Figure(figsize=(12.6, height), dpi=130, layout="constrained")
+    figure = Figure(figsize=(12.6, height), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
     _diagonal(left, rows, colours)
     _distances(right, rows, colours)
@@ -180,7 +180,7 @@ def trainings_figure(rows: Sequence[Row], title: str = "") -> Figure:
     panels = [("field_norm", "norm of the field", True), ("ms", "ms a step", True)]
     if any(row.get("modes") is not None for row in rows):
         panels = [("modes", "modes covered", False), ("quality", "fraction near a mode", False), *panels]
-    figure = Figure(figsize=(2.6 * len(panels) + 1.6, 0.24 * len(methods) + 1.6), dpi=130, layout="constrained")
+    figure = Figure(figsize=(2.6 * len(panels) + 1.6, 0.24 * len(methods) + 1.6), dpi=110, layout="constrained")
     drawn = figure.subplots(1, len(panels), sharey=True)
     for axes, (name, label, logarithmic) in zip(np.atleast_1d(drawn), panels, strict=True):
         _dots(axes, rows, methods, name)
