@@ -56,6 +56,9 @@ def _diagonal(axes: Any, rows: Sequence[Row], colours: Sequence[Any]) -> None:
         if row["predicted"] is not None and row["observed"] is not None
     ]
     points = np.array([[_digits(row["predicted"]), _digits(row["observed"])] for row, _ in shown]).reshape(-1, 2)
+    if not shown:
+        axes.set_title("no method with a rate to compare", fontsize=9)
+        return
     smallest = float(np.abs(points[np.abs(points) > 1e-6]).min(initial=1.0))
     threshold = max(LINEAR, 10.0 ** math.floor(math.log10(smallest)))
     for set_scale, axis in ((axes.set_xscale, axes.xaxis), (axes.set_yscale, axes.yaxis)):
@@ -74,10 +77,8 @@ def _diagonal(axes: Any, rows: Sequence[Row], colours: Sequence[Any]) -> None:
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.15)
     _labels(axes, points, [(row["method"], colour) for row, colour in shown])
-    differences = [abs(row["observed"] / row["predicted"] - 1) for row, _ in shown]
-    if differences:
-        worst = f"{100 * max(differences):.2g} %"
-        axes.set_title(f"predicted and observed factors a step differ by at most {worst}", fontsize=9)
+    worst = f"{100 * max(abs(row['observed'] / row['predicted'] - 1) for row, _ in shown):.2g} %"
+    axes.set_title(f"predicted and observed factors a step differ by at most {worst}", fontsize=9)
 
 
 def _decades(axis: Any, points: np.ndarray, threshold: float) -> None:
