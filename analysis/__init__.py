@@ -4,24 +4,19 @@ from gantools.analysis.algebra import antisymmetric_part, coupling, gram, identi
 from gantools.analysis.curvature import fisher, gauss_newton
 from gantools.analysis.dense import spectrum
 from gantools.analysis.density import Density, spectral_density
+from gantools.analysis.effective_dimension import effective_dimension
 from gantools.analysis.eigenvalues import eigenvalues
+from gantools.analysis.field_of_values import FieldOfValues, field_of_values
 from gantools.analysis.index import Index, index
 from gantools.analysis.linear_operator import LinearOperator
-from gantools.analysis.nonnormality import (
-    FieldOfValues,
-    Normality,
-    Pseudospectrum,
-    departure_from_normality,
-    field_of_values,
-    pseudospectrum,
-)
+from gantools.analysis.nonnormality import Normality, Pseudospectrum, departure_from_normality, pseudospectrum
 from gantools.analysis.operators import DifferentiatedOperator, hessian, jacobian, update_operator
 from gantools.analysis.path import PathAngle, Point, path_angle, point
 from gantools.analysis.preconditioned import preconditioned
 from gantools.analysis.result import Spectrum
 from gantools.analysis.stability import Stability, stability
 from gantools.analysis.surface import Line, Plane, filter_normalized, line, plane, random_direction
-from gantools.analysis.traces import Diagonal, Estimate, diagonal, effective_dimension, frobenius_norm, trace
+from gantools.analysis.traces import Diagonal, Estimate, diagonal, frobenius_norm, trace
 
 __all__ = [
     "Density",

@@ -1,4 +1,4 @@
-r"""Traces, norms, diagonals and the effective dimension, from random products, each with its standard error."""
+r"""Traces, norms and diagonals from random products, each with its standard error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from scipy.linalg import solve_triangular
 from scipy.stats import t as student
 from torch import Tensor
 
-from gantools.analysis.dense import MAX_DENSE, assemble
 from gantools.analysis.linear_operator import LinearOperator
-from gantools.analysis.quadrature import ProbeMeasure, probe_measures
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.registry import Registry
 
@@ -98,16 +96,16 @@ def trace(A: LinearOperator, method: str = "xtrace", matvecs: int = 60, seed: in
     if matvecs < min(least, A.n):
         raise GantoolsError(f"matvecs = {matvecs} leaves {method} without a standard error: give {least} or more.")
     if matvecs >= A.n:
-        return _estimate(A, _finite(_exact_diagonal(A).sum()), 0.0, 0, "columns", A.n, None)
+        return estimate(A, _finite(_exact_diagonal(A).sum()), 0.0, 0, "columns", A.n, None)
     found = estimator(A, matvecs, torch.Generator().manual_seed(seed))
     value, count = _finite(found.values.mean()), len(found.values)
     error = float(found.values.std()) * (found.dependence / count) ** 0.5
     # A low rank is found exactly, and then rounding is all that is left.
     rounding = float(torch.finfo(A.dtype).eps) * A.n**0.5 * float(found.size)
-    return _estimate(A, value, error, count, method, found.matvecs, seed, (-rounding, rounding))
+    return estimate(A, value, error, count, method, found.matvecs, seed, (-rounding, rounding))
 
 
-def _estimate(
+def estimate(
     A: LinearOperator,
     value: float,
     error: float,
@@ -117,6 +115,7 @@ def _estimate(
     seed: int | None,
     bias: tuple[float, float] = (0.0, 0.0),
 ) -> Estimate:
+    """Return the estimate for this operator."""
     return Estimate(value, error, samples, method, used, seed, A.dtype, A.n, bias)
 
 
@@ -229,7 +228,7 @@ def frobenius_norm(A: LinearOperator, probes: int = 30, seed: int = 0) -> Estima
         raise GantoolsError(f"probes = {probes} gives no standard error: give 2 or more.")
     if probes >= A.n:
         norm = torch.stack([block.norm() for _, block in _columns(A)]).norm()
-        return _estimate(A, _finite(norm), 0.0, 0, "columns", A.n, None)
+        return estimate(A, _finite(norm), 0.0, 0, "columns", A.n, None)
     generator = torch.Generator().manual_seed(seed)
     squares = []
     for start in range(0, probes, BLOCK):
@@ -238,7 +237,7 @@ def frobenius_norm(A: LinearOperator, probes: int = 30, seed: int = 0) -> Estima
     samples = torch.cat(squares)
     norm = _finite(samples.mean()) ** 0.5
     error = float(samples.std() / probes**0.5) / (2 * norm) if norm else 0.0
-    return _estimate(A, norm, error, probes, "hutchinson of the square", probes, seed)
+    return estimate(A, norm, error, probes, "hutchinson of the square", probes, seed)
 
 
 @dataclass(frozen=True)
@@ -285,71 +284,3 @@ def diagonal(A: LinearOperator, probes: int = 100, seed: int = 0) -> Diagonal:
         done += count
     _finite(mean.sum())
     return Diagonal(mean, (spread / (probes - 1) / probes).sqrt(), probes, probes, seed, A.dtype)
-
-
-# Effective dimension -------------------------------------------------------------------------------------------------
-
-
-def effective_dimension(
-    A: LinearOperator, damping: float, probes: int = 10, steps: int = 60, seed: int = 0
-) -> Estimate:
-    r"""Estimate $\mathrm{tr}\, A (A + \lambda I)^{-1}$: how many directions are determined against the damping.
-
-    (MacKay 1992; Maddox, Benton and Wilson, arXiv:2003.02139.) By stochastic Lanczos quadrature. $x/(x+\lambda)$ has
-    derivatives of alternating signs, so the Gauss rule and the Gauss-Radau rule with a node at 0 bracket each probe's
-    value; the value is the bracket's middle, and `bias` reaches to its ends.
-
-    Args:
-        A: a positive semidefinite operator: a Gauss-Newton or Fisher matrix, or a Hessian at a minimum.
-        damping: lambda, positive.
-        probes, steps: random vectors, and Lanczos steps for each; with probes * steps >= n (up to a moderate n) the
-            whole matrix is taken instead.
-        seed: of the random vectors.
-
-    Raises:
-        GantoolsError: for an operator that is not symmetric or has negative eigenvalues, and a damping <= 0.
-    """
-    if not A.symmetric:
-        raise GantoolsError("The effective dimension belongs to a symmetric operator: take gauss_newton or fisher.")
-    if not damping > 0:
-        raise GantoolsError(f"damping = {damping} is not positive: give a positive number such as 1e-3.")
-    if probes < 2:
-        raise GantoolsError(f"probes = {probes} gives no standard error: give 2 or more.")
-    if min(probes * steps, MAX_DENSE) >= A.n:
-        values = np.linalg.eigvalsh(assemble(A))
-        _require_nonnegative(values, A)
-        values = np.maximum(values, 0.0)
-        return _estimate(A, float((values / (values + damping)).sum()), 0.0, 0, "whole matrix", A.n, None)
-    measures, _, used = probe_measures(A, probes, min(steps, A.n), seed)
-    _require_nonnegative(np.concatenate([m.nodes for m in measures]), A)
-    brackets = A.n * np.array([_bracket(measure, damping) for measure in measures])
-    low, high = brackets.mean(axis=0)
-    middle = brackets.mean(axis=1)
-    reach = float(high - low) / 2
-    error = float(middle.std(ddof=1) / probes**0.5)
-    return _estimate(A, float(middle.mean()), error, probes, "Lanczos quadrature", used, seed, (-reach, reach))
-
-
-def _require_nonnegative(values: np.ndarray, A: LinearOperator) -> None:
-    scale = float(np.abs(values).max(initial=0.0))
-    rounding = max(100 * float(torch.finfo(A.dtype).eps), 1e-12) * scale
-    if float(values.min()) < -rounding:
-        raise GantoolsError(
-            f"The operator has a negative eigenvalue ({values.min():.3g}), so that directions do not add up to a "
-            "dimension: take gauss_newton or fisher, which have none."
-        )
-
-
-def _bracket(measure: ProbeMeasure, damping: float) -> tuple[float, float]:
-    r"""Return bounds on $\int x/(x+\lambda)\, d\mu$ of a probe's measure on $[0, \infty)$."""
-    nodes = np.maximum(measure.nodes, 0.0)
-    gauss = float((measure.weights * nodes / (nodes + damping)).sum())
-    if measure.exact or measure.nodes.min() <= measure.margin:
-        return gauss, gauss
-    # The corner entry that puts a node at 0; e_1^T f(T) e_1 then needs no more than its first components.
-    corner = measure.off_diagonal[-1] ** 2 * float((measure.ends**2 / measure.nodes).sum())
-    T = np.diag(np.append(measure.diagonal, corner)) + np.diag(measure.off_diagonal, 1)
-    values, vectors = np.linalg.eigh(T + np.triu(T, 1).T)
-    values = np.maximum(values, 0.0)
-    radau = float((vectors[0] ** 2 * values / (values + damping)).sum())
-    return min(radau, gauss), max(radau, gauss)
