@@ -201,7 +201,7 @@ class Resnet(Network):
     Images whose sides are divisible by 4. Without norms the blocks' shares of the variance add up to one.
     """
 
-    width: int = setting(16, "channels at full image size; they double at each halving")
+    width: int = setting(8, "channels at full image size; they double at each halving")
     blocks: int = setting(2, "residual blocks at full image size; one fewer at each other size")
     norm: Literal["none", "batch"] = setting("none", "normalisation of hidden layers")
 
@@ -223,7 +223,7 @@ class Resnet(Network):
 class ComplexResnet(Network):
     """Deep Complex Networks (arXiv 1705.09792) as discriminator, mirrored as generator; latents and pixels are real."""
 
-    width: int = setting(11, "complex channels at full image size; they double at each halving")
+    width: int = setting(6, "complex channels at full image size; they double at each halving")
     blocks: int = setting(2, "residual blocks at full image size; one fewer at each other size")
     norm: Literal["none", "batch"] = setting("none", "normalisation of hidden layers, by 2 x 2 whitening")
     init: Literal["variance", "independent"] = setting("variance", "weights: independent, or semi-unitary as the paper")
