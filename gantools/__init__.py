@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Game": "gantools.game",
-    "gan": "gantools.game",
+    "gan": "gantools.adversarial",
     "minimization": "gantools.game",
     "load": "gantools.run",
     "split": "gantools.batches",
@@ -42,9 +42,10 @@ __all__ = [
 
 if TYPE_CHECKING:
     from gantools import analysis, board, data, losses, metrics, networks, nn, regularizers, schedules, trainers
+    from gantools.adversarial import gan
     from gantools.batches import split
     from gantools.errors import GantoolsError, NonFiniteFieldError
-    from gantools.game import Game, gan, minimization
+    from gantools.game import Game, minimization
     from gantools.run import load
 
 

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from gantools import trainers
+from gantools.adversarial import gan
 from gantools.batches import each_batch
 from gantools.config import Choice, TrainConfig
 from gantools.data import Source, derive_seed, latent, make_source
 from gantools.errors import GantoolsError
-from gantools.game import Game, gan
+from gantools.game import Game
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.registry import Registry, suggest
@@ -64,9 +65,9 @@ class Experiment:
         if self.source.size is not None:
             size = min(size, self.source.size)
         config, regularizers = self.config, self.game.regularizers
-        return GanBatches(
-            self.source, size, config.latent_size, config.seed, self.device, regularizers
-        ).numbered(0, step)
+        return GanBatches(self.source, size, config.latent_size, config.seed, self.device, regularizers).numbered(
+            0, step
+        )
 
     def sample(self, n: int, seed: int = 0, averaged: bool = True) -> Tensor:
         """Return n samples of the generator (n, ...) on the CPU, in evaluation mode; the modules keep their mode.

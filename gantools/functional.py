@@ -4,7 +4,7 @@ import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -142,22 +142,6 @@ class AllPlayers(nn.Module):
             if original != name:
                 aliases[original].append(name)
         return aliases
-
-
-class Reentered(AbstractContextManager[None]):
-    """A context that can be entered again and again, also within itself: a new one is made each time."""
-
-    def __init__(self, make: Callable[[], AbstractContextManager[Any]]):
-        self._make = make
-        self._entered: list[AbstractContextManager[Any]] = []
-
-    def __enter__(self) -> None:
-        context = self._make()
-        context.__enter__()
-        self._entered.append(context)
-
-    def __exit__(self, *error: Any) -> None:
-        self._entered.pop().__exit__(*error)
 
 
 @contextmanager

@@ -19,10 +19,8 @@ from torch import Tensor, nn
 from gantools import functional
 from gantools.batches import Parts, batch_size, each_batch, map_tensors, require_samples
 from gantools.errors import GantoolsError
-from gantools.losses import LOSSES
 from gantools.recompute import recomputed
 from gantools.registry import suggest
-from gantools.regularizers.base import Pass, attach
 
 Losses = Callable[[Any, Any], Mapping[str, Tensor]]
 
@@ -291,24 +289,22 @@ class Game:
     ) -> FieldValue:
         """Return the mean field of the parts of a batch, with the graph of one of them in memory at a time."""
         again = partial(self.frozen, self.modes()) if self._still else nullcontext
-        vectors, losses = [], []
+        size, total, losses = batch_size(parts), torch.zeros(()), dict.fromkeys(self.players, torch.zeros(()))
         for part in parts:
             seen: list[FieldValue] = []
 
-            def vector(leaves: Sequence[Tensor], part: Any = part, buffers: Any = buffers, seen: Any = seen) -> Tensor:
+            def share(leaves: Sequence[Tensor], part: Any = part, buffers: Any = buffers, seen: Any = seen) -> Tensor:
                 # Without a graph of the gradient at first: what is differentiated is what is evaluated again.
                 value = self.field_of(leaves, buffers, part, create_graph and bool(seen), players, by_all)
-                seen[:] = [dataclasses.replace(value, vector=value.vector.detach())]
-                return value.vector
+                seen[:] = [dataclasses.replace(value, vector=value.vector.new_empty(0))]
+                return batch_size(part) / size * value.vector
 
-            vectors.append(recomputed(vector, again, leaves) if create_graph else vector(leaves))
+            with torch.enable_grad():
+                total = total + (recomputed(share, again, leaves) if create_graph else share(leaves))
             buffers = seen[0].buffers
-            losses.append(seen[0].losses)
-        weights = [batch_size(part) / batch_size(parts) for part in parts]
-        mean = {player: sum(w * loss[player] for w, loss in zip(weights, losses, strict=True)) for player in losses[0]}
-        with torch.enable_grad():
-            total = sum(w * v for w, v in zip(weights, vectors, strict=True))
-        return FieldValue(total, mean, buffers)
+            for player, loss in seen[0].losses.items():
+                losses[player] = losses[player] + batch_size(part) / size * loss
+        return FieldValue(total, losses, buffers)
 
     @staticmethod
     def gradient(value: Tensor, leaves: Sequence[Tensor], create_graph: bool = False) -> Sequence[Tensor]:
@@ -366,54 +362,3 @@ class Game:
 def minimization(model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> Game:
     """Return the game of one player, "model", that minimises `loss(model, batch)`, a scalar."""
     return Game({"model": model}, lambda players, batch: {"model": loss(players["model"], batch)})
-
-
-def gan(
-    generator: nn.Module, discriminator: nn.Module, loss: Any = "nonsaturating", regularizers: Sequence = ()
-) -> Game:
-    """Return the game of a generator and a discriminator, in this order.
-
-    Args:
-        generator: maps `batch["latent"]` (and `batch["label"]`, if there is one) to samples.
-        discriminator: maps samples (and labels) to scores, high on real ones.
-        loss: a name in `gantools.losses.LOSSES`, or `loss(real_scores, fake_scores) -> (generator's, discriminator's)`.
-        regularizers: from `gantools.regularizers`: terms added to the losses, noise, or constraints. Those that draw
-            random numbers need them in the batch, from `gantools.regularizers.draw(game, batch, generator)`; those with
-            a schedule need the number of updates made, `batch["step"]`. `SpectralNorm` changes the discriminator.
-    """
-    objective = LOSSES[loss] if isinstance(loss, str) else loss
-    checked, constraints = attach(regularizers, generator, discriminator)
-    needs_gradient = any(r.needs_input_gradient for r in checked)
-
-    def losses(players: Mapping[str, nn.Module], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        if not isinstance(batch, Mapping) or not {"real", "latent"} <= set(batch):
-            got = f"the keys {sorted(batch)}" if isinstance(batch, Mapping) else f"a {type(batch).__name__}"
-            raise GantoolsError(
-                f'A GAN\'s batch has the keys "real" and "latent" (and "label"), but this one is {got}.'
-            )
-        label = (batch["label"],) if "label" in batch else ()
-        real = batch["real"].requires_grad_() if needs_gradient else batch["real"]
-        fake = players["generator"](batch["latent"], *label)
-        if fake.shape[1:] != real.shape[1:]:
-            raise GantoolsError(
-                f"The generator makes samples of shape {tuple(fake.shape[1:])}, the data has {tuple(real.shape[1:])}: "
-                "build the generator for the shape of the data."
-            )
-
-        def discriminate(samples: Tensor) -> Tensor:
-            return players["discriminator"](samples, *label)
-
-        for regularizer in checked:
-            real, fake = regularizer.perturb(real, fake, batch)
-        real_scores, fake_scores = discriminate(real), discriminate(fake)
-        generator_loss, discriminator_loss = objective(real_scores, fake_scores)
-        total = {"generator": generator_loss, "discriminator": discriminator_loss}
-        seen = Pass(real, fake, real_scores, fake_scores, batch, discriminate)
-        for regularizer in checked:
-            for player, term in regularizer(seen).items():
-                total[player] = total[player] + term
-        return total
-
-    game = Game({"generator": generator, "discriminator": discriminator}, losses, constraints)
-    game.regularizers = checked
-    return game

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gantools.adversarial import gan
 from gantools.errors import GantoolsError
-from gantools.game import Game, gan
+from gantools.game import Game
 from gantools.registry import Registry
 
 ToyGame = tuple[Game, Any]

@@ -19,10 +19,10 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from gantools import gan
 from gantools.analysis import LinearOperator, eigenvalues, spectrum
 from gantools.analysis.operators import hessian, jacobian
 from gantools.analysis.selection import CRITERIA, criterion
-from gantools.game import gan
 
 ARPACK_NAMES = {"LR": "LA", "SR": "SA"}
 

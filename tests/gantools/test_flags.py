@@ -8,12 +8,12 @@ from gantools.config import Choice, TrainConfig
 from gantools.data import DATA
 from gantools.errors import GantoolsError
 from gantools.flags import parse_train
-from gantools.spelling import parse_rate
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.nn import ACTIVATIONS
 from gantools.recommended import RECOMMENDED
 from gantools.regularizers import REGULARIZERS
+from gantools.spelling import parse_rate
 from gantools.trainers.base import BASES
 from gantools.trainers.optimizer import OPTIMIZERS
 

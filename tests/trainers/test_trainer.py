@@ -81,8 +81,19 @@ METHODS = {
     "an inner solve": ["--optimizer", "competitive", "--optimizer.lr", "0.01"],
     "averaged": ["--optimizer", "alternating", "--average", "ema", "--average.decay", "0.9"],
     "uniform": ["--optimizer", "consensus", "--average", "uniform", "--accumulate", "2"],
-    "scheduled": ["--optimizer", "consensus", "--optimizer.lr", "cosine(0.01, 0.001, 6, 2)", "--optimizer.clip-norm",
-                  "0.5", "--optimizer.base", "adam", "--optimizer.base.betas", "0.0", "linear(0.5, 0.9, 5)"],
+    "scheduled": [
+        "--optimizer",
+        "consensus",
+        "--optimizer.lr",
+        "cosine(0.01, 0.001, 6, 2)",
+        "--optimizer.clip-norm",
+        "0.5",
+        "--optimizer.base",
+        "adam",
+        "--optimizer.base.betas",
+        "0.0",
+        "linear(0.5, 0.9, 5)",
+    ],
 }
 PLACES = {
     "between checkpoints": at_step(5, die),
