@@ -1,5 +1,6 @@
 """Building blocks for networks: activations, complex layers, unitary maps, recurrent cells, initial weights."""
 
+from gantools.mixture import QuantumMixture
 from gantools.nn.activations import ACTIVATIONS, ESP, activation
 from gantools.nn.complex_activations import Cardioid, CReLU, ModReLU, ZReLU
 from gantools.nn.complex_init import complex_glorot_, complex_he_, complex_independent_, complex_normal_
@@ -52,6 +53,7 @@ __all__ = [
     "ODEBlock",
     "Parts",
     "PolyBlock",
+    "QuantumMixture",
     "ResidualBlock",
     "RevBlock",
     "RevSequence",
