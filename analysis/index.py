@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from gantools.analysis.dense import assemble
+from gantools.analysis.inertia import counts_from_factors, gap_tolerance
+from gantools.analysis.krylov import random_vector
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.quadrature import ProbeMeasure, fraction_interval, pooled, probe_measures
 from gantools.errors import GantoolsError
@@ -18,6 +22,21 @@ Array = NDArray[Any]
 Interval = tuple[float, float]
 
 NAMES = ("negative", "zero", "positive")
+METHODS = ("auto", "exact", "factors", "estimate")
+CURVE_POINTS = 40
+
+
+@dataclass(frozen=True)
+class IndexCurve:
+    """The same fractions over a range of tolerances: `tolerance` (t,) ascending, and by name bounds (t, 2).
+
+    For an estimate each bound is a confidence bound at its point, a little wider than that of the index itself.
+    """
+
+    tolerance: Array
+    negative: Array
+    zero: Array
+    positive: Array
 
 
 @dataclass(frozen=True)
@@ -31,8 +50,14 @@ class Index:
         interval: by those names, (low, high): a point if exact, else covering with probability `confidence`, each
             interval by itself.
         tolerance: what counts as zero, in eigenvalue units.
-        method: "exact" or "estimate".
-        counts: by those names, if exact, else None.
+        method: "exact", "factors" or "estimate".
+        counts: by those names, unless estimated, else None.
+        certain: by "negative" and "positive", how many there are at least, whatever the probes: the counts if exact,
+            else Ritz values beyond the tolerance (Cauchy's interlacing), up to the rounding of products.
+        zero_rows: rows of the matrix that are exactly zero: parameters that the loss does not see.
+        gradient_norm: of the field at this point, where the operator knows it: an index far from a stationary point
+            describes no critical point.
+        curve: the fractions over the tolerance, made when first asked for; None when counted by factors.
         n, matvecs, confidence, seed: order, products spent, and what it was made with.
         message: how the tolerance was chosen.
     """
@@ -50,6 +75,14 @@ class Index:
     confidence: float
     seed: int
     message: str
+    certain: dict[str, int]
+    zero_rows: int
+    gradient_norm: float | None = None
+    make_curve: Callable[[], IndexCurve] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def curve(self) -> IndexCurve | None:
+        return None if self.make_curve is None else self.make_curve()
 
     def __str__(self) -> str:
         places = NAMES if self.symmetric else ("in the left half-plane", "neutral", "in the right half-plane")
@@ -61,14 +94,17 @@ class Index:
             else:
                 parts.append(f"{getattr(self, name):.2%} {place} ({low:.2%} to {high:.2%})")
         sure = "" if self.counts is not None else f", intervals at {self.confidence:.0%}"
-        return f"Of {self.n} eigenvalues: {', '.join(parts)}{sure}. {self.message}"
+        beside = f" {self.zero_rows} rows are exactly zero." if self.zero_rows else ""
+        if self.gradient_norm is not None:
+            beside += f" The norm of the field here is {self.gradient_norm:.3g}."
+        return f"Of {self.n} eigenvalues: {', '.join(parts)}{sure}. {self.message}{beside}"
 
 
 def index(
     A: LinearOperator,
     tol: float | None = None,
     method: str = "auto",
-    probes: int = 10,
+    probes: int | None = None,
     steps: int | None = None,
     max_exact: int = 4096,
     confidence: float = 0.95,
@@ -76,24 +112,36 @@ def index(
 ) -> Index:
     r"""Count the negative, zero and positive eigenvalues of a symmetric operator: all of them, or by estimate.
 
-    Exact: the whole matrix, `eigvalsh` in float64. Estimate: Lanczos quadrature; per probe a Gauss-Radau bracket of the
-    mass below $-\tau$ and above $\tau$, which holds whatever the number of steps, and the exact law of the pooled
-    probes for the rest (see `quadrature`). More steps narrow it most: the width falls like 1 / steps.
+    Exact: the whole matrix, `eigvalsh` in float64. Factors: the same matrix, $LDL^\top$ at $\pm\tau$. Estimate:
+    Lanczos quadrature; per probe a Gauss-Radau bracket of the mass below $-\tau$ and above $\tau$, which holds whatever
+    the number of steps, and the exact law of the pooled probes for the rest (see `quadrature`).
 
     Args:
         A: the operator. If not symmetric, the whole matrix is used and real parts are counted.
         tol: $\tau$, what counts as zero, absolute. By default, if exact, from the gap between the structural zeros
             and the rest (`gap_tolerance`); if estimated, max(1e-6, 32 eps) times the largest |eigenvalue| seen.
-        method: "exact", "estimate", or "auto": exact up to n = `max_exact`.
-        probes, steps: of the estimate; steps default to 160. They cost probes * steps products.
+        method: "exact", "factors" (needs tol=; several times faster), "estimate", or "auto": exact up to n =
+            `max_exact`.
+        probes, steps: of the estimate, which costs probes * steps products. By default 1600 products, split so as to
+            make the interval narrow: its width has a part that falls like 1 / steps and one like 1 / sqrt(probes n).
         confidence: of each interval.
 
     Raises:
         GantoolsError: for an unknown method, an update map (its eigenvalues are judged by the unit circle), and a
             non-symmetric operator too large for its whole matrix.
     """
-    if method not in ("auto", "exact", "estimate"):
-        raise GantoolsError(f"Unknown method {method!r} of index: use 'auto', 'exact' or 'estimate'.")
+    _check(A, tol, method, max_exact, confidence)
+    if method in ("exact", "factors") or (method == "auto" and max_exact >= A.n):
+        result = _whole(A, tol, max(max_exact, A.n if method != "auto" else 0), confidence, seed, method == "factors")
+    else:
+        probes, steps = split_products(A.n, probes, steps)
+        result = _estimate(A, tol, probes, steps, confidence, seed)
+    return replace(result, gradient_norm=getattr(A, "field_norm", None))
+
+
+def _check(A: LinearOperator, tol: float | None, method: str, max_exact: int, confidence: float) -> None:
+    if method not in METHODS:
+        raise GantoolsError(f"Unknown method {method!r} of index: use {', '.join(map(repr, METHODS))}.")
     if not 0 < confidence < 1:
         raise GantoolsError(f"confidence = {confidence} is not a probability: give one between 0 and 1, such as 0.95.")
     if tol is not None and not tol >= 0:
@@ -104,67 +152,53 @@ def index(
         raise GantoolsError(
             "The eigenvalues of an update map are judged by the unit circle: use stability(spectrum(U))."
         )
-    if not A.symmetric and (method == "estimate" or (method == "auto" and A.n > max_exact)):
+    if method == "factors" and (tol is None or not A.symmetric):
+        raise GantoolsError("method='factors' counts at a given tol= and for symmetric operators: use 'exact'.")
+    if not A.symmetric and (method == "estimate" or (method == "auto" and max_exact < A.n)):
         raise GantoolsError(
             f"Half-planes of a non-symmetric operator are counted from the whole matrix only, and n = {A.n} "
             f"(max_exact = {max_exact}): raise max_exact=, or take each player's Hessian, or eigenvalues(which='SR')."
         )
-    if method == "exact" or (method == "auto" and max_exact >= A.n):
-        return _exact(A, tol, max(max_exact, A.n if method == "exact" else 0), confidence, seed)
-    return _estimate(A, tol, probes, min(steps or 160, A.n), confidence, seed)
 
 
-def gap_tolerance(magnitudes: Array, epsilon: float, scale: float | None = None) -> tuple[float, str]:
-    r"""Return what counts as zero among eigenvalues of these sizes, and the reason in words.
+def split_products(n: int, probes: int | None, steps: int | None, products: int = 1600) -> tuple[int, int]:
+    r"""Return how many probes of how many steps make the narrowest interval of a fraction, if they are not given.
 
-    The textbook tolerance $n \epsilon \|A\|$ bounds rounding at its worst and swallows genuine small eigenvalues in
-    float32 (31 of 1 491 in a trained network); 0 splits the structural zeros at random. But rounded zeros end well
-    below that bound, and the genuine eigenvalues mostly begin well above: the tolerance is put in the widest gap, on a
-    logarithmic scale, whose lower side can still be rounding, of products, $\epsilon \|A\|_F$, or of LAPACK,
-    $n \epsilon_{64} \|A\|_F$, and is below $10^{-5} \|A\|$. Sizes below $\epsilon \|A\| / 8$ are not told
-    apart. A gap below a factor of 10 proves nothing: then $4 \epsilon \|A\|$ is taken. No rule can recognise a genuine
-    eigenvalue that is itself as small as rounding.
-
-    Args:
-        magnitudes: (n,), nonnegative.
-        epsilon: of the products' dtype.
-        scale: what rounding is relative to, by default the largest magnitude.
+    With $m = N / R$ steps for R probes the bracket is about $18 / m$ wide (measured on Hessians of classifiers) and the
+    probes' part $3.9 \sqrt{2 \cdot 0.23 / (R n)}$; their sum is least at $R^{3/2} = 1.3 N / (18 \sqrt n)$.
     """
-    scale = float(magnitudes.max()) if scale is None else scale
-    if scale == 0.0:
-        return 0.0, "All eigenvalues are exactly zero."
-    norm = max(float(np.linalg.norm(magnitudes)), scale)
-    rounding = min((epsilon + len(magnitudes) * float(np.finfo(float).eps)) * norm, 1e-5 * scale)
-    floor = epsilon * scale / 8
-    sizes = np.concatenate([[floor], np.maximum(np.sort(magnitudes), floor)])
-    lower, upper = sizes[:-1], sizes[1:]
-    ratios = np.where(lower <= rounding, upper / lower, 1.0)
-    widest = int(ratios.argmax())
-    if ratios[widest] < 10.0:
-        tau = 4 * epsilon * scale
-        return tau, f"Sizes up to {tau:.1e} count as zero, 4 eps times the largest: no gap sets zeros apart."
-    tau = max(float(np.sqrt(lower[widest] * min(upper[widest], 1e-5 * scale))), float(lower[widest]))
-    return tau, (
-        f"Sizes up to {tau:.1e} count as zero: between {lower[widest]:.1e}, still rounding, and {upper[widest]:.1e} "
-        "there is no eigenvalue."
-    )
+    if probes is None and steps is None:
+        probes = int(np.clip(round((1.3 * products / (18 * np.sqrt(n))) ** (2 / 3)), 1, 16))
+    if probes is None:
+        assert steps is not None
+        probes = max(1, products // max(steps, 1))
+    # A probe's basis of more vectors than that costs more time in orthogonalisation than in products.
+    steps = min(products // max(probes, 1), 800) if steps is None else steps
+    return probes, min(max(steps, 1), n) if steps > 0 else steps
 
 
-def _exact(A: LinearOperator, tol: float | None, limit: int, confidence: float, seed: int) -> Index:
+def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, seed: int, factors: bool) -> Index:
     matrix = assemble(A, limit)
-    values = np.linalg.eigvalsh(matrix) if A.symmetric else np.linalg.eigvals(matrix).real
-    tau, reason = gap_tolerance(np.abs(values), float(torch.finfo(A.dtype).eps))
-    if tol is not None:
-        tau, reason = tol, f"Sizes up to {tol:.1e} count as zero, as asked."
-    counts = {"negative": int((values < -tau).sum()), "positive": int((values > tau).sum())}
-    counts["zero"] = A.n - counts["negative"] - counts["positive"]
+    curve = None
+    if factors:
+        assert tol is not None
+        counts, tau = counts_from_factors(matrix, tol), tol
+        reason = f"Sizes up to {tol:.1e} count as zero, as asked; counted from factors."
+    else:
+        values = np.linalg.eigvalsh(matrix) if A.symmetric else np.linalg.eigvals(matrix).real
+        epsilon = float(torch.finfo(A.dtype).eps)
+        tau, reason = gap_tolerance(np.abs(values), epsilon)
+        if tol is not None:
+            tau, reason = tol, f"Sizes up to {tol:.1e} count as zero, as asked."
+        counts = {"negative": int((values < -tau).sum()), "positive": int((values > tau).sum())}
+        counts["zero"] = A.n - counts["negative"] - counts["positive"]
+        curve = partial(_exact_curve, values, _tolerances(tau, epsilon, float(np.abs(values).max())))
     shares = {name: counts[name] / A.n for name in NAMES}
-    interval = {name: (shares[name], shares[name]) for name in NAMES}
     return Index(
         **shares,
-        interval=interval,
+        interval={name: (shares[name], shares[name]) for name in NAMES},
         tolerance=tau,
-        method="exact",
+        method="factors" if factors else "exact",
         counts={name: counts[name] for name in NAMES},
         symmetric=A.symmetric,
         n=A.n,
@@ -172,29 +206,46 @@ def _exact(A: LinearOperator, tol: float | None, limit: int, confidence: float, 
         confidence=confidence,
         seed=seed,
         message=reason,
+        certain={name: counts[name] for name in ("negative", "positive")},
+        zero_rows=int((~matrix.any(axis=1)).sum()),
+        make_curve=curve,
     )
+
+
+def _tolerances(tau: float, epsilon: float, scale: float) -> Array:
+    """Return where the curve is evaluated: from below rounding to half the spectrum, the tolerance among them."""
+    if scale == 0.0:
+        return np.array([tau])
+    grid = np.logspace(np.log10(epsilon * scale / 8), np.log10(scale / 2), CURVE_POINTS)
+    return np.unique(np.append(grid, tau)) if tau > 0 else grid
+
+
+def _exact_curve(values: Array, taus: Array) -> IndexCurve:
+    values = np.sort(values)
+    negative = np.searchsorted(values, -taus, side="left") / len(values)
+    positive = 1 - np.searchsorted(values, taus, side="right") / len(values)
+    twice = [np.stack([share, share], axis=1) for share in (negative, 1 - negative - positive, positive)]
+    return IndexCurve(taus, *twice)
 
 
 def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, confidence: float, seed: int) -> Index:
     measures, scale, products = probe_measures(A, probes, steps, seed)
-    tau = max(1e-6, 32 * float(torch.finfo(A.dtype).eps)) * scale if tol is None else tol
+    epsilon = float(torch.finfo(A.dtype).eps)
+    tau = max(1e-6, 32 * epsilon) * scale if tol is None else tol
     tau = tau or float(np.finfo(float).tiny)
     below = np.array([measure.bracket(-tau) for measure in measures])
     upto = np.array([measure.bracket(tau) for measure in measures])
-    shares = {
-        "negative": below,
-        "zero": np.stack([np.maximum(upto[:, 0] - below[:, 1], 0.0), upto[:, 1] - below[:, 0]], axis=1),
-        "positive": 1.0 - upto[:, ::-1],
-    }
-    known = _certified(measures, tau)
-    middle, interval = {}, {}
-    for name, bounds in shares.items():
-        low, high = pooled(measures, bounds)
-        bottom, top = fraction_interval(np.array(low), np.array(high), A.n, probes, confidence)
-        bottom = max(float(bottom), known.get(name, 0) / A.n)
-        interval[name] = (bottom, max(float(top), bottom))
-        middle[name] = float((low + high) / 2)
+    certain = _certified(measures, tau)
+    shares = {name: _pooled_shares(measures, bounds) for name, bounds in _parts(below, upto).items()}
+    middle = {name: float((low + high) / 2) for name, (low, high) in shares.items()}
+    interval = {}
+    for name, (low, high) in shares.items():
+        bottom, top = fraction_interval(low, high, A.n, probes, confidence)
+        other = certain["positive" if name == "negative" else "negative"] if name != "zero" else sum(certain.values())
+        bottom = max(float(bottom), certain.get(name, 0) / A.n)
+        interval[name] = (bottom, max(min(float(top), 1 - other / A.n), bottom))
     middle["zero"] = max(0.0, 1.0 - middle["negative"] - middle["positive"])
+    taus = _tolerances(tau, epsilon, scale)
     return Index(
         **middle,
         interval=interval,
@@ -203,12 +254,42 @@ def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, con
         counts=None,
         symmetric=True,
         n=A.n,
-        matvecs=products,
+        matvecs=products + 1,
         confidence=confidence,
         seed=seed,
-        message=f"Sizes up to {tau:.1e} count as zero; estimated from {probes} probes of {steps} steps: more steps "
-        "narrow it.",
+        message=f"Sizes up to {tau:.1e} count as zero; estimated from {probes} probes of {steps} steps; at least "
+        f"{certain['negative']} are negative and {certain['positive']} positive, whatever the probes.",
+        certain=certain,
+        zero_rows=_zero_rows(A, seed),
+        make_curve=partial(_estimated_curve, measures, taus, A.n, probes, confidence),
     )
+
+
+def _parts(below: Array, upto: Array) -> dict[str, Array]:
+    """Return bounds (..., 2) by name from bounds on the mass below -tau and up to tau."""
+    zero = np.stack([np.maximum(upto[..., 0] - below[..., 1], 0.0), upto[..., 1] - below[..., 0]], axis=-1)
+    return {"negative": below, "zero": zero, "positive": 1.0 - upto[..., ::-1]}
+
+
+def _pooled_shares(measures: Sequence[ProbeMeasure], bounds: Array) -> tuple[Array, Array]:
+    pooled_bounds = pooled(list(measures), bounds)
+    return np.array(pooled_bounds[..., 0]), np.array(pooled_bounds[..., 1])
+
+
+def _estimated_curve(measures: list[ProbeMeasure], taus: Array, n: int, probes: int, confidence: float) -> IndexCurve:
+    below = np.array([np.stack(measure.coarse_bracket(-taus), axis=-1) for measure in measures])
+    upto = np.array([np.stack(measure.coarse_bracket(taus), axis=-1) for measure in measures])
+    bounds = {
+        name: np.stack(fraction_interval(*_pooled_shares(measures, part), n, probes, confidence), axis=-1)
+        for name, part in _parts(below, upto).items()
+    }
+    return IndexCurve(taus, **bounds)
+
+
+def _zero_rows(A: LinearOperator, seed: int) -> int:
+    """Count the rows that a product with a random vector leaves exactly zero: no other row does."""
+    u = random_vector(A.n, A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
+    return int(((A @ u) == 0).sum())
 
 
 def _certified(measures: list[ProbeMeasure], tau: float) -> dict[str, int]:

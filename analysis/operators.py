@@ -33,10 +33,19 @@ class DifferentiatedOperator(LinearOperator):
 
     Attributes:
         slices: where each named part lives in the vectors that the operator acts on.
+        field_norm: of the field at the point, where it was evaluated as a whole: on one batch.
         method: how products with one vector are made: "reverse", "forward", "replay" or "compiled".
     """
 
-    def __init__(self, products: engines.Products, method: str, slices: dict[str, slice], like: Tensor, **kwargs: Any):
+    def __init__(
+        self,
+        products: engines.Products,
+        method: str,
+        slices: dict[str, slice],
+        like: Tensor,
+        field_norm: float | None = None,
+        **kwargs: Any,
+    ):
         transposed = products.product if kwargs.get("symmetric") else products.transposed
         super().__init__(
             products.product,
@@ -50,6 +59,7 @@ class DifferentiatedOperator(LinearOperator):
         )
         self.slices = slices
         self.method = method
+        self.field_norm = field_norm
 
 
 def jacobian(

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from gantools.analysis import LinearOperator, index
-from gantools.analysis.index import NAMES, gap_tolerance
+from gantools.analysis.index import NAMES, split_products
+from gantools.analysis.inertia import counts_from_factors, gap_tolerance
 from gantools.analysis.quadrature import fraction_interval, probe_measures
 from gantools.errors import GantoolsError
 from tests import oracles
@@ -140,8 +141,62 @@ def test_bracket_holds_for_every_probe(dtype, steps):
 def test_more_steps_narrow_the_interval():
     rng = np.random.default_rng(2)
     A = oracles.symmetric(rng.standard_normal(600))
-    widths = [np.ptp(index(A, method="estimate", steps=steps).interval["negative"]) for steps in (20, 80, 320)]
+    widths = [
+        np.ptp(index(A, method="estimate", probes=10, steps=steps).interval["negative"]) for steps in (20, 80, 320)
+    ]
     assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_factors_count_as_eigenvalues_do(dtype):
+    H = softmax_classifier(dtype)
+    exact = index(H)
+    counted = index(H, tol=exact.tolerance if dtype == torch.float64 else 1e-6, method="factors")
+    assert counted.counts == exact.counts
+    assert counted.curve is None
+
+
+def test_factors_of_indefinite_pivots():
+    """A zero diagonal forces 2 x 2 pivots."""
+    matrix, _ = oracles.clement(40)
+    assert counts_from_factors(matrix.numpy(), 1e-8) == {"negative": 20, "zero": 0, "positive": 20}
+    with pytest.raises(GantoolsError, match="at 0 rounding decides"):
+        counts_from_factors(matrix.numpy(), 0.0)
+
+
+def test_curve_counts_at_every_tolerance():
+    values = np.concatenate([-np.logspace(-3, 0, 40), np.zeros(10), np.logspace(-4, 1, 60)])
+    A = oracles.symmetric(values)
+    exact, rough = index(A), index(A, method="estimate", probes=2, steps=60, confidence=0.9999)
+    for i in (exact, rough):
+        assert (np.diff(i.curve.tolerance) > 0).all() and i.tolerance in i.curve.tolerance
+        for name in NAMES:
+            truth = np.array([shares(values, tau)[name] for tau in i.curve.tolerance])
+            bounds = getattr(i.curve, name)
+            rounded = i.curve.tolerance > 1e-12
+            assert (bounds[rounded, 0] <= truth[rounded] + 1e-9).all()
+            assert (truth[rounded] <= bounds[rounded, 1] + 1e-9).all()
+    assert np.ptp(exact.curve.negative, axis=1).max() == 0.0
+
+
+def test_what_is_certain_and_which_rows_are_zero():
+    values = np.concatenate([-np.ones(7) * np.arange(1, 8), np.zeros(30), np.arange(1.0, 6)])
+    diagonal = torch.as_tensor(values)
+    A = LinearOperator(lambda u: diagonal * u, len(values), symmetric=True)
+    i = index(A, method="estimate", probes=2, steps=30)
+    assert i.certain == {"negative": 7, "positive": 5}
+    assert i.zero_rows == index(A).zero_rows == 30
+    assert i.interval["negative"][0] >= 7 / 42
+    assert i.interval["zero"][1] <= 30 / 42 + 1e-12
+    assert index(A).certain == {"negative": 7, "positive": 5}
+    assert i.matvecs + 2 * 42 == A.matvecs
+
+
+def test_products_are_split_for_the_narrowest_interval():
+    assert split_products(1491, None, None) == (2, 800)
+    assert split_products(10**6, None, None) == (1, 800)
+    assert split_products(1491, 5, 100) == (5, 100)
+    assert split_products(50, None, None)[1] == 50
 
 
 def test_fraction_interval_inverts_the_law():
