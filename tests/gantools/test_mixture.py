@@ -136,7 +136,7 @@ def test_a_planted_mixture_is_found_and_no_worse_than_a_gaussian_mixture(phase):
     gaussian = GaussianMixture(2, n_init=3, random_state=0).fit(x).score(x)
     assert model.lower_bound_ > gaussian - 1e-3
     if phase > 2:  # a hump of two waves in step has many near twins; a valley pins the parameters down
-        assert model.lower_bound_ > gaussian + 0.02
+        assert 2 * len(x) * (model.lower_bound_ - gaussian) > 10  # likelihood ratio, one parameter more
         order = np.argsort(model.means_[:, 0])
         assert np.abs(model.means_[order] - truth.means_).max() < 0.15
         assert abs(abs(model.phases_[1]) - phase) < 0.3
