@@ -88,7 +88,7 @@ class TestHelp:
         with pytest.raises(SystemExit):
             main(["train", "--data", "ring8", "--optimizer", "consensus", "--help"])
         out = " ".join(capsys.readouterr().out.replace("│", " ").split())
-        for words in ("(default: 512)", "(default: 0.0001)", "weight of the squared norm of the field (default: 10.0)"):
+        for words in ("(default: 512)", "(default: 0.0001)", "weight of the squared norm of the field; or a schedule (default: 10.0)"):
             assert words in out
 
     def test_list(self, capsys):
@@ -167,7 +167,7 @@ NUMBERS = {
     "ring8 batch": (["train", "--data", "ring8", "--batch-size", "12"], "multiple of 8"),
     "odd batch": (
         ["train", *QUIET, "--network", "mlp", "--batch-size", "7", "--optimizer.estimator", "independent"],
-        "halves",
+        "2 equal parts",
     ),
     "batch above the data": (["train", "--data", "digits", "--batch-size", "1798"], "at most 1797"),
     "no samples": (["sample", "RUN", "--n", "0"], "at least one"),
