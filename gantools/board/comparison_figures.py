@@ -76,7 +76,7 @@ def _diagonal(axes: Any, rows: Sequence[Row], colours: Sequence[Any]) -> None:
     axes.set_ylabel("observed: digits gained a step", fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.15)
-    _labels(axes, points, [(row["method"], colour) for row, colour in shown])
+    _labels(axes, list(points), [(row["method"], colour) for row, colour in shown])
     worst = f"{100 * max(abs(row['observed'] / row['predicted'] - 1) for row, _ in shown):.2g} %"
     axes.set_title(f"predicted and observed factors a step differ by at most {worst}", fontsize=9)
 
