@@ -16,6 +16,7 @@ from gantools.analysis.preconditioned import preconditioned
 from gantools.analysis.result import Spectrum
 from gantools.analysis.stability import Stability, stability
 from gantools.analysis.surface import Line, Plane, filter_normalized, line, plane, random_direction
+from gantools.analysis.through_time import recurrent_jacobian
 from gantools.analysis.traces import Diagonal, Estimate, diagonal, frobenius_norm, trace
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "preconditioned",
     "pseudospectrum",
     "random_direction",
+    "recurrent_jacobian",
     "restrict",
     "spectral_density",
     "spectrum",
