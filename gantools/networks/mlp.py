@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,16 @@ from gantools.networks.base import NETWORKS, Network, is_image
 from gantools.nn.activations import activation as make_activation
 from gantools.nn.init import blank
 from gantools.registry import setting
+
+
+def perceptron(sizes: Sequence[int], activation: str, rng: torch.Generator | None = None) -> list[nn.Module]:
+    """Return linear layers from each size to the next with activations between them; Xavier uniform, biases zero."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        linear = blank(nn.Linear, n_in, n_out)
+        nn.init.xavier_uniform_(linear.weight, generator=rng)
+        layers += [linear, make_activation(activation, n_out, "real", rng)]
+    return layers[:-1]
 
 
 class MLP(nn.Module):
@@ -33,13 +44,7 @@ class MLP(nn.Module):
         super().__init__()
         self.out_shape = out_shape
         sizes = [math.prod(in_shape), *[width] * depth, math.prod(out_shape)]
-        layers: list[nn.Module] = []
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
-            linear = blank(nn.Linear, n_in, n_out)
-            nn.init.xavier_uniform_(linear.weight, generator=rng)
-            layers += [linear, make_activation(activation, n_out, "real", rng)]
-        layers.pop()
-        self.layers = nn.Sequential(*layers, *([] if output is None else [output]))
+        self.layers = nn.Sequential(*perceptron(sizes, activation, rng), *([] if output is None else [output]))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x.flatten(1)).reshape(-1, *self.out_shape)
