@@ -33,8 +33,10 @@ MARKS = {"1e-10": 1e-10, "1e-06": 1e-6, "1e-04": 1e-4}
 
 # Last epoch of the authors' own runs, from their stored Hessians: train accuracy, loss, alpha and gamma at tolerance 0.
 AUTHORS = {
-    "linear, 10": {"relu": (1.0, 7.4e-3, 0.098, 0.488), "esp": (1.0, 4.1e-4, 0.481, 0), "sigmoid": (1, 3.6e-2, 0.244, 0)},
-    "linear, 8-2": {"relu": (0.605, 0.657, 0.200, 0.578), "esp": (1, 5.9e-5, 0.357, 0), "sigmoid": (1, 1.5e-2, 0.333, 0)},
+    "linear, 10": {"relu": (1.0, 7.4e-3, 0.098, 0.488), "esp": (1, 4.1e-4, 0.481, 0),
+                   "sigmoid": (1, 3.6e-2, 0.244, 0)},
+    "linear, 8-2": {"relu": (0.605, 0.657, 0.200, 0.578), "esp": (1, 5.9e-5, 0.357, 0),
+                    "sigmoid": (1, 1.5e-2, 0.333, 0)},
     "nonlinear, 10": {"relu": (0.852, 0.298, 0.024, 0.488), "esp": (0.98, 0.063, 0.096, 0),
                       "sigmoid": (0.809, 0.336, 0.220, 0)},
     "nonlinear, 8-2": {"relu": (0.645, 0.572, 0.222, 0.489), "esp": (0.994, 0.019, 0.25, 0),
@@ -72,7 +74,8 @@ CELLS = {
     for points in SETS for hidden in HIDDEN for activation in KINDS
 }  # fmt: skip
 COLUMNS = {"train": "train acc.", "test": "test acc.", "loss": "loss", "gradient": "gradient norm",
-           "zero rows": "zero rows", **{f"{n} {t}": f"{n} at {t}" for t in MARKS for n in ("alpha", "gamma")}}  # fmt: skip
+           "zero rows": "zero rows",
+           **{f"{n} {t}": f"{n} at {t}" for t in MARKS for n in ("alpha", "gamma")}}  # fmt: skip
 STUDY = study.Study("esp_index", run, CELLS, COLUMNS, seeds=range(10))
 
 PAGE = """# The Hessian index of the ESP experiment
