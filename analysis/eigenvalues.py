@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gantools.analysis.dense import dense_eigenvalues
+from gantools.analysis.guard import find_doubt, real_form, unite
+from gantools.analysis.interior import Inverse
 from gantools.analysis.krylov import KrylovBasis, Progress, Ritz, accepted, error_bounds, iterate
 from gantools.analysis.krylov_schur import KrylovSchur
 from gantools.analysis.lanczos import ThickRestartLanczos
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.result import Spectrum
-from gantools.analysis.selection import CRITERIA, criterion, leading
+from gantools.analysis.selection import INTERIOR, criterion, leading
 from gantools.errors import GantoolsError
 
 DENSE_LIMIT = 5000
 SEARCHES = 6
+INNER_LIMIT = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,7 @@ def eigenvalues(
     verify: bool = False,
     progress: Progress | None = None,
     dense_limit: int = DENSE_LIMIT,
+    guard: bool = True,
 ) -> Spectrum:
     r"""Compute the k leading eigenvalues of an operator from its products.
 
@@ -58,8 +62,11 @@ def eigenvalues(
         A: the operator, (n, n).
         k: how many; k + 1 are returned where k would split a conjugate pair.
         which: LM (largest modulus), LR, SR (largest, smallest real part), LI (largest |Im|); for symmetric operators
-            also LA = LR and SA = SR. SM (smallest modulus) is taken from the whole matrix, since products alone do not
-            converge to the interior of a spectrum.
+            also LA = LR, SA = SR and BE (both ends, by turns from the top). SM (smallest modulus), NI and NU (nearest
+            to the imaginary axis, to the unit circle) may lie inside the spectrum, where products alone do not
+            converge: up to n = `dense_limit` they are taken from the whole matrix; beyond, SM by shift-invert with
+            inner solves, NI and NU by the plain method, which finds them where they are extreme. What did not converge
+            is marked.
         tol: relative to max(|value|, eps^(2/3) scale), on the error bound of each value: for symmetric operators
             min(r, r^2/gap), so that a vector has about half as many digits as its value; otherwise the residual r.
         basis: vectors kept, by default max(2k + 1, 20) if symmetric, else max(4k, 2k + 20). Smaller ones lose
@@ -72,7 +79,8 @@ def eigenvalues(
             first start, or a further copy of a multiple one, of which a Krylov space contains a single one. The union
             is returned, doubt in `message`, and `verified` says whether nothing new was found.
         progress: called with (products, converged, k).
-        dense_limit: largest n for which the whole matrix may be formed (SM).
+        dense_limit: largest n for which the whole matrix may be formed (SM, NI, NU).
+        guard: spend four products at most on a cheap test whether something may be missing (`doubt`), unless verified.
 
     Returns:
         A `Spectrum`, best first. Not converged is a result, with a sentence.
@@ -83,14 +91,19 @@ def eigenvalues(
     name = criterion(which, A.symmetric)
     _check(A, k, tol, basis, max_matvecs)
     size = min(basis or (max(2 * k + 1, 20) if A.symmetric else max(4 * k, 2 * k + 20)), A.n)
-    if name == "SM" or size >= A.n - 1 or k >= A.n - 2:
-        return _dense(A, k, which, name, vectors, dense_limit, max(size, k) + 2)
+    inside = name in INTERIOR and dense_limit >= A.n
+    if inside or size >= A.n - 1 or k >= A.n - 2:
+        return _dense(A, k, which, name, vectors, inside)
     limit = max_matvecs or 50 * size
     request = _Request(k, which, name, tol, limit, seed, progress)
-    first = _solve(A, request, size, seed)
-    if not verify:
-        return first if vectors else dataclasses.replace(first, vectors=None)
-    best = _verified(A, first, request, min(size + k + 1, A.n - 1))
+    if name == "SM":
+        best = _inverted(A, request, size)
+    else:
+        best = _solve(A, request, size, seed)
+        if verify:
+            best = _verified(A, best, request, min(size + k + 1, A.n - 1))
+        elif guard:
+            best = find_doubt(A, best, k, name, seed)
     return best if vectors else dataclasses.replace(best, vectors=None)
 
 
@@ -105,15 +118,41 @@ def _check(A: LinearOperator, k: int, tol: float, basis: int | None, max_matvecs
         raise GantoolsError(f"max_matvecs = {max_matvecs} allows no product: give at least a few times k.")
 
 
-def _dense(A: LinearOperator, k: int, which: str, name: str, vectors: bool, limit: int, small: int) -> Spectrum:
-    if name == "SM" and limit < A.n > small:
-        raise GantoolsError(
-            f"which='SM' needs the whole matrix, and n = {A.n} exceeds dense_limit = {limit}: Krylov methods do not "
-            "converge to the interior of a spectrum; raise dense_limit=, or ask for SR or LR, or use spectral_density."
-        )
-    result = dense_eigenvalues(A, k, which, vectors, max(limit, small))
-    reason = "which='SM' lies inside the spectrum" if name == "SM" else "the basis would be as large as the matrix"
+def _dense(A: LinearOperator, k: int, which: str, name: str, vectors: bool, inside: bool) -> Spectrum:
+    result = dense_eigenvalues(A, k, which, vectors, A.n)
+    reason = f"which={which!r} may lie inside the spectrum" if inside else "the basis would be as large as the matrix"
     return dataclasses.replace(result, message=f"From the whole matrix, since {reason}.")
+
+
+def _inverted(A: LinearOperator, request: _Request, size: int) -> Spectrum:
+    """Return the eigenvalues nearest to zero: the largest of the inverse, put back and judged by A itself."""
+    before = A.matvecs
+    inverse = Inverse(A, min(1e-2 * request.tol, 1e-8), inner_limit=INNER_LIMIT)
+    outside = dataclasses.replace(request, name="LM", limit=min(request.limit, 3 * size))
+    found = _solve(inverse, outside, size, request.seed)
+    assert found.vectors is not None
+    # Backwards, so that the conjugate with positive imaginary part comes first again.
+    vectors, known = found.vectors.flip(1), found.values.numpy()[::-1]
+    values = 1 / np.where(known == 0, np.inf, known)
+    product = A @ vectors
+    if A.symmetric:
+        values = (vectors.double() * product.double()).sum(dim=0).cpu().numpy()
+    shifted = vectors * torch.as_tensor(values).to(vectors)
+    residuals = torch.linalg.vector_norm(product - shifted, dim=0).double().cpu().numpy()
+    scale = max(found.scale and 1 / found.scale, float(torch.linalg.vector_norm(product, dim=0).max()))
+    good = accepted(residuals, values, request.tol, scale, A.dtype, slack=1.0)
+    order = torch.from_numpy(leading(values, len(values), "SM"))
+    words = "Converged, by shift-invert."
+    if not good.all():
+        words = (
+            f"Only {int(good.sum())} of {request.k} converged: {inverse.failures} inner solves did not; the spectrum "
+            "is too dense near zero for products alone (take index or spectral_density, or raise dense_limit=)."
+        )
+    fields = {"values": values, "residuals": residuals, "errors": residuals.copy(), "converged": good}
+    arrays: dict[str, Any] = {name: torch.from_numpy(array)[order] for name, array in fields.items()}
+    spent = {"matvecs": A.matvecs - before - len(values), "check_matvecs": len(values)}
+    vectors = vectors[:, order.to(vectors.device)]
+    return dataclasses.replace(found, **arrays, **spent, vectors=vectors, which="SM", scale=scale, message=words)
 
 
 def _solve(A: LinearOperator, request: _Request, size: int, seed: int, known: Spectrum | None = None) -> Spectrum:
@@ -121,7 +160,7 @@ def _solve(A: LinearOperator, request: _Request, size: int, seed: int, known: Sp
     method = ThickRestartLanczos() if A.symmetric else KrylovSchur()
     basis = KrylovBasis(A, size, torch.Generator().manual_seed(seed))
     if known is not None and known.converged.any():
-        basis.lock(*_real_form(known))
+        basis.lock(*real_form(known))
     # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
     # a basis that has not yet met the small pairs behind them would call everything real.
     first_check = size if name == "LI" else min(2 * k + 1, size)
@@ -151,7 +190,7 @@ def _solve(A: LinearOperator, request: _Request, size: int, seed: int, known: Sp
         complete=False,
         matvecs=products,
         check_matvecs=len(values),
-        message=_reached(good, k, products, limit, size),
+        message=_reached(good, k, products, limit, size, name),
     )
 
 
@@ -190,27 +229,13 @@ def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[NDArray
     return values, residuals / lengths, X.to(A.dtype)
 
 
-def _real_form(s: Spectrum) -> tuple[Tensor, NDArray[Any]]:
-    """Return a real basis X (n, p) of the span of the converged vectors and the block (p, p) with A X = X block."""
-    assert s.vectors is not None
-    chosen = s.converged.numpy()
-    values, X = s.values.numpy()[chosen], s.vectors[:, torch.from_numpy(chosen)]
-    block = np.diag(np.real(values)).astype(float)
-    if not X.is_complex():
-        return X, block
-    upper = np.flatnonzero(np.imag(values) > 0)
-    block[upper, upper + 1], block[upper + 1, upper] = np.imag(values)[upper], -np.imag(values)[upper]
-    real = X.real.clone()
-    real[:, upper + 1] = X.imag[:, upper]
-    return real, block
-
-
-def _reached(good: NDArray[Any], k: int, products: int, limit: int, size: int) -> str:
+def _reached(good: NDArray[Any], k: int, products: int, limit: int, size: int, name: str) -> str:
     if good.all() and len(good) >= k:
         return "Converged."
     advice = f"raise max_matvecs (now {limit}) or basis (now {size})" if products >= limit else "raise tol"
     reason = "" if products >= limit else ", the rest stopped at the rounding of its products"
-    return f"Only {int(good.sum())} of {k} converged after {products} products{reason}: {advice}."
+    inside = " These lie inside the spectrum, where products alone do not converge." if name in INTERIOR else ""
+    return f"Only {int(good.sum())} of {k} converged after {products} products{reason}: {advice}.{inside}"
 
 
 def _verified(A: LinearOperator, first: Spectrum, request: _Request, size: int) -> Spectrum:
@@ -219,7 +244,7 @@ def _verified(A: LinearOperator, first: Spectrum, request: _Request, size: int) 
     for attempt in range(1, SEARCHES + 1):
         search = _solve(A, request, size, request.seed + attempt, known)
         products += search.matvecs + search.check_matvecs
-        known, new = _union(known, search, request.k, request.name)
+        known, new = unite(known, search, request.k, request.name)
         added += new
         clear = new == 0 and bool(search.converged.all())
         if clear or not search.converged.all():
@@ -231,35 +256,3 @@ def _verified(A: LinearOperator, first: Spectrum, request: _Request, size: int) 
     else:
         words = f"{first.message} {found}In doubt: the last search was not clear; raise basis= and verify again."
     return dataclasses.replace(known, guard_matvecs=products, verified=agree, message=words)
-
-
-def _union(known: Spectrum, search: Spectrum, k: int, name: str) -> tuple[Spectrum, int]:
-    """Add to `known` what only `search` found, keep the k best, and count the new ones."""
-    missed = torch.from_numpy(_unmatched(search, known))
-    fields = ("values", "residuals", "errors", "converged", "vectors")
-    merged = {f: torch.cat([getattr(known, f), getattr(search, f)[..., missed]], dim=-1) for f in fields}
-    best = torch.from_numpy(leading(merged["values"].numpy(), k, name))
-    # At the very end of the list an equally good eigenvalue may take another's place: that is no news.
-    before = known.values.numpy()
-    last = np.sort(CRITERIA[name](before))[::-1][:k].min() + 10 * known.tol * np.abs(before).min()
-    new = int((CRITERIA[name](search.values[missed].numpy()) > last).sum())
-    return dataclasses.replace(known, **{f: tensor[..., best] for f, tensor in merged.items()}), new
-
-
-def _unmatched(these: Spectrum, those: Spectrum) -> NDArray[Any]:
-    """Return the indices of the converged values of `these` without a partner in `those`, each partner used once."""
-    values, partners = these.values.numpy(), those.values.numpy()
-    free = np.ones(len(partners), dtype=bool)
-    alone = []
-    for i in np.flatnonzero(these.converged.numpy()):
-        distance = np.where(free, np.abs(partners - values[i]), np.inf)
-        nearest = int(distance.argmin())
-        # Eigenvalues of a non-normal matrix move by more than their residual.
-        factor = 10.0 if np.iscomplexobj(values) else 2.0
-        rounding = 100 * float(torch.finfo(these.dtype).eps) * these.scale
-        reach = factor * (these.residuals[i] + those.residuals[nearest]) + rounding
-        if distance[nearest] <= float(reach):
-            free[nearest] = False
-        else:
-            alone.append(i)
-    return np.array(alone, dtype=int)

@@ -73,9 +73,20 @@ class KrylovBasis:
         self.length = 0
         self.scale = 0.0
         self.epsilon = float(torch.finfo(operator.dtype).eps)
-        self.vectors = torch.empty(size + 1, operator.n, dtype=operator.dtype, device=operator.device)
+        self.vectors = self._allocate()
         self.projected = np.zeros((size + 1, size))
         self.vectors[0] = self._fresh(0)
+
+    def _allocate(self) -> Tensor:
+        shape, dtype, device = (self.size + 1, self.operator.n), self.operator.dtype, self.operator.device
+        try:
+            return torch.empty(shape, dtype=dtype, device=device)
+        except RuntimeError as error:  # also torch.OutOfMemoryError
+            gigabytes = shape[0] * shape[1] * dtype.itemsize / 2**30
+            raise GantoolsError(
+                f"A basis of {shape[0]} vectors of {shape[1]} numbers needs {gigabytes:.3g} GiB on {device}, more than "
+                "there is: lower basis= or k=, or take a player or a layer instead of the whole."
+            ) from error
 
     def _fresh(self, rows: int) -> Tensor:
         w = random_vector(self.operator.n, self.operator.dtype, self.operator.device, self.generator)

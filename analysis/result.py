@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_FACTS = ("which", "tol", "kind", "n", "scale", "complete", "matvecs", "check_matvecs", "guard_matvecs", "message")
+_FACTS = (
+    *("which", "tol", "kind", "n", "scale", "complete"),
+    *("matvecs", "check_matvecs", "guard_matvecs", "message", "doubt"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Spectrum:
         scale: lower estimate of $\|A\|_2$, the largest $\|A v\|$ seen.
         matvecs: products the solver used.
         check_matvecs: products spent afterwards on the residuals.
-        guard_matvecs: products spent on the second start (`verify=True`).
+        guard_matvecs: products spent on the second start (`verify=True`), or on the cheap test for `doubt`.
+        doubt: a sentence where a cheap test found reason to fear that a wanted eigenvalue is missing, else empty.
         verified: whether a second start agreed; None if there was none.
         complete: whether these are all n eigenvalues.
         which, tol, seed: as asked for. dtype: of the products. kind: "field", "hessian" or "map". n: the order.
@@ -52,6 +56,12 @@ class Spectrum:
     guard_matvecs: int = 0
     verified: bool | None = None
     message: str = ""
+    doubt: str = ""
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the values are real by nature."""
+        return not self.values.is_complex()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -74,4 +84,4 @@ class Spectrum:
             rows.append(f"... and {len(self) - shown} more")
         whole = "all" if self.complete else self.which
         head = f"{len(self)} of {self.n} eigenvalues ({whole}; {self.kind}, {self.dtype}, {self.matvecs} products)"
-        return "\n".join([head, *rows, self.message]).rstrip()
+        return "\n".join([head, *rows, self.message, self.doubt]).rstrip()

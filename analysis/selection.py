@@ -17,20 +17,35 @@ CRITERIA: dict[str, Callable[[Array], Array]] = {
     "SR": lambda values: -np.real(values),
     "LI": lambda values: np.abs(np.imag(values)),
     "SM": lambda values: -np.abs(values),
+    "NI": lambda values: -np.abs(np.real(values)),
+    "NU": lambda values: -np.abs(np.abs(values) - 1),
 }
+# What may lie inside the spectrum, where products alone need not converge.
+INTERIOR = ("SM", "NI", "NU")
 _SYMMETRIC_NAMES = {"LA": "LR", "SA": "SR"}
 
 
 def criterion(which: str, symmetric: bool) -> str:
-    """Return the canonical name of a selection: LM, LR, SR, LI or SM."""
+    """Return the canonical name of a selection: LM, LR, SR, LI, SM, NI (imaginary axis), NU (unit circle) or BE."""
     if symmetric and which == "LI":
         raise GantoolsError("A symmetric operator has real eigenvalues only: use which='LM', 'LA' or 'SA', not 'LI'.")
     name = _SYMMETRIC_NAMES.get(which, which) if isinstance(which, str) else which
-    if name not in CRITERIA:
-        raise suggest("selection which =", which, [*CRITERIA, *_SYMMETRIC_NAMES])
+    if name == "BE" and not symmetric:
+        raise GantoolsError("'BE' means both ends of a real spectrum; this operator is not symmetric: use 'LR', 'SR'.")
+    if name != "BE" and name not in CRITERIA:
+        raise suggest("selection which =", which, [*CRITERIA, *_SYMMETRIC_NAMES, "BE"])
     if not symmetric and which in _SYMMETRIC_NAMES:
         raise GantoolsError(f"{which!r} orders real eigenvalues; this operator is not symmetric: use {name!r}.")
     return name
+
+
+def scores(values: Array, which: str) -> Array:
+    """Return how good each value is, (m,): for BE, minus its place counted from the nearer end, the upper one first."""
+    if which != "BE":
+        return CRITERIA[which](values)
+    place = np.empty(len(values))
+    place[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return -np.minimum(place + 0.5, len(values) - 1 - place)
 
 
 def leading(values: Array, k: int, which: str) -> Array:
@@ -40,7 +55,7 @@ def leading(values: Array, k: int, which: str) -> Array:
         values: (m,) real, or complex in LAPACK's order (a pair stands together, positive imaginary part first).
         which: canonical name, see `criterion`.
     """
-    order = np.lexsort((-np.real(values), -np.abs(values), -CRITERIA[which](values)))
+    order = np.lexsort((-np.real(values), -np.abs(values), -scores(values, which)))
     if not np.iscomplexobj(values):
         return order[:k]
     chosen: list[int] = []

@@ -39,7 +39,7 @@ def test_symmetric_outliers_and_bulk(dtype, which):
     assert s.converged.all()
     assert s.message == "Converged."
     np.testing.assert_allclose(s.values.numpy(), truth, atol=9 * accuracy(dtype))
-    assert s.matvecs + s.check_matvecs == A.matvecs
+    assert s.matvecs + s.check_matvecs + s.guard_matvecs == A.matvecs
     check_vectors(A, s)
     assert not s.complete
 
@@ -198,8 +198,95 @@ def test_smallest_from_the_whole_matrix():
     s = eigenvalues(oracles.symmetric(values), k=3, which="SM")
     np.testing.assert_allclose(np.abs(s.values.numpy()), np.sort(np.abs(values))[:3], atol=1e-12)
     assert "SM" in s.message
-    with pytest.raises(GantoolsError, match="n = 301 exceeds"):
-        eigenvalues(oracles.symmetric(values), k=3, which="SM", dense_limit=100)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_smallest_by_shift_invert(symmetric):
+    if symmetric:
+        values = np.linspace(-1.003, 2, 301)
+        A = oracles.symmetric(values)
+    else:
+        A, values = oracles.rotations(np.linspace(0.2, 3, 80), np.linspace(0.1, 2, 80))
+    s = eigenvalues(A, k=4, which="SM", dense_limit=100)
+    assert s.converged.all()
+    np.testing.assert_allclose(np.abs(s.values.numpy())[:4], np.sort(np.abs(values))[:4], atol=1e-6)
+    assert s.matvecs + s.check_matvecs == A.matvecs
+    check_vectors(A, s)
+    assert "shift-invert" in s.message
+
+
+def test_smallest_that_cannot_be_had_says_so(monkeypatch):
+    """A cluster at zero: the inner solves fail, and nothing is passed off as converged."""
+    monkeypatch.setattr("gantools.analysis.eigenvalues.INNER_LIMIT", 100)
+    values = np.concatenate([np.logspace(-14, 0, 500), -np.logspace(-13, 0, 500)])
+    s = eigenvalues(oracles.symmetric(values, torch.float32), k=3, which="SM", dense_limit=100, max_matvecs=20)
+    wrong = np.abs(s.values.numpy()[:, None] - values).min(axis=1) > 1e-5
+    assert not (wrong & s.converged.numpy()).any()
+    with pytest.raises(GantoolsError, match="operator is zero|NaN"):
+        eigenvalues(LinearOperator(lambda u: 0 * u, 300, symmetric=True), k=3, which="SM", dense_limit=100)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_both_ends(dtype):
+    values = np.concatenate([np.linspace(-1, 1, 400), [4, 3, 2.5, 2, -2, -3]])
+    s = eigenvalues(oracles.symmetric(values, dtype), k=5, which="BE")
+    assert s.converged.all()
+    np.testing.assert_allclose(s.values.numpy(), [4, -3, 3, -2, 2.5], atol=accuracy(dtype))
+    again = eigenvalues(oracles.symmetric(values, dtype), k=5, which="BE", verify=True)
+    np.testing.assert_allclose(again.values.numpy(), s.values.numpy(), atol=accuracy(dtype))
+    with pytest.raises(GantoolsError, match="both ends"):
+        eigenvalues(LinearOperator(lambda u: u, 30), k=3, which="BE")
+
+
+@pytest.mark.parametrize("dense_limit", [0, 1000])
+def test_nearest_to_the_imaginary_axis_and_the_unit_circle(dense_limit):
+    """Where they are extreme, products alone find them."""
+    real = np.concatenate([[0.01, 0.02, 0.05], np.linspace(1, 2, 100)])
+    A, truth = oracles.rotations(real, np.linspace(0.1, 1, 103))
+    s = eigenvalues(A, k=6, which="NI", dense_limit=dense_limit)
+    assert s.converged.all()
+    np.testing.assert_allclose(np.sort(s.values.real.numpy()), np.repeat([0.01, 0.02, 0.05], 2), atol=1e-6)
+    angle = np.linspace(0.1, 3, 100)
+    size = np.concatenate([[0.99, 0.98, 0.97], np.linspace(0.1, 0.6, 97)])
+    A, truth = oracles.rotations(size * np.cos(angle), size * np.sin(angle))
+    s = eigenvalues(A, k=4, which="NU", dense_limit=dense_limit)
+    assert s.converged.all()
+    np.testing.assert_allclose(np.abs(s.values.numpy()), np.sort(np.abs(truth))[::-1][: len(s)], atol=1e-6)
+
+
+def test_inside_the_spectrum_does_not_converge_and_says_so():
+    A, truth = oracles.rotations(np.linspace(-1, 1, 300), np.linspace(0, 1, 300))
+    s = eigenvalues(A, k=4, which="NI", dense_limit=0, max_matvecs=100)
+    assert not s.converged.all()
+    assert "inside the spectrum" in s.message
+    assert s.doubt
+
+
+def test_doubt_about_an_all_real_spectrum():
+    """Real outliers fill the basis before the pairs appear; the antisymmetric part gives them away."""
+    A, _ = oracles.rotations(
+        0.01 * np.random.default_rng(0).random(120), np.linspace(0.2, 0.5, 120), np.linspace(20, 60, 44)
+    )
+    hidden = eigenvalues(A, k=4, which="LI", basis=8, max_matvecs=300, tol=1e-3)
+    assert hidden.values.imag.any() or "antisymmetric part" in hidden.doubt or not hidden.converged.all()
+    real, _ = oracles.rotations([], [], np.linspace(1, 9, 60))
+    assert eigenvalues(real, k=4, which="LI").doubt == ""
+
+
+def test_doubt_where_the_frobenius_norm_needs_more():
+    start = torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    # All of the start lies in the small eigenspace: what is large stays unseen.
+    P = torch.outer(start, start) / start.square().sum()
+    A = oracles.matrix_operator(0.1 * P + 50 * (torch.eye(400, dtype=torch.float64) - P), symmetric=True)
+    s = eigenvalues(A, k=1, tol=1e-2, max_matvecs=1)
+    assert s.doubt
+    assert eigenvalues(A, k=1, guard=False).guard_matvecs == 0
+
+
+def test_too_large_a_basis_gets_a_sentence_with_sizes():
+    A = LinearOperator(lambda u: u, 10**13, dtype=torch.float32, symmetric=True)
+    with pytest.raises(GantoolsError, match=r"basis of 22 vectors of 10{13} numbers needs .* GiB on cpu.*lower basis="):
+        eigenvalues(A, k=3, basis=21)
 
 
 def test_not_converged_is_a_result():
