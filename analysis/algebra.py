@@ -124,7 +124,9 @@ def coupling(A: LinearOperator, rows: Part, columns: Part) -> LinearOperator:
 def indices(A: LinearOperator, part: Part) -> Tensor:
     """Return which entries of A's vectors a part names, ascending, (k,) on its device."""
     mask = torch.zeros(A.n, dtype=torch.bool, device=A.device)
-    if isinstance(part, Tensor) and not part.dtype.is_floating_point:
+    if isinstance(part, Tensor):
+        if part.is_floating_point():
+            raise GantoolsError("A part is a name, a slice, or integer indices: this tensor holds floating numbers.")
         try:
             mask[part.to(A.device)] = True
         except IndexError as error:

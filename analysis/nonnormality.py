@@ -87,10 +87,11 @@ def pseudospectrum(
 
 
 def _around(values: Array) -> tuple[float, float, float, float]:
-    extent = max(float(np.ptp(values.real)), 2 * float(np.abs(values.imag).max()))
+    real, imaginary = np.real(values), np.abs(np.imag(values))
+    extent = max(float(np.ptp(real)), 2 * float(imaginary.max()))
     margin = extent / 3 or float(np.abs(values).max()) / 3 or 1.0
-    top = float(np.abs(values.imag).max()) + margin
-    return float(values.real.min()) - margin, float(values.real.max()) + margin, -top, top
+    top = float(imaginary.max()) + margin
+    return float(real.min()) - margin, float(real.max()) + margin, -top, top
 
 
 def _smallest_singular_value(T: Array, z: complex, rtol: float) -> float:
@@ -109,7 +110,7 @@ def _smallest_singular_value(T: Array, z: complex, rtol: float) -> float:
     off: list[float] = []
     before = 0.0
     for _ in range(n):
-        v = solve_triangular(shifted, Q[-1], check_finite=False, trans="C")
+        v = solve_triangular(shifted, Q[-1], check_finite=False, trans=2)
         v = solve_triangular(shifted, v, check_finite=False)
         diagonal.append(float((Q[-1].conj() @ v).real))
         basis = np.array(Q)

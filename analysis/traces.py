@@ -213,7 +213,7 @@ def _left_out(R: np.ndarray) -> np.ndarray:
     floor = max(float(diagonal.max(initial=0.0)) * np.finfo(float).eps, np.finfo(float).tiny)
     small = diagonal < floor
     R[small, small] = floor
-    inverse = solve_triangular(R, np.eye(len(R)), trans="T", check_finite=False)
+    inverse = solve_triangular(R, np.eye(len(R)), trans=1, check_finite=False)
     with np.errstate(over="ignore", invalid="ignore"):
         inverse = inverse / np.abs(inverse).max(axis=0)
     return inverse / np.linalg.norm(inverse, axis=0)

@@ -128,13 +128,13 @@ def nonnormality_figure(pseudospectrum: Any = None, field_of_values: Any = None,
             figure.colorbar(drawn, ax=axes, label="log10 of the perturbation")
     if field_of_values is not None:
         boundary = np.append(field_of_values.boundary, field_of_values.boundary[0])
-        axes.plot(boundary.real, boundary.imag, "--", color=NEUTRAL, linewidth=1.2, label="field of values")
+        axes.plot(np.real(boundary), np.imag(boundary), "--", color=NEUTRAL, linewidth=1.2, label="field of values")
         values = field_of_values.eigenvalues if values is None else values
     if values is not None:
         axes.plot(values.real, values.imag, ".", color=DARK, markersize=4, label=f"{len(values)} eigenvalues")
     if getattr(pseudospectrum, "kind", "field") == "map":
         circle = np.exp(1j * np.linspace(0, 2 * math.pi, 400))
-        axes.plot(circle.real, circle.imag, color=REPELS, linewidth=0.8, label="unit circle")
+        axes.plot(np.real(circle), np.imag(circle), color=REPELS, linewidth=0.8, label="unit circle")
     else:
         axes.axvline(0, color=REPELS, linewidth=0.8)
     axes.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)

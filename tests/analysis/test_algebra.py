@@ -187,6 +187,7 @@ def test_names_of_complex_parameters_count_twice():
     [
         (lambda J: restrict(J, "generatr"), "Unknown part 'generatr'. Did you mean 'generator'"),
         (lambda J: restrict(J, torch.tensor([40])), "do not fit an operator of order 30"),
+        (lambda J: restrict(J, torch.tensor([0.5])), "holds floating numbers"),
         (lambda J: restrict(J, slice(30, 40)), "is empty"),
         (lambda J: restrict(matrix_operator(torch.eye(3)), "a"), "has no names"),
         (lambda J: J + identity(29), "Operators of one order"),
