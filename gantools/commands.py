@@ -15,7 +15,7 @@ from gantools.data import DATA
 from gantools.errors import GantoolsError
 from gantools.experiment import build
 from gantools.flags import parse_train
-from gantools.inspection import Checkpoint, chosen_steps, index, spectrum, verdict
+from gantools.inspection import Checkpoint, chosen_steps, index, path_, spectrum, verdict
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.nn import ACTIVATIONS
@@ -197,6 +197,7 @@ HANDLERS = {
     "sample": sample,
     "spectrum": spectrum,
     "index": index,
+    "path": path_,
     "compare": compare,
     "board": board_,
     "list": list_,

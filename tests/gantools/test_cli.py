@@ -88,7 +88,11 @@ class TestHelp:
         with pytest.raises(SystemExit):
             main(["train", "--data", "ring8", "--optimizer", "consensus", "--help"])
         out = " ".join(capsys.readouterr().out.replace("│", " ").split())
-        for words in ("(default: 512)", "(default: 0.0001)", "weight of the squared norm of the field; or a schedule (default: 10.0)"):
+        for words in (
+            "(default: 512)",
+            "(default: 0.0001)",
+            "weight of the squared norm of the field; or a schedule (default: 10.0)",
+        ):
             assert words in out
 
     def test_list(self, capsys):
@@ -177,6 +181,10 @@ NUMBERS = {
     "negative tolerance": (["spectrum", "RUN", "--tol", "-1"], "tol"),
     "negative rate to judge by": (["spectrum", "RUN", "--lr", "-1"], "lr"),
     "spectrum of an empty batch": (["spectrum", "RUN", "--batch-size", "0"], "--batch-size is 0"),
+    "path to itself": (["path", "RUN", "--from", "4"], "to itself"),
+    "path from nowhere": (["path", "RUN", "--from", "3"], "no checkpoint of step 3"),
+    "path of one point": (["path", "RUN", "--points", "1"], "make no path"),
+    "path on an empty batch": (["path", "RUN", "--batch-size", "0"], "--batch-size is 0"),
     "no probes": (["index", "RUN", "--method", "estimate", "--probes", "0"], "probes"),
     "port": (["board", "RUN", "--port", "99999999"], "99999999"),
 }
@@ -408,7 +416,7 @@ class TestResume:
         assert "add --out" in fails(capsys, "train", "--resume")
         assert "not a run folder" in fails(capsys, "train", "--resume", "--out", tmp_path)
         assert "not a run folder" in fails(capsys, "train", "--resume", "--out", "nowhere")
-        for command in ("sample", "spectrum", "index"):
+        for command in ("sample", "spectrum", "index", "path"):
             assert "not a run folder" in fails(capsys, command, tmp_path)
 
     @pytest.mark.parametrize(
@@ -642,6 +650,19 @@ class TestIndex:
     def test_checkpoint_of_a_file(self, capsys, tmp_path):
         own_file(tmp_path)
         assert "--checkpoint is for runs" in fails(capsys, "index", "own.py:gan", "--checkpoint", "all")
+
+
+class TestPath:
+    def test_between_two_checkpoints(self, capsys, run):
+        out = run_ok(capsys, "path", run, "--points", "13")
+        assert "run, from step 2 to step 4" in out and "in 39 dimensions, 13 points" in out
+        first = np.load(run / "analysis" / "analysis-path-2-step-00000004.npz")
+        assert (run / "analysis" / "analysis-path-2-step-00000004.png").exists()
+        assert first["cosine"].shape == (13,) and np.isfinite(first["norm generator"]).all()
+        run_ok(capsys, "path", run, "--from", "4", "--to", "2", "--points", "13")
+        back = np.load(run / "analysis" / "analysis-path-4-step-00000002.npz")
+        np.testing.assert_allclose(back["norm"], first["norm"][::-1], rtol=1e-4)
+        np.testing.assert_allclose(back["cosine"], -first["cosine"][::-1], atol=1e-3)
 
 
 class TestSample:
