@@ -1,6 +1,9 @@
 """What the spectrum says: operators, eigenvalues, density, index, and verdicts in sentences."""
 
 from gantools.analysis.algebra import antisymmetric_part, coupling, gram, identity, restrict, symmetric_part
+from gantools.analysis.chebyshev import cross_check, kernel_polynomial
+from gantools.analysis.cloud import RitzCloud, ritz_cloud
+from gantools.analysis.condition import Conditions, conditions
 from gantools.analysis.curvature import fisher, gauss_newton
 from gantools.analysis.dense import spectrum
 from gantools.analysis.density import Density, spectral_density
@@ -20,6 +23,7 @@ from gantools.analysis.through_time import recurrent_jacobian
 from gantools.analysis.traces import Diagonal, Estimate, diagonal, frobenius_norm, trace
 
 __all__ = [
+    "Conditions",
     "Density",
     "Diagonal",
     "DifferentiatedOperator",
@@ -33,10 +37,13 @@ __all__ = [
     "Plane",
     "Point",
     "Pseudospectrum",
+    "RitzCloud",
     "Spectrum",
     "Stability",
     "antisymmetric_part",
+    "conditions",
     "coupling",
+    "cross_check",
     "departure_from_normality",
     "diagonal",
     "effective_dimension",
@@ -51,6 +58,7 @@ __all__ = [
     "identity",
     "index",
     "jacobian",
+    "kernel_polynomial",
     "line",
     "path_angle",
     "plane",
@@ -60,6 +68,7 @@ __all__ = [
     "random_direction",
     "recurrent_jacobian",
     "restrict",
+    "ritz_cloud",
     "spectral_density",
     "spectrum",
     "stability",

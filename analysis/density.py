@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gantools.analysis.linear_operator import LinearOperator
-from gantools.analysis.quadrature import fraction_interval, pooled, probe_measures
+from gantools.analysis.quadrature import ProbeMeasure, fraction_interval, pooled, probe_measures
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Density:
         density: (points,), smoothed by a Gaussian of standard deviation `width`; integrates to one.
         lower, upper: (points,), bounds on the fraction of eigenvalues <= grid, at `confidence` at each point. They
             hold without any smoothing; the density itself has no such bound.
+        atom: (low, high), at `confidence`, of the fraction of eigenvalues that are zero to the rounding of products,
+            where quadrature proves that there are some; else None. It is left out of the curve, which would blur it.
         width, confidence, seed, matvecs, n: what it was made with.
     """
 
@@ -37,6 +39,15 @@ class Density:
     seed: int
     matvecs: int
     n: int
+    atom: tuple[float, float] | None = None
+    measures: tuple[ProbeMeasure, ...] = field(default=(), repr=False, compare=False)
+
+    def cdf(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return bounds on the fractions of eigenvalues <= points (p,), tighter than the grid's: a Radau rule each."""
+        brackets = np.array([[measure.bracket(float(x)) for x in points] for measure in self.measures])
+        low, high = (pooled(list(self.measures), brackets[..., end]) for end in (0, 1))
+        lower, upper = fraction_interval(low, high, self.n, len(self.measures), self.confidence)
+        return torch.from_numpy(lower), torch.from_numpy(upper)
 
     def __str__(self) -> str:
         probes, steps = self.nodes.shape
@@ -44,6 +55,7 @@ class Density:
             f"Spectral density of {self.n} eigenvalues between {self.nodes.min():.4g} and {self.nodes.max():.4g}, from "
             f"{probes} probes of {steps} steps ({self.matvecs} products); the distribution function is known to within "
             f"{(self.upper - self.lower).max():.3f} at {self.confidence:.0%}."
+            + (f" Between {self.atom[0]:.2%} and {self.atom[1]:.2%} are zero." if self.atom else "")
         )
 
 
@@ -80,7 +92,10 @@ def spectral_density(
     # A multiple of the identity has no width of its own: draw it as a narrow peak.
     width = width or (span / most if span > 1e-12 * scale else 1e-3 * scale) or 1e-3
     grid = np.linspace(nodes.min() - 3 * width, nodes.max() + 3 * width, points)
-    share = pooled(measures, weights[..., None] * _gaussian(grid - nodes[..., None], width)).sum(axis=0)
+    zero = 32 * float(torch.finfo(A.dtype).eps) * scale
+    atom, tight = _atom(measures, zero, A.n, probes, confidence)
+    smooth = np.where(np.abs(nodes) <= zero, 0.0, weights) if tight else weights
+    share = pooled(measures, smooth[..., None] * _gaussian(grid - nodes[..., None], width)).sum(axis=0)
     brackets = np.array([measure.coarse_bracket(grid) for measure in measures])
     lower, upper = fraction_interval(
         pooled(measures, brackets[:, 0]), pooled(measures, brackets[:, 1]), A.n, probes, confidence
@@ -97,7 +112,24 @@ def spectral_density(
         seed=seed,
         matvecs=products,
         n=A.n,
+        atom=atom,
+        measures=tuple(measures),
     )
+
+
+def _atom(
+    measures: list[ProbeMeasure], zero: float, n: int, probes: int, confidence: float
+) -> tuple[tuple[float, float] | None, bool]:
+    """Return bounds on the mass within `zero` of 0, if it is proved positive, and whether the rules resolve it."""
+    if zero == 0.0:
+        return (1.0, 1.0), False
+    below, upto = (np.array([measure.bracket(x) for measure in measures]) for x in (-zero, zero))
+    low = pooled(measures, np.maximum(upto[:, 0] - below[:, 1], 0.0))
+    high = pooled(measures, upto[:, 1] - below[:, 0])
+    if low <= 0.0:
+        return None, False
+    lower, upper = fraction_interval(np.array(low), np.array(high), n, probes, confidence)
+    return (float(lower), float(upper)), bool(high - low < 0.1 * low)
 
 
 def _gaussian(distance: np.ndarray, width: float) -> np.ndarray:

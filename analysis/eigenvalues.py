@@ -128,7 +128,8 @@ def _inverted(A: LinearOperator, request: _Request, size: int) -> Spectrum:
     """Return the eigenvalues nearest to zero: the largest of the inverse, put back and judged by A itself."""
     before = A.matvecs
     inverse = Inverse(A, min(1e-2 * request.tol, 1e-8), inner_limit=INNER_LIMIT)
-    outside = dataclasses.replace(request, name="LM", limit=min(request.limit, 3 * size))
+    # Two more than asked for: they tell the gaps.
+    outside = dataclasses.replace(request, k=request.k + 2, name="LM", limit=min(request.limit, 3 * size))
     found = _solve(inverse, outside, size, request.seed)
     assert found.vectors is not None
     # Backwards, so that the conjugate with positive imaginary part comes first again.
@@ -140,15 +141,18 @@ def _inverted(A: LinearOperator, request: _Request, size: int) -> Spectrum:
     shifted = vectors * torch.as_tensor(values).to(vectors)
     residuals = torch.linalg.vector_norm(product - shifted, dim=0).double().cpu().numpy()
     scale = max(found.scale and 1 / found.scale, float(torch.linalg.vector_norm(product, dim=0).max()))
-    good = accepted(residuals, values, request.tol, scale, A.dtype, slack=1.0)
-    order = torch.from_numpy(leading(values, len(values), "SM"))
+    apart = np.abs(values[:, None] - values) + np.diag(np.full(len(values), np.inf))
+    errors = error_bounds(residuals, apart.min(axis=1) - residuals) if A.symmetric else residuals.copy()
+    good = accepted(errors, values, request.tol, scale, A.dtype, slack=1.0)
+    chosen = leading(values, request.k, "SM")
+    order = torch.from_numpy(chosen)
     words = "Converged, by shift-invert."
-    if not good.all():
+    if not good[chosen].all():
         words = (
-            f"Only {int(good.sum())} of {request.k} converged: {inverse.failures} inner solves did not; the spectrum "
-            "is too dense near zero for products alone (take index or spectral_density, or raise dense_limit=)."
+            f"Only {int(good[chosen].sum())} of {request.k} converged: {inverse.failures} inner solves did not; the "
+            "spectrum is too dense near zero for products alone (use index or spectral_density, or raise dense_limit=)."
         )
-    fields = {"values": values, "residuals": residuals, "errors": residuals.copy(), "converged": good}
+    fields = {"values": values, "residuals": residuals, "errors": errors, "converged": good}
     arrays: dict[str, Any] = {name: torch.from_numpy(array)[order] for name, array in fields.items()}
     spent = {"matvecs": A.matvecs - before - len(values), "check_matvecs": len(values)}
     vectors = vectors[:, order.to(vectors.device)]

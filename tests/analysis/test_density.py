@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gantools.analysis import LinearOperator, spectral_density
+from gantools.analysis import LinearOperator, cross_check, kernel_polynomial, ritz_cloud, spectral_density
 from gantools.errors import GantoolsError
 from tests import oracles
 
@@ -69,3 +69,68 @@ def test_refuses_jacobians_and_nan():
         spectral_density(LinearOperator(lambda u: u, 9))
     with pytest.raises(GantoolsError, match="NaN or infinite"):
         spectral_density(LinearOperator(lambda u: u * float("nan"), 9, symmetric=True))
+
+
+def test_cdf_by_radau_rules_is_tighter_and_holds():
+    values = np.sort(np.random.default_rng(1).standard_normal(300))
+    d = spectral_density(oracles.symmetric(values), probes=3, steps=40, confidence=0.9999)
+    points = torch.linspace(-2, 2, 9, dtype=torch.float64)
+    low, high = d.cdf(points)
+    truth = (values[None] <= points.numpy()[:, None]).mean(axis=1)
+    assert (low.numpy() <= truth).all() and (truth <= high.numpy()).all()
+    rough = np.interp(points.numpy(), d.grid.numpy(), (d.upper - d.lower).numpy())
+    assert ((high - low).numpy() < rough).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_zeros_are_an_atom_and_not_a_blurred_peak(dtype):
+    values = np.concatenate([np.zeros(80), np.linspace(1, 2, 120)])
+    d = spectral_density(oracles.symmetric(values, dtype), probes=4, steps=40)
+    assert d.atom[0] <= 0.4 <= d.atom[1] and d.atom[1] - d.atom[0] < 0.25
+    near = d.grid.abs() < 0.3
+    assert d.density[near].max() < 1e-6
+    assert "are zero" in str(d)
+    assert spectral_density(oracles.symmetric(values + 1), probes=2, steps=30).atom is None
+
+
+def test_kernel_polynomials_agree_with_lanczos():
+    n = 400
+    M = torch.randn(n, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values = np.linalg.eigvalsh(((M + M.T) / (2 * n) ** 0.5).numpy())
+    A = oracles.symmetric(values)
+    d = spectral_density(A, probes=6, steps=60)
+    density, share = kernel_polynomial(A, d.grid, moments=80, probes=6, seed=1)
+    grid = d.grid.numpy()
+    assert np.trapezoid(density.numpy(), grid) == pytest.approx(1, abs=1e-2)
+    truth = (values[None] <= grid[:, None]).mean(axis=1)
+    assert np.abs(share.numpy() - truth).max() < 0.04
+    semicircle = np.sqrt(np.maximum(4 - grid**2, 0)) / (2 * np.pi)
+    assert np.abs(density.numpy() - semicircle)[np.abs(grid) < 1.8].max() < 0.08
+    before = A.matvecs
+    assert cross_check(A, d, moments=80) < 0.02
+    assert A.matvecs - before == 10 * 40
+    wrong = spectral_density(oracles.symmetric(values + 0.7), probes=6, steps=60)
+    assert cross_check(oracles.symmetric(np.clip(values + 0.2, -1.5, 2)), wrong, moments=80) > 0.1
+
+
+def test_kernel_polynomials_refuse_what_leaves_the_grid():
+    grid = torch.linspace(-1, 1, 50, dtype=torch.float64)
+    with pytest.raises(GantoolsError, match="leaves the grid"):
+        kernel_polynomial(oracles.symmetric(np.linspace(-3, 3, 60)), grid)
+    with pytest.raises(GantoolsError, match="symmetric operator"):
+        kernel_polynomial(LinearOperator(lambda u: u, 9), grid)
+
+
+def test_ritz_cloud_outlines_the_spectrum():
+    A, truth = oracles.rotations(np.cos(np.arange(60)), np.sin(np.arange(60)), [3.0, -4.0])
+    cloud = ritz_cloud(A, starts=3, steps=40)
+    assert cloud.values.shape == cloud.residuals.shape == (3, 40)
+    assert cloud.matvecs == A.matvecs == 120
+    for value in cloud.trusted(1e-6).numpy():
+        assert np.abs(truth - value).min() < 1e-5
+    assert {3.0, -4.0} <= {round(v, 6) for v in cloud.trusted(1e-6).real.tolist()}
+    V = cloud.values.abs().max()
+    assert V <= 4 + 1e-9
+    assert ritz_cloud(A, starts=1, steps=500).residuals.max() < 1e-10
+    with pytest.raises(GantoolsError, match="at least 1"):
+        ritz_cloud(A, starts=0)

@@ -1,5 +1,7 @@
 """Leading eigenvalues against closed forms, LAPACK and ARPACK."""
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse.linalg
@@ -217,7 +219,7 @@ def test_smallest_by_shift_invert(symmetric):
 
 def test_smallest_that_cannot_be_had_says_so(monkeypatch):
     """A cluster at zero: the inner solves fail, and nothing is passed off as converged."""
-    monkeypatch.setattr("gantools.analysis.eigenvalues.INNER_LIMIT", 100)
+    monkeypatch.setattr(sys.modules["gantools.analysis.eigenvalues"], "INNER_LIMIT", 100)
     values = np.concatenate([np.logspace(-14, 0, 500), -np.logspace(-13, 0, 500)])
     s = eigenvalues(oracles.symmetric(values, torch.float32), k=3, which="SM", dense_limit=100, max_matvecs=20)
     wrong = np.abs(s.values.numpy()[:, None] - values).min(axis=1) > 1e-5
