@@ -16,8 +16,9 @@ from gantools.nn.activations import require_complex
 from gantools.nn.complex_init import complex_he_
 
 # From this many products of input and output channels in a group on, the three multiplications of Gauss beat the four
-# of the block kernel, which needs fewer passes over memory (scripts/bench_complex.py).
-_GAUSS = 48 * 48
+# of the block kernel, which needs fewer passes over memory; but not for channels that fill no whole vectors of 16
+# (scripts/bench_complex.py).
+_GAUSS, _VECTOR = 32 * 32, 16
 
 
 def real_dtype(dtype: torch.dtype | None) -> torch.dtype:
@@ -92,8 +93,9 @@ class _Convolution(_Stored):
 
     def _convolve(self, z: Tensor, padding: Any = None) -> Tensor:
         require_complex(self, z)  # type: ignore[arg-type]
-        pairs = self.weight.shape[0] * self.weight.shape[1] // self.groups
-        return (self._gauss if pairs >= _GAUSS else self._block)(z, padding)
+        outer, inner = self.weight.shape[0] // self.groups, self.weight.shape[1]
+        wide = outer * inner >= _GAUSS and outer % _VECTOR == inner % _VECTOR == 0
+        return (self._gauss if wide else self._block)(z, padding)
 
     def _block(self, z: Tensor, padding: Any) -> Tensor:
         """One real convolution; real and imaginary parts are neighbouring channels, so that groups stay groups.
@@ -111,15 +113,16 @@ class _Convolution(_Stored):
         return joined(out.unflatten(channel, (-1, 2)).movedim(channel + 1, -1))
 
     def _gauss(self, z: Tensor, padding: Any) -> Tensor:
-        r"""Three real convolutions: $p = A * x$, $q = B * y$, $r = (A + B) * (x + y)$ give $p - q + i (r - p - q)$."""
+        r"""Three real convolutions: $p = A * x$, $q = -B * y$, $r = (A + B) * (x + y)$ give $p + q + i (r - p + q)$."""
         x, y = (part.contiguous() for part in parts(z).unbind(-1))
         a, b = (part.contiguous() for part in self.weight.unbind(-1))
-        p, q = self._real(x, a, None, padding), self._real(y, b, None, padding)
-        r = self._real(x + y, a + b, None, padding)
-        out = torch.complex(p - q, r - p - q)
-        if self.bias is None:
-            return out
-        return out + as_complex(self.bias).reshape(-1, *[1] * (self.weight.dim() - 3))
+        with_q = with_r = None
+        if self.bias is not None:
+            real, imaginary = self.bias.unbind(-1)
+            with_q, with_r = real, imaginary - real
+        p, q = self._real(x, a, None, padding), self._real(y, -b, with_q, padding)
+        r = self._real(x + y, a + b, with_r, padding)
+        return torch.complex(p + q, r - p + q)
 
 
 class ComplexConv1d(_Convolution, nn.Conv1d):
