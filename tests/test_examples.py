@@ -66,8 +66,8 @@ def dense_jacobian(game, batch):
     return torch.stack([torch.cat([g.reshape(-1) for g in row]) for row in rows])
 
 
-def test_all_examples_are_here():
-    assert {path.stem for path in FOLDER.glob("*.py")} == set(SMALL)
+def test_every_example_that_builds_a_game_is_here():
+    assert {path.stem for path in FOLDER.glob("*.py") if "\ndef build(" in path.read_text()} == set(SMALL)
 
 
 @pytest.mark.parametrize("name", SMALL)
