@@ -149,7 +149,7 @@ class _SupportByProducts:
         hermitian = LinearOperator(product, 2 * n, A.dtype, A.device, matmat=product, symmetric=True)
         found = eigenvalues(hermitian, k=1, which="LA", tol=self._tol, max_matvecs=self._limit, seed=self._seed)
         # A product with the embedding multiplies two vectors by A and two by its transpose.
-        self.matvecs += 4 * hermitian.matvecs + 4
+        self.matvecs += 4 * hermitian.matvecs + 2
         assert found.vectors is not None
         x = torch.complex(found.vectors[:n, 0], found.vectors[n:, 0])
         x = x / x.norm()
