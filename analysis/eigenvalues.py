@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ def eigenvalues(
     progress: Progress | None = None,
     dense_limit: int = DENSE_LIMIT,
     guard: bool = True,
+    store: str | Path | None = None,
 ) -> Spectrum:
     r"""Compute the k leading eigenvalues of an operator from its products.
 
@@ -81,6 +83,8 @@ def eigenvalues(
         progress: called with (products, converged, k).
         dense_limit: largest n for which the whole matrix may be formed (SM, NI, NU).
         guard: spend four products at most on a cheap test whether something may be missing (`doubt`), unless verified.
+        store: file that the basis is saved to, at restarts and when interrupted; a later call with the same arguments
+            goes on from it. It is removed at the end.
 
     Returns:
         A `Spectrum`, best first. Not converged is a result, with a sentence.
@@ -99,7 +103,7 @@ def eigenvalues(
     if name == "SM":
         best = _inverted(A, request, size)
     else:
-        best = _solve(A, request, size, seed)
+        best = _solve(A, request, size, seed, store=None if store is None else Path(store))
         if verify:
             best = _verified(A, best, request, min(size + k + 1, A.n - 1))
         elif guard:
@@ -159,7 +163,14 @@ def _inverted(A: LinearOperator, request: _Request, size: int) -> Spectrum:
     return dataclasses.replace(found, **arrays, **spent, vectors=vectors, which="SM", scale=scale, message=words)
 
 
-def _solve(A: LinearOperator, request: _Request, size: int, seed: int, known: Spectrum | None = None) -> Spectrum:
+def _solve(
+    A: LinearOperator,
+    request: _Request,
+    size: int,
+    seed: int,
+    known: Spectrum | None = None,
+    store: Path | None = None,
+) -> Spectrum:
     k, name, tol, limit = request.k, request.name, request.tol, request.limit
     method = ThickRestartLanczos() if A.symmetric else KrylovSchur()
     basis = KrylovBasis(A, size, torch.Generator().manual_seed(seed))
@@ -169,10 +180,12 @@ def _solve(A: LinearOperator, request: _Request, size: int, seed: int, known: Sp
     # a basis that has not yet met the small pairs behind them would call everything real.
     first_check = size if name == "LI" else min(2 * k + 1, size)
     every = max(1, size // 20) if A.symmetric else max(2, size // 10)
-    ritz, products = iterate(
-        method, basis, k, name, tol, limit, first_check, every, request.progress, minimum=known.matvecs if known else 0
-    )
+    least = known.matvecs if known else 0
+    resumed = store is not None and store.exists()
+    ritz, products = iterate(method, basis, k, name, tol, limit, first_check, every, request.progress, least, store)
     values, residuals, X = _checked(A, basis, ritz)
+    if store is not None:
+        store.unlink(missing_ok=True)
     errors = error_bounds(residuals, ritz.gaps)
     good = accepted(errors, values, tol, basis.scale, A.dtype, slack=1.0)
     best = leading(values, len(values), name)
@@ -193,7 +206,7 @@ def _solve(A: LinearOperator, request: _Request, size: int, seed: int, known: Sp
         scale=basis.scale,
         complete=False,
         matvecs=products,
-        check_matvecs=len(values),
+        check_matvecs=len(values) + resumed,
         message=_reached(good, k, products, limit, size, name),
     )
 

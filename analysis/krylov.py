@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -167,6 +168,44 @@ class KrylovBasis:
         self.projected[kept, :kept] = border
         self.length = kept
 
+    def save(self, path: Path, products: int) -> None:
+        """Write the decomposition, so that `load` can go on from it."""
+        state = {
+            "vectors": self.vectors[: self.length + 1].cpu(),
+            "projected": torch.from_numpy(self.projected),
+            "scale": self.scale,
+            "products": products,
+            "generator": self.generator.get_state(),
+        }
+        partial = path.with_name(path.name + ".part")
+        torch.save(state, partial)
+        partial.replace(path)  # so that an interruption while writing leaves the previous one
+
+    def load(self, path: Path) -> int:
+        """Go on from a saved decomposition, after one product that shows it to be this operator's; return those before.
+
+        Raises:
+            GantoolsError: for one of another operator or size.
+        """
+        state = torch.load(path, weights_only=True)
+        vectors, projected = state["vectors"], state["projected"].numpy()
+        fits = projected.shape == self.projected.shape and vectors.shape[1] == self.operator.n
+        if fits and vectors.dtype == self.vectors.dtype:
+            self.length = len(vectors) - 1
+            self.vectors[: len(vectors)] = vectors.to(self.vectors.device)
+            self.projected[:] = projected
+            self.scale = float(state["scale"])
+            self.generator.set_state(state["generator"])
+            weights = np.linspace(1, 2, max(self.length, 1))[: self.length]
+            expected = self.lift((self.projected[:, : self.length] @ weights)[: self.length + 1][:, None])[:, 0]
+            product = self.operator @ self.lift(weights[:, None])[:, 0] if self.length else expected
+            if float((product - expected).norm()) <= 1e3 * self.epsilon * self.scale * float(np.linalg.norm(weights)):
+                return int(state["products"])
+        raise GantoolsError(
+            f"{path} holds the basis of another operator, size or dtype: resume with the same parameters, batch, k and "
+            "basis, or give another file."
+        )
+
     def lift(self, coordinates: Array) -> Tensor:
         """Return the vectors (n, k) with real coordinates (j, k) in the basis."""
         matrix = torch.as_tensor(coordinates).to(dtype=self.vectors.dtype, device=self.vectors.device)
@@ -224,16 +263,23 @@ def iterate(
     check_every: int,
     progress: Progress | None = None,
     minimum: int = 0,
+    store: Path | None = None,
 ) -> tuple[Ritz, int]:
     """Expand and restart until the k best Ritz pairs are accepted; return them and the number of products.
 
     The small problem is also solved between restarts, every `check_every` products once the basis holds
-    `first_check` vectors: a product costs far more than a look. At least `minimum` products are spent.
+    `first_check` vectors: a product costs far more than a look. At least `minimum` products are spent. The basis is
+    saved to `store` at restarts and whenever the loop is interrupted, and resumed from there.
     """
-    products = 0
+    products = basis.load(store) if store is not None and store.exists() else 0
     agreed = 0
     while True:
-        basis.expand()
+        try:
+            basis.expand()
+        except BaseException:
+            if store is not None and basis.length:
+                basis.save(store, products)
+            raise
         products += 1
         full = basis.length == basis.size
         last = products >= max_matvecs
@@ -258,3 +304,5 @@ def iterate(
             keep = k + max(1, rest // 6) + min(done, rest // 3)
             basis.restart(*method.compress(basis, min(keep, basis.size - 1), which))
             first_check = min(first_check, basis.length + 1)
+            if store is not None:
+                basis.save(store, products)

@@ -109,8 +109,7 @@ def test_kernel_polynomials_agree_with_lanczos():
     before = A.matvecs
     assert cross_check(A, d, moments=80) < 0.02
     assert A.matvecs - before == 10 * 40
-    wrong = spectral_density(oracles.symmetric(values + 0.7), probes=6, steps=60)
-    assert cross_check(oracles.symmetric(np.clip(values + 0.2, -1.5, 2)), wrong, moments=80) > 0.1
+    assert cross_check(oracles.symmetric(0.1 * values), d, moments=80) > 0.2
 
 
 def test_kernel_polynomials_refuse_what_leaves_the_grid():

@@ -285,6 +285,53 @@ def test_doubt_where_the_frobenius_norm_needs_more():
     assert eigenvalues(A, k=1, guard=False).guard_matvecs == 0
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("stop", [5, 33, 60])
+def test_interrupted_and_resumed(symmetric, stop, tmp_path):
+    rng = np.random.default_rng(8)
+    real = rng.standard_normal(200) ** 3
+    whole = oracles.symmetric(np.linspace(0, 1, 400)) if symmetric else oracles.rotations(real[:100], real[100:])[0]
+    straight = eigenvalues(whole, k=6, which="SR")
+    assert straight.matvecs > 60
+
+    class Stopped(LinearOperator):
+        def _product(self, u):
+            if self.matvecs > stop:
+                raise KeyboardInterrupt
+            return whole @ u
+
+    A = Stopped(lambda u: u, whole.n, symmetric=symmetric)
+    path = tmp_path / "basis.pt"
+    with pytest.raises(KeyboardInterrupt):
+        eigenvalues(A, k=6, which="SR", store=path)
+    assert path.exists()
+    before = whole.matvecs
+    s = eigenvalues(whole, k=6, which="SR", store=path)
+    assert s.converged.all() and not path.exists()
+    torch.testing.assert_close(s.values, straight.values)
+    assert s.matvecs == straight.matvecs
+    # One product shows that the basis is this operator's.
+    assert s.check_matvecs == straight.check_matvecs + 1
+    assert whole.matvecs - before == s.matvecs - stop + s.check_matvecs + s.guard_matvecs
+
+
+def test_a_basis_of_another_operator_is_refused(tmp_path):
+    A = oracles.symmetric(np.linspace(0, 1, 300))
+
+    def failing(u):
+        if A.matvecs > 40:
+            raise ZeroDivisionError
+        return A @ u
+
+    path = tmp_path / "basis.pt"
+    with pytest.raises(ZeroDivisionError):
+        eigenvalues(LinearOperator(failing, 300, symmetric=True), k=3, store=path)
+    with pytest.raises(GantoolsError, match="another operator"):
+        eigenvalues(oracles.symmetric(np.linspace(0, 2, 300)), k=3, store=path)
+    with pytest.raises(GantoolsError, match="another operator"):
+        eigenvalues(A, k=12, store=path)
+
+
 def test_too_large_a_basis_gets_a_sentence_with_sizes():
     A = LinearOperator(lambda u: u, 10**13, dtype=torch.float32, symmetric=True)
     with pytest.raises(GantoolsError, match=r"basis of 22 vectors of 10{13} numbers needs .* GiB on cpu.*lower basis="):
