@@ -251,7 +251,8 @@ def path_(argv: list[str]) -> int:
     file = folder / f"analysis-path-{steps[0]}-{step_name(steps[1], 'png')}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(file.with_suffix(".npz"), **result.to_numpy())
+        arrays: dict[str, Any] = result.to_numpy()
+        np.savez(file.with_suffix(".npz"), **arrays)
         board.path_figure(result, f"{run.path.name}, step {steps[0]} to {steps[1]}").savefig(file)
         with SummaryWriter(str(folder)) as writer:
             board.add_path(writer, "analysis/path", result, steps[1])
