@@ -98,7 +98,7 @@ class ComplexMlp(Network):
 @NETWORKS.register("unitary_mlp")
 @dataclasses.dataclass(frozen=True)
 class UnitaryMlp(ComplexMlp):
-    r"""The complex_mlp with unitary matrices between hidden layers, $\exp(A)$ of skew-Hermitian A (`UnitaryLinear`)."""
+    """The complex_mlp with unitary matrices between hidden layers, exponentials of skew-Hermitian ones."""
 
     name = "unitary_mlp"
     unitary = True

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import gantools as gt
+from gantools.cli import main
 from gantools.config import Choice, TrainConfig
 from gantools.errors import GantoolsError
 from gantools.networks import NETWORKS, ComplexMLP, ComplexResNet, ResNet
@@ -261,6 +262,18 @@ def test_every_network_takes_steps(name, method):
     assert torch.isfinite(moved).all()
     for part in game.slices.values():
         assert moved[part].norm() > 0
+
+
+@pytest.mark.parametrize("name", ["complex_dcgan", "complex_resnet"])
+def test_the_command_line_trains_complex_networks_with_a_complex_activation(tmp_path, capsys, name):
+    run = str(tmp_path / "run")
+    argv = ["train", "--network", name, "--activation", "modrelu", "--optimizer", "consensus", "--data", "digits"]
+    small = ["--network.width", "1", "--batch-size", "8", "--steps", "2", "--device", "cpu", "--out", run]
+    assert main([*argv, *small, "--sample-every", "0", "--spectrum-every", "0"]) == 0
+    assert main(["spectrum", run, "--k", "2", "--batch-size", "8", "--tol", "1e-2"]) == 0
+    assert "consensus for 2 steps" in capsys.readouterr().out
+    assert main([*argv[:4], "relu", *argv[5:], "--dry-run"]) == 2
+    assert "'relu' takes real numbers, and this layer's are complex: choose among cardioid" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["complex_mlp", "unitary_mlp"])
