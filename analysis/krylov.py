@@ -47,14 +47,15 @@ def orthogonalise(
     Returns the coefficients (j + 1,) float64, what is left of w, and its norms before and after each pass, (3,)
     float64.
     """
-    norms = [torch.linalg.vector_norm(w, dtype=torch.float64)]
+    # The first two only scale tolerances; the last is a coefficient of the recurrence, so it is summed in float64.
+    norms = [torch.linalg.vector_norm(w).double()]
     coefficients = torch.zeros(basis.shape[0], dtype=torch.float64, device=w.device)
     for first in (True, False):
         rows = basis[start:] if first else basis
         part = rows @ w if known is None or not first else torch.cat([known, (basis[-1] @ w)[None]])
         w = torch.addmv(w, rows.T, part, alpha=-1)
         coefficients[len(basis) - len(rows) :] += part
-        norms.append(torch.linalg.vector_norm(w, dtype=torch.float64))
+        norms.append(torch.linalg.vector_norm(w, dtype=None if first else torch.float64).double())
     return coefficients, w, torch.stack(norms)
 
 

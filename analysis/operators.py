@@ -73,7 +73,7 @@ def jacobian(
         size: the weight of a batch among several.
         method: "reverse" (kept graphs), "forward" (dual numbers), "replay" (recorded once; of one batch only),
             "compiled" (the same through torch.compile: up to a minute before the first product, and then the fastest),
-            or "auto": reverse or forward, the faster here, and a recording once blocks of products have cost a second.
+            or "auto": reverse or forward, the faster here, and a recording once blocks have cost much.
         check: whether to probe, once, that the field is deterministic and that no loss detaches another player.
 
     Raises:

@@ -22,8 +22,8 @@ from gantools.analysis.products import BLOCK, Batching, Function, ReverseProduct
 from gantools.errors import GantoolsError
 
 BACKEND = "inductor"
-# Blocks that have cost so long are worth trying a recording for, which costs about as much.
-PATIENCE = 1.0
+# After so many columns and so many seconds of blocks a recording is tried: it costs about a hundred products at most.
+PATIENCE_COLUMNS, PATIENCE_SECONDS = 512, 1.0
 
 _TRANSPARENT = (torch.ops.aten.detach.default, torch.ops.aten.alias.default, torch.ops.aten.lift_fresh.default)
 
@@ -158,13 +158,14 @@ class ReplayProducts:
 
 
 class PatientProducts:
-    """Products as given, until blocks have cost a second; then a recording is tried, and kept for blocks if faster."""
+    """Products as given, until blocks have cost much; then a recording is tried, and kept for blocks if faster."""
 
     def __init__(self, products: Any, make_replay: Callable[[], ReplayProducts]):
         self._products = products
         self._make_replay = make_replay
         self._replay: ReplayProducts | None = None
-        self._spent = 0.0
+        self._columns, self._seconds = 0, 0.0
+        self._tried = False
 
     def product(self, u: Tensor) -> Tensor:
         return self._block(u) if u.dim() == 2 and u.shape[1] > 3 else self._products.product(u)
@@ -176,19 +177,22 @@ class PatientProducts:
         if self._replay is not None:
             return self._replay.product(u)
         result, seconds = timed(lambda: self._products.product(u), u.device)
-        self._spent += seconds
-        if self._spent > PATIENCE:
-            self._spent = float("-inf")
-            part = u[:, :BLOCK]
-            try:
-                replay = self._make_replay()
-                replay.product(part)
-                ours = timed(lambda: replay.product(part), u.device)[1]
-            except (GantoolsError, RuntimeError):
-                return result
-            if ours < 0.8 * timed(lambda: self._products.product(part), u.device)[1]:
-                self._replay = replay
+        self._columns += u.shape[1]
+        self._seconds += seconds
+        if not self._tried and self._columns > PATIENCE_COLUMNS and self._seconds > PATIENCE_SECONDS:
+            self._tried = True
+            self._try(u[:, :8])
         return result
+
+    def _try(self, u: Tensor) -> None:
+        try:
+            replay = self._make_replay()
+            # The first two blocks are learnt from, and not typical.
+            ours = min(timed(lambda: replay.product(u), u.device)[1] for _ in range(3))
+        except (GantoolsError, RuntimeError):
+            return
+        if ours < 0.8 * timed(lambda: self._products.product(u), u.device)[1]:
+            self._replay = replay
 
 
 def _first_line(error: Exception) -> str:

@@ -3,8 +3,8 @@
     python scripts/check_index_interval.py [--cases 100] [--probes 4] [--steps 800]
 
 The spectra: the Hessian of a trained classifier of 1 491 parameters (taken exactly first), a semicircle, and one with a
-tenth of zeros. Normal probes look the same from every orthonormal basis, so the estimates are made of the diagonal matrix
-of the eigenvalues: the same law, at no cost for products.
+tenth of zeros. Normal probes look the same from every orthonormal basis, so the estimates are made of the diagonal
+matrix of the eigenvalues: the same law, at no cost for products.
 """
 
 import argparse

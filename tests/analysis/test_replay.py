@@ -105,7 +105,8 @@ def test_blocks_that_cost_much_try_a_recording(faster, monkeypatch):
         transposed = product
 
     made = []
-    clock = iter([2.0, 0.5 if faster else 3.0, 1.0])
+    clock = iter([2.0, *[0.5 if faster else 3.0] * 3, 1.0])
+    monkeypatch.setattr(replay, "PATIENCE_COLUMNS", 7)
     monkeypatch.setattr(replay, "timed", lambda work, device: (work(), next(clock, 1.0)))
     products = replay.PatientProducts(Slow(), lambda: made.append(Slow()) or made[-1])
     u = torch.ones(3, 8)
@@ -117,7 +118,8 @@ def test_blocks_that_cost_much_try_a_recording(faster, monkeypatch):
 
 
 def test_auto_records_when_it_pays(monkeypatch):
-    monkeypatch.setattr(replay, "PATIENCE", 0.0)
+    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(replay, "PATIENCE_COLUMNS", 0)
     game, batch = cases.tanh_gan(), cases.gan_batch()
     A, kept = (jacobian(game, batch, method=method) for method in ("auto", "reverse"))
     for width in (30, 5, 70):
