@@ -102,15 +102,14 @@ class _Convolution(_Stored):
 
         With channels last, complex numbers already lie in memory in that order and nothing is copied.
         """
-        if z.dim() == 4:
-            z = z.contiguous(memory_format=torch.channels_last)
         channel = z.dim() - self.weight.dim() + 2  # 1 with a batch axis, 0 without
-        x = parts(z).movedim(-1, channel + 1).flatten(channel, channel + 1)
+        # Not `contiguous(memory_format=channels_last)`, which torch.func.vmap refuses.
+        x = parts(z.movedim(channel, -1).contiguous()).flatten(-2).movedim(-1, channel)
         a, b = self.weight.unbind(-1)
         upper, lower = ([a, b], [-b, a]) if self.transposed else ([a, -b], [b, a])
         kernel = torch.stack([torch.stack(upper, 2), torch.stack(lower, 2)], 1).flatten(2, 3).flatten(0, 1)
         out = self._real(x, kernel, None if self.bias is None else self.bias.flatten(), padding)
-        return joined(out.unflatten(channel, (-1, 2)).movedim(channel + 1, -1))
+        return joined(out.movedim(channel, -1).unflatten(-1, (-1, 2))).movedim(-1, channel)
 
     def _gauss(self, z: Tensor, padding: Any) -> Tensor:
         r"""Three real convolutions: $p = A * x$, $q = -B * y$, $r = (A + B) * (x + y)$ give $p + q + i (r - p + q)$."""

@@ -176,6 +176,33 @@ def test_second_derivatives_of_both_kernels_agree_with_native_ones(size):
     assert (got - expected).abs().max() / expected.abs().max() < 1e-11
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (ComplexLinear(3, 2, rng=seeded()), (2, 3)),
+        (ComplexConv1d(2, 3, 2, rng=seeded()), (2, 2, 5)),
+        (ComplexConv2d(2, 3, 3, padding=1, rng=seeded()), (2, 2, 5, 5)),
+        (ComplexConv2d(32, 32, 1, rng=seeded()), (1, 32, 2, 2)),
+        (ComplexConvTranspose2d(2, 3, 4, 2, 1, rng=seeded()), (2, 2, 3, 3)),
+        (UnitaryLinear(3, rng=seeded()), (2, 3)),
+        (gt.nn.ModReLU(3), (2, 3)),
+        (ComplexMaxPool2d(2), (2, 3, 4, 4)),
+        (gt.nn.ComplexLayerNorm(3), (2, 3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_vmap_runs_over_inputs_and_over_weights(layer, shape):
+    """Batched products with a Jacobian map over weights; from the second layer on, inputs are mapped over too."""
+    z = torch.randn(3, *shape, dtype=torch.complex64, generator=seeded())
+    weights = {name: torch.stack([p.detach() + 0.1 * i for i in range(3)]) for name, p in layer.named_parameters()}
+
+    def call(weights, z):
+        return torch.func.functional_call(layer, weights, (z,))
+
+    expected = torch.stack([call({name: w[i] for name, w in weights.items()}, z[i]) for i in range(3)])
+    torch.testing.assert_close(torch.func.vmap(call)(weights, z), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_construction_is_that_of_torch():
     torch.manual_seed(0)
     layer = ComplexConv2d(4, 6, kernel_size=3, stride=2, padding=1, bias=False, padding_mode="circular")

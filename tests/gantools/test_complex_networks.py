@@ -201,7 +201,9 @@ def test_products_and_leading_eigenvalues_agree_with_the_dense_matrix(name):
     assert sorted(abs(values), reverse=True) == pytest.approx(abs(every[: len(values)]), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["complex_mlp", "unitary_mlp", "complex_dcgan"])
+@pytest.mark.parametrize(
+    "name", ["complex_mlp", "unitary_mlp", "complex_dcgan", pytest.param("complex_resnet", marks=pytest.mark.slow)]
+)
 def test_hessian_index_and_update_operator_run(name):
     game, batch = tiny_game(TINY[name], "modrelu")
     hessian = gt.analysis.hessian(game, batch, player="discriminator")
