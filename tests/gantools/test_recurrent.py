@@ -492,3 +492,18 @@ def test_cells_compute_the_same_on_a_gpu(name):
     expected, _ = cell(x)
     got, _ = cell.cuda()(x.cuda())
     assert torch.allclose(got.cpu(), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, where it breaks a graph
+@pytest.mark.parametrize("name", CELLS)
+def test_cells_compute_the_same_when_compiled(name):
+    cell, x = moved(make(name, 2, 4)), draw(3, 2, 2)
+    torch.compiler.reset()
+    compiled = torch.compile(cell, backend="aot_eager", dynamic=False)
+    expected, _ = cell(x)
+    got, _ = compiled(x)
+    assert torch.allclose(got, expected, rtol=0, atol=1e-12)
+    gradients = [torch.autograd.grad(o.square().sum(), list(cell.parameters())) for o in (expected, got)]
+    for a, b in zip(*gradients, strict=True):
+        assert torch.allclose(a, b, rtol=1e-10, atol=1e-12)

@@ -74,12 +74,14 @@ class AssociativeLSTM(Recurrent):
     def step(self, driven: Tensor, state: State, constants: Any) -> State:
         (h, c), units = state, self.hidden_size // 2
         recurrent = stacked(h) @ constants
-        total = driven + F.pad(recurrent, (0, driven.shape[-1] - recurrent.shape[-1]))
+        if recurrent.shape[-1] < driven.shape[-1]:
+            recurrent = F.pad(recurrent, (0, driven.shape[-1] - recurrent.shape[-1]))
+        total = driven + recurrent
         g_f, g_i, g_o = total[:, : 3 * units].sigmoid().chunk(3, -1)
         numbers = bound(unstacked(total[:, 3 * units :].view(-1, 3, 2 * units)))
-        write, read, value = numbers.unbind(1)
-        c = g_f * c + rearranged(write, self.permutations) * (g_i * value)
-        h = g_o * bound((rearranged(read, self.permutations) * c).mean(0))
+        write, read = rearranged(numbers[:, :2], self.permutations).unbind(2)
+        c = g_f * c + write * (g_i * numbers[:, 2])
+        h = g_o * bound((read * c).mean(0))
         return h, c
 
     def initial(self, batch: int) -> State:

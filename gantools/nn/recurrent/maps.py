@@ -67,16 +67,17 @@ class FactoredUnitary(StateMap):
         self.register_buffer("permutation", torch.randperm(size, generator=rng))
         cast(self, device, dtype)
 
-    def constants(self) -> tuple[Tensor, Tensor, Tensor]:
+    def constants(self) -> tuple[Tensor, ...]:
         v = as_complex(self.vectors / self.vectors.square().sum((1, 2), keepdim=True).sqrt())
-        return torch.complex(self.angles.cos(), self.angles.sin()), v, v.conj()
+        turns = torch.complex(self.angles.cos(), self.angles.sin())
+        return *turns.unbind(), *v.unbind(), *(2 * v.conj()).resolve_conj().unsqueeze(-1).unbind()
 
     def apply_to(self, h: Tensor, constants: Any) -> Tensor:
-        (d1, d2, d3), (v1, v2), (c1, c2) = constants
+        d1, d2, d3, v1, v2, c1, c2 = constants
         h = torch.fft.fft(h * d1, norm="ortho")
-        h = h - (h @ (2 * c1))[:, None] * v1
+        h = h - (h @ c1) * v1
         h = torch.fft.ifft(h[:, self.permutation] * d2, norm="ortho")
-        h = h - (h @ (2 * c2))[:, None] * v2
+        h = h - (h @ c2) * v2
         return h * d3
 
 
@@ -137,13 +138,14 @@ class KroneckerMap(StateMap):
     def constants(self) -> list[Tensor]:
         factors = [as_complex(w) for w in self.factors]
         halves = [factors[: self._cut], factors[self._cut :]]
-        return [functools.reduce(torch.kron, half) for half in halves if half]
+        *front, back = [functools.reduce(torch.kron, half) for half in halves if half]
+        return [*front, back.T]
 
     def apply_to(self, h: Tensor, constants: Any) -> Tensor:
         if len(constants) == 1:
-            return h @ constants[0].T
+            return h @ constants[0]
         a, b = constants
-        return (a @ h.view(-1, len(a), len(b)) @ b.T).flatten(1)
+        return (a @ h.view(-1, len(a), len(b)) @ b).flatten(1)
 
     def penalty(self) -> Tensor:
         r"""Return the soft constraint $\sum_f \|W_f^H W_f - I\|_F^2$, to be added to the loss times a factor."""

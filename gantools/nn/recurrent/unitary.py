@@ -213,15 +213,15 @@ class GORU(Recurrent):
         cast(self, device, dtype)
 
     def constants(self) -> Any:
-        return self.recurrent.constants()
+        return self.gate_weight.T, self.recurrent.constants()
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, F.pad(self.gate_bias, (0, self.hidden_size)))
 
     def step(self, driven: Tensor, state: State, constants: Any) -> State:
-        (h,), n = state, self.hidden_size
-        r, z = torch.addmm(driven[:, : 2 * n], h, self.gate_weight.T).sigmoid().chunk(2, -1)
-        c = modrelu(driven[:, 2 * n :] + r * self.recurrent.apply_to(h, constants), self.bias)
+        (h,), (gate_weight, carried), n = state, constants, self.hidden_size
+        r, z = torch.addmm(driven[:, : 2 * n], h, gate_weight).sigmoid().chunk(2, -1)
+        c = modrelu(driven[:, 2 * n :] + r * self.recurrent.apply_to(h, carried), self.bias)
         return (c + z * (h - c),)
 
     def initial(self, batch: int) -> State:
