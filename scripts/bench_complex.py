@@ -43,7 +43,7 @@ def ours(shape: Any, weight: Tensor, bias: Tensor) -> nn.Module:
     """Return the layer of gantools with these weights."""
     _, n_in, n_out, _, kernel, stride, padding, transposed = shape
     layer = (ComplexConvTranspose2d if transposed else ComplexConv2d)(n_in, n_out, kernel, stride, padding)
-    layer.weight.data, layer.bias.data = torch.view_as_real(weight).clone(), torch.view_as_real(bias).clone()
+    layer.load_state_dict({"weight": torch.view_as_real(weight), "bias": torch.view_as_real(bias)})
     return layer
 
 
