@@ -146,7 +146,11 @@ def _inverted(A: LinearOperator, request: _Request, size: int) -> Spectrum:
     residuals = torch.linalg.vector_norm(product - shifted, dim=0).double().cpu().numpy()
     scale = max(found.scale and 1 / found.scale, float(torch.linalg.vector_norm(product, dim=0).max()))
     apart = np.abs(values[:, None] - values) + np.diag(np.full(len(values), np.inf))
-    errors = error_bounds(residuals, apart.min(axis=1) - residuals) if A.symmetric else residuals.copy()
+    errors = residuals.copy()
+    if A.symmetric:
+        # Parlett's bound: these gaps are between values that converged.
+        gap = np.maximum(apart.min(axis=1) - residuals, 0.0)
+        errors = np.where(gap > residuals, residuals**2 / np.maximum(gap, 1e-300), residuals)
     good = accepted(errors, values, request.tol, scale, A.dtype, slack=1.0)
     chosen = leading(values, request.k, "SM")
     order = torch.from_numpy(chosen)
@@ -258,8 +262,10 @@ def _reached(good: NDArray[Any], k: int, products: int, limit: int, size: int, n
 def _verified(A: LinearOperator, first: Spectrum, request: _Request, size: int) -> Spectrum:
     """Search again, orthogonally to what is known, until a search finds nothing new; return the union."""
     known, products, added = first, 0, 0
+    # More than what is locked must converge: a search that stops where it began has looked at nothing.
+    further = dataclasses.replace(request, k=request.k + (1 if A.symmetric else 2))
     for attempt in range(1, SEARCHES + 1):
-        search = _solve(A, request, size, request.seed + attempt, known)
+        search = _solve(A, further, size, request.seed + attempt, known)
         products += search.matvecs + search.check_matvecs
         known, new = unite(known, search, request.k, request.name)
         added += new

@@ -162,7 +162,8 @@ def _field_operator(
     if method == "auto" and not several:
         products = PatientProducts(products, lambda: ReplayProducts(function, point, reverse, symmetric))
     slices = dict(game.slices) if player is None else {player: slice(0, point.numel())}
-    operator = DifferentiatedOperator(products, name, slices, point, symmetric=player is not None)
+    norm = None if several else float(reverse.value.norm())
+    operator = DifferentiatedOperator(products, name, slices, point, field_norm=norm, symmetric=symmetric)
     operator.parameters = parameter_slices(game, player)
     return operator
 
