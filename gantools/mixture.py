@@ -259,14 +259,15 @@ class QuantumMixture(nn.Module):
             log_a, phases = self._log_amplitudes_and_phases()
             while sum(map(len, drawn)) < n_samples:
                 count = 2 * n_samples + 16
-                which = torch.multinomial((2 * log_a).softmax(0), count, replacement=True, generator=rng)
-                noise = torch.randn(count, factors.shape[-1], 1, generator=rng, dtype=factors.dtype)
+                # Drawn on the CPU, where the generator is.
+                which = torch.multinomial((2 * log_a).softmax(0).cpu(), count, replacement=True, generator=rng)
+                noise = torch.randn(count, factors.shape[-1], 1, generator=rng, dtype=factors.dtype).to(factors.device)
                 x = self.means[which] + (factors[which] @ noise)[..., 0]
                 waves = self._log_moduli(x)
                 waves = (waves - waves.max(1, keepdim=True).values).exp()
                 squared = (waves @ phases.cos()).square() + (waves @ phases.sin()).square()
                 accept = squared / (len(log_a) * waves.square().sum(1))
-                drawn.append(x[torch.rand(count, generator=rng, dtype=accept.dtype) < accept])
+                drawn.append(x.cpu()[torch.rand(count, generator=rng, dtype=accept.dtype) < accept.cpu()])
         return torch.cat(drawn)[:n_samples].numpy()
 
     @property

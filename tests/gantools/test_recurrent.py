@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_s
 
 import gantools as gt
 from gantools.errors import GantoolsError
+from gantools.nn import ModReLU
 from gantools.nn.recurrent import (
     EUNN,
     GORU,
@@ -24,6 +25,7 @@ from gantools.nn.recurrent import (
     factor_sizes,
     kronecker_matvec,
 )
+from gantools.nn.recurrent.base import modrelu
 
 F64 = torch.float64
 
@@ -224,6 +226,19 @@ def test_parameter_counts_are_those_of_the_papers():
 def plain_modrelu(z, b):
     size = np.abs(z)
     return np.where(size + b > 0, (size + b) * z / np.where(size == 0, 1, size), 0)
+
+
+def test_modrelu_is_that_of_the_layer_and_has_finite_derivatives_at_zero():
+    z = torch.tensor([[0, 3 - 4j, -0.1j, 2]], dtype=torch.complex128, requires_grad=True)
+    b = torch.tensor([0.5, -1.0, -0.5, 0.2], dtype=F64, requires_grad=True)
+    layer = ModReLU(4).double()
+    with torch.no_grad():
+        layer.bias.copy_(b)
+    assert torch.allclose(modrelu(z, b), layer(z))
+    assert torch.allclose(modrelu(z, b)[0, 1], torch.tensor(4 / 5 * (3 - 4j), dtype=torch.complex128))
+    first = torch.autograd.grad(modrelu(z, b).abs().square().sum(), (z, b), create_graph=True)
+    second = torch.autograd.grad(sum(g.abs().square().sum() for g in first), (z, b))
+    assert all(g.isfinite().all() for g in (*first, *second))
 
 
 def sigmoid(x):
@@ -456,6 +471,20 @@ def test_hessians_are_those_of_finite_differences_in_both_modes(name):
     for method in ("reverse", "forward"):
         got = gt.analysis.hessian(cell, sequence_loss, batch, method=method) @ directions(game.num_parameters)
         assert (got - expected).abs().max() < 1e-7 * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_second_derivatives_are_finite_where_the_state_is_exactly_zero(name):
+    """No input, and every bias and first state zero: each modulus is then 0."""
+    cell = make(name, 2, 4)
+    with torch.no_grad():
+        for label, p in cell.named_parameters():
+            if label in ("bias", "h0"):
+                p.zero_()
+    batch = {"input": torch.zeros(3, 2, 2, dtype=F64), "target": draw(2, cell.output_size)}
+    assert cell(batch["input"])[0].abs().max() == 0
+    hessian = gt.analysis.hessian(cell, sequence_loss, batch, method="reverse")
+    assert (hessian @ draw(hessian.n)).isfinite().all()
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gantools.errors import GantoolsError
+from gantools.nn.complex_activations import modulus
 from gantools.nn.holographic import random_permutations, rearranged
 from gantools.nn.recurrent.base import Recurrent, State, cast, glorot, stacked, unstacked
 
@@ -109,4 +110,4 @@ class AssociativeLSTM(Recurrent):
 
 def bound(z: Tensor) -> Tensor:
     r"""Return $z / \max(1, |z|)$: complex numbers outside the unit disk are brought to its edge."""
-    return z / z.abs().clamp(min=1)
+    return z / modulus(*torch.view_as_real(z).unbind(-1))[1].clamp(min=1)
