@@ -17,13 +17,13 @@ import study
 
 ACTIVATIONS = {"relu": "relu", "leaky_relu": "leaky_relu", "tanh": "tanh", "sigmoid": "sigmoid", "silu": "silu",
                "esp": "esp(learned=True)"}  # fmt: skip
-STEPS = 5000
+STEPS = 2500
 
 
 def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     """Train and measure one GAN."""
     looks = str(max(1, cell["steps"] // 10))
-    args = ["--data", "ring8", "--optimizer", cell["optimizer"], "--optimizer.lr", "5e-4", "--seed", str(seed)]
+    args = ["--data", "ring8", "--optimizer", cell["optimizer"], "--optimizer.lr", "1e-3", "--seed", str(seed)]
     args += ["--network.generator-activation", cell["generator"], "--steps", str(cell["steps"]), "--batch-size", "256"]
     args += ["--network.discriminator-activation", cell["discriminator"], "--sample-every", looks]
     args += ["--spectrum-every", "0", "--log-every", "50", "--checkpoint-every", looks]
@@ -49,7 +49,7 @@ PAGE = """# Activations in the players of a GAN
 
 {text}
 
-{steps} steps, batches of 256, RMSProp, learning rate 5e-4, gamma 10, {seeds} seeds; mean and 95 % interval. Of the
+{steps} steps, batches of 256, RMSProp, learning rate 1e-3, gamma 10, {seeds} seeds; mean and 95 % interval. Of the
 Jacobian J at the end (all eigenvalues, float64, one batch): attracting and repelling fractions, the strongest
 repulsion, and the largest rotation; alpha is the fraction of negative eigenvalues of a player's own Hessian. Zero rows
 belong to parameters that no sample of the batch feels.

@@ -15,7 +15,7 @@ from pathlib import Path
 import gan_cells
 import study
 
-STEPS = 5000
+STEPS = 2500
 # Hidden units of each of the four layers; a complex one has two numbers.
 NETWORKS = {
     "real, width 16": ("mlp", 16, "relu"), "real, width 19": ("mlp", 19, "relu"),
@@ -29,7 +29,7 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     """Train and measure one GAN."""
     looks = str(max(1, cell["steps"] // 10))
     args = ["--data", "ring8", "--network", cell["network"], "--network.width", str(cell["width"]), "--seed", str(seed)]
-    args += ["--activation", cell["activation"], "--optimizer", cell["optimizer"], "--optimizer.lr", "5e-4"]
+    args += ["--activation", cell["activation"], "--optimizer", cell["optimizer"], "--optimizer.lr", "1e-3"]
     args += ["--steps", str(cell["steps"]), "--batch-size", "256", "--sample-every", looks, "--spectrum-every", "0"]
     return gan_cells.measured([*args, "--log-every", "50", "--checkpoint-every", looks], folder)
 
@@ -51,7 +51,7 @@ PAGE = """# Real, complex and unitary players
 
 {text}
 
-{steps} steps, batches of 256, RMSProp, learning rate 5e-4, gamma 10 for consensus, {seeds} seeds; mean and 95 %
+{steps} steps, batches of 256, RMSProp, learning rate 1e-3, gamma 10 for consensus, {seeds} seeds; mean and 95 %
 interval. Columns as in [activations](activations.md): the spectrum is that of the real field, a complex number counting
 as two.
 
