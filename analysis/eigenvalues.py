@@ -70,13 +70,13 @@ def eigenvalues(
             inner solves, NI and NU by the plain method, which finds them where they are extreme. What did not converge
             is marked.
         tol: relative to max(|value|, eps^(2/3) scale), on the error bound of each value: for symmetric operators
-            min(r, r^2/gap), so that a vector has about half as many digits as its value; otherwise the residual r.
+            min(r, max(r^2/gap, r/10)), since the gap is estimated; otherwise the residual r.
         basis: vectors kept, by default max(2k + 1, 20) if symmetric, else max(4k, 2k + 20). Smaller ones lose
             eigenvalues silently: at 2k + 1 every solver, ARPACK too, calls GAN Jacobians "all real" under LI.
         max_matvecs: stop after so many products, by default 50 bases; what was reached is returned and marked.
         seed: of the start vector.
         vectors: return them, unit length, (n, k), on the operator's device.
-        verify: search on from a random start orthogonal to what was found, with a larger basis and at least as many
+        verify: search on from a random start orthogonal to what was found, with twice the basis and at least as many
             products again. Residuals prove that a value is an eigenvalue, not that none was missed: one hidden from the
             first start, or a further copy of a multiple one, of which a Krylov space contains a single one. The union
             is returned, doubt in `message`, and `verified` says whether nothing new was found.
@@ -105,7 +105,7 @@ def eigenvalues(
     else:
         best = _solve(A, request, size, seed, store=None if store is None else Path(store))
         if verify:
-            best = _verified(A, best, request, min(size + k + 1, A.n - 1))
+            best = _verified(A, best, request, min(2 * size, A.n - 1))
         elif guard:
             best = find_doubt(A, best, k, name, seed)
     return best if vectors else dataclasses.replace(best, vectors=None)
