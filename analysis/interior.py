@@ -8,6 +8,8 @@ returned then has large residuals, and is marked as not converged.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import scipy.sparse.linalg as host
 import torch
@@ -38,7 +40,7 @@ class Inverse(LinearOperator):
             product = A @ torch.from_numpy(np.ascontiguousarray(u.reshape(-1))).to(dtype=A.dtype, device=A.device)
             return product.double().cpu().numpy()
 
-        operator = host.LinearOperator(A.shape, matvec=matvec, dtype=np.float64)
+        operator = cast(Any, host.LinearOperator)(A.shape, matvec=matvec, dtype=np.float64)
         if A.symmetric:
             x, info = host.minres(operator, right, rtol=self._tol, maxiter=self._limit)
         else:

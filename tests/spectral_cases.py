@@ -76,7 +76,7 @@ def complaint(family: str, which: str, n: int, k: int, seed: int, single: bool) 
                 )
     elif good.any():
         # Eigenvalues of these move by far more than the residual, which is all that is promised.
-        V = s.vectors[:, s.converged]
+        V = s.vectors[:, s.converged].to(dtype.to_complex())
         residual = torch.linalg.vector_norm(A @ V - V * s.values[s.converged].to(V.dtype), dim=0).double()
         if bool((residual > 1.1 * s.residuals[s.converged] + rounding).any()):
             return "a residual is larger than reported"
