@@ -289,11 +289,12 @@ class Game:
     ) -> FieldValue:
         """Return the mean field of the parts of a batch, with the graph of one of them in memory at a time."""
         again = partial(self.frozen, self.modes()) if self._still else nullcontext
-        size, total, losses = batch_size(parts), torch.zeros(()), dict.fromkeys(self.players, torch.zeros(()))
+        size, moved = batch_size(parts), dict(buffers)
+        total, losses = torch.zeros(()), dict.fromkeys(self.players, torch.zeros(()))
         for part in parts:
             seen: list[FieldValue] = []
 
-            def share(leaves: Sequence[Tensor], part: Any = part, buffers: Any = buffers, seen: Any = seen) -> Tensor:
+            def share(leaves: Sequence[Tensor], part: Any = part, buffers: Any = moved, seen: Any = seen) -> Tensor:
                 # Without a graph of the gradient at first: what is differentiated is what is evaluated again.
                 value = self.field_of(leaves, buffers, part, create_graph and bool(seen), players, by_all)
                 seen[:] = [dataclasses.replace(value, vector=value.vector.new_empty(0))]
@@ -301,10 +302,10 @@ class Game:
 
             with torch.enable_grad():
                 total = total + (recomputed(share, again, leaves) if create_graph else share(leaves))
-            buffers = seen[0].buffers
+            moved = seen[0].buffers
             for player, loss in seen[0].losses.items():
                 losses[player] = losses[player] + batch_size(part) / size * loss
-        return FieldValue(total, losses, buffers)
+        return FieldValue(total, losses, moved)
 
     @staticmethod
     def gradient(value: Tensor, leaves: Sequence[Tensor], create_graph: bool = False) -> Sequence[Tensor]:
