@@ -18,10 +18,10 @@ import study
 STEPS = 2500
 # Hidden units of each of the four layers; a complex one has two numbers.
 NETWORKS = {
-    "real, width 16": ("mlp", 16, "relu"), "real, width 19": ("mlp", 19, "relu"),
-    "real, width 23": ("mlp", 23, "relu"),
-    "complex, width 16": ("complex_mlp", 16, "crelu"), "complex, width 11": ("complex_mlp", 11, "crelu"),
-    "complex modReLU, width 16": ("complex_mlp", 16, "modrelu"), "unitary, width 16": ("unitary_mlp", 16, "modrelu"),
+    "real, width 12": ("mlp", 12, "relu"), "real, width 14": ("mlp", 14, "relu"),
+    "real, width 18": ("mlp", 18, "relu"),
+    "complex, width 12": ("complex_mlp", 12, "crelu"), "complex, width 8": ("complex_mlp", 8, "crelu"),
+    "complex modReLU, width 12": ("complex_mlp", 12, "modrelu"), "unitary, width 12": ("unitary_mlp", 12, "modrelu"),
 }  # fmt: skip
 
 
@@ -67,9 +67,9 @@ Seed by seed, against real networks of as many parameters and then of the same w
 """
 # Of about the same number of real parameters, and of the same width.
 PAIRS = [
-    ("complex, width 11", "real, width 16"), ("complex, width 16", "real, width 23"),
-    ("complex modReLU, width 16", "real, width 23"), ("unitary, width 16", "real, width 19"),
-    ("complex, width 16", "real, width 16"), ("unitary, width 16", "real, width 16"),
+    ("complex, width 8", "real, width 12"), ("complex, width 12", "real, width 18"),
+    ("complex modReLU, width 12", "real, width 18"), ("unitary, width 12", "real, width 14"),
+    ("complex, width 12", "real, width 12"), ("unitary, width 12", "real, width 12"),
 ]  # fmt: skip
 
 

@@ -326,8 +326,6 @@ LOOPS = [
 @pytest.mark.parametrize(
     ("name", "settings", "loop", "plain"), LOOPS, ids=[f"{name} {settings}" for name, settings, *_ in LOOPS]
 )
-    ("name", "settings", "loop", "plain"), LOOPS, ids=[f"{name} {settings}" for name, settings, *_ in LOOPS]
-)
 def test_equals_a_plain_loop_step_by_step(name, settings, loop, plain, kind):
     game, losses, parts, rates, batches = setup(kind)
     optimizer = make(name, game, lr=player_rates(game, kind), **settings)
