@@ -13,7 +13,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -75,6 +75,12 @@ class Results:
     def contrast(self, cell: str, baseline: str, column: str) -> tuple[float, float]:
         """Return mean and half width of the 95 % interval of the difference to another cell, seed by seed."""
         return interval(self.values(cell, column) - self.values(baseline, column))
+
+    def part(self, cells: Iterable[str], columns: Iterable[str]) -> "Results":
+        """Return some of the cells and columns, for a table or a figure of their own."""
+        cells = {name: self.study.cells[name] for name in cells}
+        columns = {name: self.study.columns[name] for name in columns}
+        return Results(dataclasses.replace(self.study, cells=cells, columns=columns), self.by_cell)
 
     def failed(self, cell: str) -> list[str]:
         """Return the sentences of the runs that were stopped."""
@@ -189,14 +195,14 @@ def execute(study: Study, root: Path, jobs: int = 1) -> Results:
     begun = time.perf_counter()
     if jobs == 1 or len(missing) < 2:
         for done, (cell, seed) in enumerate(missing, 1):
-            _run_one(study, cell, seed, root)
+            _keep(root, cell, seed, _run_one(study, cell, seed, root))
             _tell(study, cell, seed, done, len(missing), begun)
     else:
         # Spawned: a forked process would inherit the threads of PyTorch half alive.
         with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
             waiting = {pool.submit(_run_one, study, *task, root): task for task in missing}
             for done, future in enumerate(as_completed(waiting), 1):
-                future.result()
+                _keep(root, *waiting[future], future.result())
                 _tell(study, *waiting[future], done, len(missing), begun)
     found: dict[str, dict[int, Result]] = {cell: {} for cell in study.cells}
     for cell, seed in tasks:
@@ -209,7 +215,12 @@ def result_path(root: Path, cell: str, seed: int) -> Path:
     return root / f"{re.sub(r'[^A-Za-z0-9.=-]+', '_', cell)}-seed{seed}.json"
 
 
-def _run_one(study: Study, cell: str, seed: int, root: Path) -> None:
+def _keep(root: Path, cell: str, seed: int, result: Result) -> None:
+    # By one process: what is not whole yet has the same name for all of a folder.
+    write_atomically(result_path(root, cell, seed), (json.dumps(result) + "\n").encode())
+
+
+def _run_one(study: Study, cell: str, seed: int, root: Path) -> Result:
     torch.set_num_threads(1)
     path = result_path(root, cell, seed)
     begun = time.perf_counter()
@@ -218,12 +229,12 @@ def _run_one(study: Study, cell: str, seed: int, root: Path) -> None:
     except GantoolsError as error:
         result = {"failed": str(error)}
     result["seconds"] = time.perf_counter() - begun
-    write_atomically(path, (json.dumps(result) + "\n").encode())
     with SummaryWriter(str(path.with_suffix(""))) as writer:
         curves = result.get("curves", {})
         for name in curves.keys() - {"step"}:
             for step, value in zip(curves["step"], curves[name], strict=False):
                 writer.add_scalar(f"study/{name}", value, step)
+    return result
 
 
 def _tell(study: Study, cell: str, seed: int, done: int, total: int, begun: float) -> None:

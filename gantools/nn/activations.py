@@ -4,7 +4,6 @@ Each declares which numbers it takes, "real", "complex" or both: torch would run
 numbers have poles) and answer others with an error of the kernel.
 """
 
-import ast
 import functools
 import inspect
 import math
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gantools.errors import GantoolsError
-from gantools.registry import Registry
+from gantools.registry import Registry, parse_call
 
 ACTIVATIONS: Registry[Callable[..., nn.Module]] = Registry("activation")
 
@@ -204,7 +203,13 @@ def activation(
         domain: "real" or "complex", what the input will be; an activation that does not take it is refused.
         rng: draws initial parameters where there are any to draw.
     """
-    name, args, kwargs = _parse(spec)
+    try:
+        name, args, kwargs = parse_call(spec)
+    except ValueError:
+        raise GantoolsError(
+            f"Cannot read the activation {spec!r}: write a name, or a name with literal arguments as in "
+            '"esp(beta=2.0)".'
+        ) from None
     factory = ACTIVATIONS[name]
     if domain is not None and domain not in accepts(name):
         other = "complex" if domain == "real" else "real"
@@ -230,25 +235,6 @@ def activation(
 
 def _shown(signature: inspect.Signature) -> str:
     return "(" + ", ".join(f"{p.name}={p.default!r}" for p in signature.parameters.values()) + ")"
-
-
-def _parse(spec: str) -> tuple[str, list[Any], dict[str, Any]]:
-    try:
-        node = ast.parse(spec.strip(), mode="eval").body
-        if isinstance(node, ast.Name):
-            return node.id, [], {}
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            names = [keyword.arg for keyword in node.keywords]
-            if None not in names:
-                values = [ast.literal_eval(keyword.value) for keyword in node.keywords]
-                args = [ast.literal_eval(argument) for argument in node.args]
-                return node.func.id, args, dict(zip(map(str, names), values, strict=True))
-    # literal_eval documents these; AttributeError is what a spec that is no string gives.
-    except (SyntaxError, ValueError, TypeError, AttributeError, MemoryError, RecursionError):
-        pass
-    raise GantoolsError(
-        f'Cannot read the activation {spec!r}: write a name, or a name with literal arguments as in "esp(beta=2.0)".'
-    )
 
 
 def _fits(value: Any, default: Any) -> bool:

@@ -32,7 +32,7 @@ class UnitaryLinear(nn.Module):
         options = {"device": device, "dtype": real_dtype(dtype)}
         self.weight = nn.Parameter(torch.zeros(features, features, **options))
         self.bias = nn.Parameter(torch.zeros(features, 2, **options)) if bias else None
-        self.register_buffer("base", torch.view_as_real(_haar(features, rng)).to(**options))
+        self.register_buffer("base", torch.view_as_real(haar_unitary(features, rng)).to(**options))
 
     def matrix(self) -> Tensor:
         """Return U, complex (n, n)."""
@@ -47,7 +47,7 @@ class UnitaryLinear(nn.Module):
         return f"features={self.features}, bias={self.bias is not None}"
 
 
-def _haar(n: int, rng: torch.Generator | None) -> Tensor:
+def haar_unitary(n: int, rng: torch.Generator | None) -> Tensor:
     """Return a uniformly distributed unitary matrix: Q of a normal one, with the phases of R's diagonal put back."""
     draw = torch.view_as_complex(torch.randn(n, n, 2, generator=rng, dtype=torch.float64))
     q, r = torch.linalg.qr(draw)

@@ -421,7 +421,7 @@ def test_a_schedule_has_its_value_at_the_step_of_the_batch(name):
         game.field(batch)
     operator = update_operator(Simultaneous(game, lr=0.1), batch | {"step": torch.tensor(5)})
     fixed = update_operator(Simultaneous(cases.tanh_gan(regularizers=[make(1.0)]), lr=0.1), batch)
-    assert torch.equal(operator.dense(), fixed.dense())
+    assert relative(operator.dense(), fixed.dense()) < 1e-14  # in blocks or one by one, by which was faster
 
 
 # Spectral normalisation ----------------------------------------------------------------------------------------------

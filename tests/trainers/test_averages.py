@@ -63,8 +63,8 @@ def test_the_ramp_bounds_the_half_life_by_a_fraction_of_the_steps():
 
 def test_averages_of_simultaneous_steps_find_the_equilibrium_that_the_steps_leave():
     game = cases.bilinear(torch.eye(1, dtype=F64), [1.0], [0.0])
-    optimizer, average = Simultaneous(game, lr=1e-3), Average(game, "uniform")
-    for _ in range(round(2 * math.pi * 5 / 1e-3)):
+    optimizer, average = Simultaneous(game, lr=0.01), Average(game, "uniform")
+    for _ in range(round(2 * math.pi * 5 / 0.01)):
         optimizer.step(None)
         average.update()
     assert game.vector().norm() > 1 > 0.05 > average.vector.norm()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gantools.errors import GantoolsError
 from gantools.nn.complex_layers import as_complex
 from gantools.nn.recurrent.base import cast, uniform
+from gantools.nn.unitary import haar_unitary
 
 
 class StateMap(nn.Module):
@@ -154,9 +155,3 @@ class KroneckerMap(StateMap):
             w = as_complex(stored)
             total = total + (w.mH @ w - torch.eye(len(w), dtype=w.dtype, device=w.device)).abs().square().sum()
         return total
-
-
-def haar_unitary(n: int, rng: torch.Generator | None) -> Tensor:
-    """Return a uniformly distributed unitary matrix: Q of a normal one, with the phases of R's diagonal put back."""
-    q, r = torch.linalg.qr(torch.view_as_complex(torch.randn(n, n, 2, generator=rng, dtype=torch.float64)))
-    return q * torch.sgn(r.diagonal())
