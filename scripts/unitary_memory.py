@@ -76,7 +76,7 @@ state and by the last; KRU has its soft unitary constraint with the weight {cons
 """
 
 
-def verdict(results: study.Results, baseline: float) -> str:
+def verdict(results: study.Results) -> str:
     """Return what the numbers support of the paper's claims."""
     said, seeds = [], len(results.study.seeds)
     for cell in results.study.cells:
@@ -103,7 +103,7 @@ def page(results: study.Results) -> str:
     return PAGE.format(
         text=text, option=" --long" if name.endswith("long") else "", name=name, seeds=len(results.study.seeds),
         delay=cell["delay"], steps=cell["steps"], units=cell["units"], baseline=baseline, constraint=CONSTRAINT,
-        table=results.table(), verdict=verdict(results, baseline),
+        table=results.table(), verdict=verdict(results),
     )  # fmt: skip
 
 
