@@ -62,6 +62,7 @@ nonsaturating loss. Learning rate {lr:g} over RMSProp for every method that has 
 are their own: one rate for all and tuned for none, so the table shows what each method does with it, not the best that
 each can do. Modes: those with at least 1 % of the samples within 0.1; quality: the fraction of samples within 0.1 of
 any mode. {explanation}
+Runs shared the machine, two at a time and with other programs: evaluations a step are exact, times rough.
 
 {table}
 
