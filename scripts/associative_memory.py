@@ -2,7 +2,7 @@
 
 The Associative LSTM (Danihelka et al., arXiv 1602.03032) keeps its pairs of key and value in S copies. Its parameters
 do not depend on S, but its state does: an LSTM with as many units stands beside it, and one with as large a state as
-four copies. Adam, learning rate 1e-3, batches of 20. Then the noise of recalled items over copies and items, for random
+four copies. Adam, learning rate 3e-3, batches of 50. Then the noise of recalled items over copies and items, for random
 keys, without learning.
 
     python scripts/associative_memory.py --jobs 2
@@ -45,8 +45,10 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
             return sequence_cells.lstm(inputs, units, rng)
         return AssociativeLSTM(inputs, units, copies, batch_first=True, rng=rng)
 
-    task: Any = AssociativeRecall() if cell["task"] == "recall" else EpisodicCopy(delay=10)
-    result = sequence_cells.trained(make, task, seed, gt.trainers.Adam(), cell["steps"])
+    task: Any = (
+        AssociativeRecall(keys=4, values=4, writes=6, queries=4) if cell["task"] == "recall" else EpisodicCopy(delay=10)
+    )
+    result = sequence_cells.trained(make, task, seed, gt.trainers.Adam(), cell["steps"], batch=50, rate=3e-3)
     return result | {"state": units * (1 + copies if copies else 2)}
 
 
@@ -81,7 +83,7 @@ PAGE = """# Associative memory and its copies
 
 {text}
 
-{units} units; recall with replacement (8 keys, 8 values, 16 pairs written, 4 asked) in {recall} steps, episodic copying
+{units} units; recall with replacement (4 keys, 4 values, 6 pairs written, 4 asked) in {recall} steps, episodic copying
 (1 to 10 symbols, delay 10) in {copying}; {seeds} seeds, mean and 95 % interval on 500 new sequences. The mean over the
 training tells how fast a net learns.
 

@@ -16,7 +16,7 @@ from gantools.sequence_tasks import Copying, SequenceTask
 
 Make = Callable[[int, torch.Generator], nn.Module]
 COLUMNS = {"parameters": "parameters", "loss": "loss", "ratio": "loss / memoryless", "accuracy": "accuracy",
-           "area": "mean of loss / memoryless over training"}  # fmt: skip
+           "area": "mean of loss / memoryless over training", "best": "its lowest"}  # fmt: skip
 
 
 def lstm(input_size: int, hidden_size: int, rng: torch.Generator) -> nn.LSTM:
@@ -28,9 +28,16 @@ def lstm(input_size: int, hidden_size: int, rng: torch.Generator) -> nn.LSTM:
 
 
 def trained(
-    make: Make, task: SequenceTask, seed: int, base: Any, steps: int, batch: int = 20, constraint: float = 0.0
+    make: Make,
+    task: SequenceTask,
+    seed: int,
+    base: Any,
+    steps: int,
+    batch: int = 20,
+    rate: float = 1e-3,
+    constraint: float = 0.0,
 ) -> study.Result:
-    """Train a cell with a linear readout on fresh batches, learning rate 1e-3, and measure it on 500 new sequences.
+    """Train a cell with a linear readout on fresh batches and measure it on 500 new sequences.
 
     `constraint` is the weight of the cell's `penalty()`, which is in no loss that is returned.
     """
@@ -42,7 +49,7 @@ def trained(
         return own + constraint * model.cell.penalty() if constraint else own
 
     game, drawn = gt.minimization(model, loss), torch.Generator().manual_seed(derive_seed(seed, "batches"))
-    optimizer = gt.trainers.make("simultaneous", game, lr=1e-3, base=base)
+    optimizer = gt.trainers.make("simultaneous", game, lr=rate, base=base)
     losses = []
     for _ in range(steps):
         optimizer.step(task.batch(batch, drawn))
@@ -56,7 +63,8 @@ def trained(
     relative, window = np.array(losses) / task.baseline, max(1, steps // 40)
     means = relative[: steps - steps % window].reshape(-1, window).mean(1)
     return {
-        "parameters": game.num_parameters, "loss": final, "ratio": final / task.baseline, "area": relative.mean(),
+        "parameters": game.num_parameters, "loss": final, "ratio": final / task.baseline,
+        "area": relative.mean(), "best": relative.min(),
         "accuracy": float(task.accuracy(outputs, held)),
         "curves": {"step": list(range(window, steps + 1, window)), "loss / memoryless": means.tolist()},
     }  # fmt: skip

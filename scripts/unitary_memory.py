@@ -33,7 +33,8 @@ NETS = {
 LONG = ("uRNN", "full unitary", "EUNN", "LSTM")
 # The paper on the Kronecker unit does not give the weight of its constraint.
 CONSTRAINT = 0.1
-SOLVED = 0.01
+# Of the memoryless loss: a cross-entropy of 0.01 at T = 30.
+SOLVED = 0.024
 
 
 def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
@@ -55,7 +56,7 @@ def cells(names: tuple[str, ...], delay: int, steps: int, units: int = 64) -> di
 
 COLUMNS = {**sequence_cells.COLUMNS, "gradient ratio": "gradient ratio over 100 steps, at the start"}
 STUDY = study.Study("unitary_memory", run, cells(tuple(NETS), 30, 400), COLUMNS)
-LONG_STUDY = dataclasses.replace(STUDY, name="unitary_memory_long", cells=cells(LONG, 200, 2000))
+LONG_STUDY = dataclasses.replace(STUDY, name="unitary_memory_long", cells=cells(LONG, 200, 800))
 PAGE = """# Unitary recurrent nets and memory
 
     python scripts/unitary_memory.py{option} --jobs 2
@@ -63,8 +64,8 @@ PAGE = """# Unitary recurrent nets and memory
 {text}
 
 Here T = {delay}, {steps} steps, {units} complex units; {seeds} seeds, mean and 95 % interval on 500 new sequences. The
-loss without memory is {baseline:.4f}. The gradient ratio is that of the norms of a loss's derivatives by the first
-state and by the last; KRU has its soft unitary constraint with the weight {constraint}.
+loss without memory is {baseline:.4f}, and "solved" means {solved} of it. The gradient ratio is that of the norms of a
+loss's derivatives by the first state and by the last; KRU has its soft unitary constraint with the weight {constraint}.
 
 {table}
 
@@ -80,12 +81,13 @@ def verdict(results: study.Results) -> str:
     """Return what the numbers support of the paper's claims."""
     said, seeds = [], len(results.study.seeds)
     for cell in results.study.cells:
-        loss, (mean, half) = results.values(cell, "loss"), results.interval(cell, "ratio")
+        ratios, (mean, half) = results.values(cell, "ratio"), results.interval(cell, "ratio")
+        reached = results.values(cell, "best") < SOLVED
         better = "beats" if mean + half < 1 else "does not beat"
         said.append(
-            f"{cell}: below {SOLVED:g} with {(loss < SOLVED).sum()} of {seeds} seeds; its loss is "
-            f"{study.shown(mean, half)} of the memoryless one, which it {better}; gradients over 100 steps keep "
-            f"{results.interval(cell, 'gradient ratio')[0]:.3g} of their norm at the start."
+            f"{cell}: solved with {(ratios < SOLVED).sum()} of {seeds} seeds at the end, with {reached.sum()} at some "
+            f"time; its loss is {study.shown(mean, half)} of the memoryless one, which it {better}; gradients over 100 "
+            f"steps keep {results.interval(cell, 'gradient ratio')[0]:.3g} of their norm at the start."
         )
     said.append(
         "Claims (arXiv 1511.06464): the uRNN comes close to 0 at every delay, up to 500; an LSTM of about as many "
@@ -102,8 +104,8 @@ def page(results: study.Results) -> str:
     baseline = Copying(delay=cell["delay"]).baseline
     return PAGE.format(
         text=text, option=" --long" if name.endswith("long") else "", name=name, seeds=len(results.study.seeds),
-        delay=cell["delay"], steps=cell["steps"], units=cell["units"], baseline=baseline, constraint=CONSTRAINT,
-        table=results.table(), verdict=verdict(results),
+        delay=cell["delay"], steps=cell["steps"], units=cell["units"], baseline=baseline, solved=SOLVED,
+        constraint=CONSTRAINT, table=results.table(), verdict=verdict(results),
     )  # fmt: skip
 
 
