@@ -11,7 +11,7 @@ from gantools.errors import GantoolsError
 from gantools.nn.integrators import DropPath, Flow, FractalBlock, LMBlock, PolyBlock, ResidualBlock
 from gantools.nn.ode import ADAPTIVE, FIXED, ODEBlock
 from gantools.nn.reversible import RevBlock, RevSequence
-from tests.memory import LiveMemory
+from live_memory import LiveMemory
 
 F64 = torch.float64
 
