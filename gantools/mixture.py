@@ -46,6 +46,7 @@ class QuantumMixture(nn.Module):
         max_iter: iterations of L-BFGS in each.
         tol: fits end when no derivative of the mean log-likelihood exceeds this.
         reg_covar: epsilon, a lower bound on the eigenvalues of covariances.
+        warm_start: whether fits start from the parameters as they are, of `set_parameters` or the last fit, instead.
         rng: draws the starts (the global generator without it).
 
     Attributes:
@@ -69,6 +70,7 @@ class QuantumMixture(nn.Module):
         max_iter: int = 500,
         tol: float = 1e-6,
         reg_covar: float = 1e-6,
+        warm_start: bool = False,
         rng: torch.Generator | None = None,
     ):
         super().__init__()
@@ -78,6 +80,7 @@ class QuantumMixture(nn.Module):
             )
         self.n_components, self.learn_phases, self.start_phase = n_components, learn_phases, start_phase
         self.n_init, self.max_iter, self.tol, self.reg_covar, self.rng = n_init, max_iter, tol, reg_covar, rng
+        self.warm_start = warm_start
         self.lower_bound_, self.converged_, self.n_iter_, self.message_ = math.nan, False, 0, "not fitted"
 
     # Parameters ------------------------------------------------------------------------------------------------------
@@ -173,8 +176,12 @@ class QuantumMixture(nn.Module):
                 f"The points have shape {tuple(x.shape)}: pass finite ones (N, d), N at least {self.n_components}."
             )
         best: Any = None
-        for _ in range(self.n_init):
-            self._start(x)
+        warm = self.warm_start and hasattr(self, "means")
+        if warm:
+            self._points(x)
+        for _ in range(1 if warm else self.n_init):
+            if not warm:
+                self._start(x)
             result = self._maximize(x)
             if best is None or result[0].fun < best[0].fun:
                 best = result

@@ -163,6 +163,22 @@ def test_fits_repeat_and_draw_from_their_own_generator():
     assert np.array_equal(QuantumMixture(2, n_init=2, rng=seeded()).fit_predict(x), one.predict(x))
 
 
+def test_a_warm_start_goes_on_from_the_parameters_as_they_are():
+    truth, x = planted(2.0, 300)
+    rng = seeded()
+    before = rng.get_state()
+    model = QuantumMixture(2, max_iter=1, warm_start=True, rng=rng)
+    start = [truth.amplitudes_, truth.means_, truth.covariances_, truth.phases_]
+    bounds = [model.set_parameters(*start).score(x)] + [model.fit(x).lower_bound_ for _ in range(30)]
+    assert np.all(np.diff(bounds) > -1e-12) and bounds[-1] > bounds[0] + 1e-3
+    assert torch.equal(rng.get_state(), before)
+    model.max_iter = 500
+    assert model.fit(x).converged_ and model.fit(x).n_iter_ == 0
+    with pytest.raises(GantoolsError, match="shape"):
+        model.fit(x[:, :1])
+    assert QuantumMixture(2, warm_start=True, rng=rng).fit(x).converged_ and not torch.equal(rng.get_state(), before)
+
+
 def test_its_hessian_is_that_of_finite_differences_and_has_no_redundant_direction():
     _, x = planted(1.0, 200)
     batch = torch.from_numpy(x)
