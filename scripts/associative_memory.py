@@ -29,6 +29,9 @@ COPIES = (1, 4, 8)
 # numbers for each unit, those of an Associative LSTM 1 + S.
 NETS = {**{f"{s} copies" if s > 1 else "1 copy": (s, 1.0) for s in COPIES},
         "LSTM": (0, 1.0), "LSTM, state of 4 copies": (0, 2.5)}  # fmt: skip
+TASKS: dict[str, Any] = {
+    "recall": AssociativeRecall(keys=4, values=4, writes=6, queries=4), "copying": EpisodicCopy(delay=10)
+}  # fmt: skip
 STEPS = {"recall": 1500, "copying": 1000}
 ITEMS = (5, 20)
 
