@@ -34,6 +34,13 @@ def test_intervals_are_those_of_student():
     assert study.shown(math.nan, math.nan) == "-" and study.shown(3.14159, math.nan) == "3.14"
 
 
+def test_a_part_has_some_cells_and_columns_in_the_order_asked(tmp_path):
+    whole = study.execute(small(), tmp_path)
+    part = whole.part(["mean 1.0"], ["seconds", "value"])
+    assert part.table().splitlines()[0] == "| cell | time | value |" and part.table().count("\n") == 2
+    assert np.array_equal(part.values("mean 1.0", "value"), whole.values("mean 1.0", "value"))
+
+
 def test_the_interval_holds_what_it_says():
     """Of a thousand repetitions about 950 contain the mean: between 930 and 970 at 3 standard errors."""
     draws = np.random.default_rng(0).normal(size=(1000, 5))
