@@ -73,7 +73,8 @@ def jacobian(
         size: the weight of a batch among several.
         method: "reverse" (kept graphs), "forward" (dual numbers), "replay" (recorded once; of one batch only),
             "compiled" (the same through torch.compile: up to a minute before the first product, and then the fastest),
-            or "auto": reverse or forward, the faster here, and a recording once blocks have cost much.
+            or "auto": reverse or forward, the faster here, and a recording once blocks have cost much. That is for a
+            clock to say, and changes the rounding: with another method results repeat to the last bit.
         check: whether to probe, once, that the field is deterministic and that no loss detaches another player.
 
     Raises:
@@ -131,7 +132,7 @@ def _field_operator(
     if first is ...:
         raise GantoolsError("There are no batches: the iterable was empty.")
     function = function_of(first)
-    make_reverse = partial(engines.ReverseProducts, symmetric=player is not None, batching={})
+    make_reverse = partial(engines.ReverseProducts, symmetric=player is not None, batching={}, measure=method == "auto")
     reverse = make_reverse(function, point)
     if not reverse.value.isfinite().all():
         raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")

@@ -19,6 +19,7 @@ from gantools.functional import forward_product
 
 Function = Callable[[Tensor], Tensor]
 BLOCK = 64
+UNMEASURED = 16  # in a block whose memory and time nobody has looked at
 
 
 class DerivativesDisagreeError(ArithmeticError):
@@ -54,11 +55,18 @@ class ReverseProducts:
         function, point: what is differentiated, and where.
         symmetric: whether J = J^T, so that J u takes one backward pass instead of two.
         batching: what was learnt about blocks of products on a like function; it is added to.
+        measure: whether a clock may decide how blocks are computed; without it the same numbers come every time.
     """
 
     def __init__(
-        self, function: Function, point: Tensor, symmetric: bool = False, batching: dict[str, "Batching"] | None = None
+        self,
+        function: Function,
+        point: Tensor,
+        symmetric: bool = False,
+        batching: dict[str, "Batching"] | None = None,
+        measure: bool = True,
     ):
+        self._measure = measure
         self._symmetric = symmetric
         self.point = point.detach().clone()
         self._input = self.point.clone().requires_grad_()
@@ -83,7 +91,7 @@ class ReverseProducts:
     def _apply(self, which: str, output: Tensor, by: Tensor, u: Tensor) -> Tensor:
         if u.dim() == 1:
             return _linear_map(output, by, u)
-        batching = self._batching.setdefault(which, Batching())
+        batching = self._batching.setdefault(which, Batching(self._measure))
         return batching.apply(
             lambda row: _linear_map(output, by, row), lambda rows: _linear_map(output, by, rows, batched=True), u
         )
@@ -92,10 +100,12 @@ class ReverseProducts:
 class Batching:
     """Whether a block of products goes together or one by one; learnt from the first two blocks, which wastes nothing.
 
-    Together pays in dense layers where calls cost more than arithmetic, not in every convolution.
+    Together pays in dense layers where calls cost more than arithmetic, not in every convolution. Which it is changes
+    the rounding; where nothing may be measured, a few go together wherever PyTorch can do that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, measure: bool = True) -> None:
+        self._measure = measure
         self._alone = self._together = float("inf")
         self._blocks = 0
         self.works = True
@@ -109,7 +119,10 @@ class Batching:
         """Return the products (n, k) with the columns of u, from `one` for rows (n,) or `many` for blocks (k, n)."""
         rows, parts = u.T.contiguous(), []
         while len(rows):
-            if self.works and self._blocks < 2 and len(rows) > 3:
+            if self.works and not self._measure and len(rows) > 1:
+                part, rows = rows[:UNMEASURED], rows[UNMEASURED:]
+                parts.append(self._together_or_alone(one, many, part))
+            elif self.works and self._blocks < 2 and len(rows) > 3:
                 # Few at first: a convolution's block of 64 might not even fit.
                 part, rows = rows[:8], rows[8:]
                 parts.append(self._learn(one, many, part))
@@ -120,6 +133,17 @@ class Batching:
                 parts.append(torch.stack([one(row) for row in rows]))
                 break
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).T
+
+    def _together_or_alone(
+        self, one: Callable[[Tensor], Tensor], many: Callable[[Tensor], Tensor], rows: Tensor
+    ) -> Tensor:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # torch warns where it would loop over the block behind the scenes
+                return many(rows)
+        except (RuntimeError, Warning):
+            self.works = False
+            return torch.stack([one(row) for row in rows])
 
     def _learn(self, one: Callable[[Tensor], Tensor], many: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         self._blocks += 1

@@ -261,7 +261,8 @@ def leading_spectrum(
     `step` is how many updates led to the point, for the regularizers that follow a schedule.
     """
     batch = experiment.analysis_batch(step=step) if batch is None else batch
-    jacobian = analysis.jacobian(experiment.game, batch)
+    # Not "auto", which a clock decides: resumed or not, a run has the same spectra to the last bit.
+    jacobian = analysis.jacobian(experiment.game, batch, method="reverse")
     if k == 0:
         return analysis.spectrum(jacobian)
     return analysis.eigenvalues(jacobian, k=min(k, jacobian.shape[0]), which=which, verify=verify)
