@@ -63,7 +63,7 @@ def _require_momentum(value: Scheduled, name: str) -> None:
 @BASES.register("sgd")
 @dataclasses.dataclass(frozen=True)
 class SGD:
-    r"""Plain gradient descent: $\mathrm{step} = h\,d$."""
+    """Plain gradient descent: the step is the learning rate times the direction."""
 
     def init(self, w: Tensor) -> Memory:
         return {}
@@ -75,7 +75,10 @@ class SGD:
 @BASES.register("momentum")
 @dataclasses.dataclass(frozen=True)
 class Momentum:
-    r"""Heavy ball (Polyak 1964): $m' = \beta m + d$, $\mathrm{step} = h\,m'$; `torch.optim.SGD(momentum=beta)`."""
+    r"""Heavy ball (Polyak 1964), as `torch.optim.SGD(momentum=beta)`.
+
+    .. math:: m' = \beta m + d, \qquad \mathrm{step} = h\,m'
+    """
 
     beta: Scheduled = setting(0.9, "momentum; may be negative")
 
@@ -93,7 +96,7 @@ class Momentum:
 @BASES.register("rmsprop")
 @dataclasses.dataclass(frozen=True)
 class RMSProp:
-    r"""RMSProp as `torch.optim.RMSprop` has it: accumulator from 0, $\epsilon$ outside the square root.
+    r"""RMSProp as `torch.optim.RMSprop` has it: accumulator from 0, epsilon outside the square root.
 
     .. math:: v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / (\sqrt{v'} + \epsilon)
     """
@@ -121,7 +124,7 @@ class RMSProp:
 @BASES.register("rmsprop_tf1")
 @dataclasses.dataclass(frozen=True)
 class RMSPropTF1:
-    r"""RMSProp as TensorFlow 1 had it, and as The Numerics of GANs ran it: accumulator from 1, $\epsilon$ inside.
+    r"""RMSProp as TensorFlow 1 had it, and as The Numerics of GANs ran it: accumulator from 1, epsilon inside.
 
     .. math:: v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / \sqrt{v' + \epsilon}
     """

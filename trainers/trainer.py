@@ -183,6 +183,8 @@ class Trainer:
         self._clock = (step, time.perf_counter())
         values = {f"loss/{player}": float(loss) for player, loss in info.losses.items()}
         values |= {f"field_norm/{player}": float(norm) for player, norm in info.field_norms.items()}
+        if info.inner_residual is not None:
+            values["inner_residual"] = float(info.inner_residual)
         if step > since:
             values["step_seconds"] = (self._clock[1] - then) / (step - since)
         self.recorder.scalars(step, values)

@@ -363,3 +363,9 @@ class TestNotFinite:
         assert "--optimizer.lr" in err
         for file in (tmp_path / "a" / "checkpoints").iterdir():
             assert all(t.isfinite().all() for t in torch.load(file, weights_only=True)["parameters"].values())
+
+
+def test_what_an_inner_solve_leaves_is_logged(tmp_path):
+    run(tmp_path / "run", *RING, *QUIET, "--optimizer", "competitive", "--optimizer.lr", "0.01", "--steps", "2")
+    left = [record["inner_residual"] for record in records(tmp_path / "run")]
+    assert len(left) == 2 and all(0 <= residual <= 1e-5 for residual in left)
