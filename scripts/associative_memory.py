@@ -30,9 +30,9 @@ COPIES = (1, 4, 8)
 NETS = {**{f"{s} copies" if s > 1 else "1 copy": (s, 1.0) for s in COPIES},
         "LSTM": (0, 1.0), "LSTM, state of 4 copies": (0, 2.5)}  # fmt: skip
 TASKS: dict[str, Any] = {
-    "recall": AssociativeRecall(keys=4, values=4, writes=6, queries=4), "copying": EpisodicCopy(delay=10)
+    "recall": AssociativeRecall(keys=4, values=4, writes=6, queries=4), "copying": EpisodicCopy(delay=5)
 }  # fmt: skip
-STEPS = {"recall": 1500, "copying": 1000}
+STEPS = {"recall": 1500, "copying": 2000}
 ITEMS = (5, 20)
 
 
@@ -49,7 +49,7 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
         return AssociativeLSTM(inputs, units, copies, batch_first=True, rng=rng)
 
     task: Any = (
-        AssociativeRecall(keys=4, values=4, writes=6, queries=4) if cell["task"] == "recall" else EpisodicCopy(delay=10)
+        AssociativeRecall(keys=4, values=4, writes=6, queries=4) if cell["task"] == "recall" else EpisodicCopy(delay=5)
     )
     result = sequence_cells.trained(make, task, seed, gt.trainers.Adam(), cell["steps"], batch=50, rate=3e-3)
     return result | {"state": units * (1 + copies if copies else 2)}
@@ -87,7 +87,7 @@ PAGE = """# Associative memory and its copies
 {text}
 
 {units} units; recall with replacement (4 keys, 4 values, 6 pairs written, 4 asked) in {recall} steps, episodic copying
-(1 to 10 symbols, delay 10) in {copying}; {seeds} seeds, mean and 95 % interval on 500 new sequences. The mean over the
+(1 to 10 symbols, delay 5) in {copying}; {seeds} seeds, mean and 95 % interval on 500 new sequences. The mean over the
 training tells how fast a net learns.
 
 {learned}

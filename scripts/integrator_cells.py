@@ -128,9 +128,11 @@ def classified(cell: study.Cell, seed: int) -> study.Result:
 def memory(cell: study.Cell, seed: int) -> study.Result:
     """Return the most bytes that are alive in a training step of reversible blocks, undone and stored, in states."""
     rng = torch.Generator().manual_seed(derive_seed(seed, "parameters"))
-    blocks = [
-        RevBlock(*(nn.Sequential(*perceptron([8, 8, 8], "tanh", rng)) for _ in range(2))) for _ in range(cell["depth"])
-    ]
+
+    def f() -> nn.Module:
+        return nn.Sequential(*perceptron([8, 8, 8], "tanh", rng))
+
+    blocks = [RevBlock(f(), f()) for _ in range(cell["depth"])]
     u, found = torch.randn(4096, 16, generator=rng), {}
     for name, recompute in (("undone", True), ("stored", False)):
         chain = RevSequence(*blocks, recompute=recompute)

@@ -17,7 +17,7 @@ import gan_cells
 import integrator_cells
 import study
 
-STEPS = {"GAN": 1500, "spirals": 2000, "wave": 1000}
+STEPS = {"GAN": 2500, "spirals": 2000, "wave": 1000}
 TASKS = {"spirals": "two_spirals", "wave": "esp_nonlinear"}
 NETS = ("ResNet", "LM-ResNet", "RevNet", "PolyNet", "FractalNet, identity", "ODE, rk4")
 HALVED = ("ResNet", "LM-ResNet")
@@ -43,7 +43,9 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
 
 def cells(steps: dict[str, int], depths: tuple[int, ...], width: int = 12, looks: int = 10) -> dict[str, study.Cell]:
     """Return the cells of all four kinds."""
-    found = {f"order, {name}": {"kind": "order", "scheme": name} for name in integrator_cells.SCHEMES}
+    found: dict[str, study.Cell] = {
+        f"order, {name}": {"kind": "order", "scheme": name} for name in integrator_cells.SCHEMES
+    }
     for points in TASKS:
         for name, blocks in [*((name, 8) for name in NETS), *((name, 4) for name in HALVED)]:
             label = f"{points}, {name}" + (", half the blocks" if blocks == 4 else "")

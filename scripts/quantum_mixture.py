@@ -43,7 +43,8 @@ FAR = 1.0
 
 def draw(planted: str, count: int, stream: np.random.Generator) -> tuple[Array, Any]:
     """Return points (N, 2), and the density that they come from."""
-    means, amplitudes, phases = (None if part is None else np.array(part) for part in PLANTED[planted])
+    *parts, phases = PLANTED[planted]
+    means, amplitudes = map(np.array, parts)
     covariances = SHAPES[: len(means)]
     if phases is not None:
         waves = QuantumMixture(len(means)).set_parameters(amplitudes, means, covariances, phases)
@@ -59,13 +60,14 @@ def draw(planted: str, count: int, stream: np.random.Generator) -> tuple[Array, 
 def fitted(method: str, points: Array, means: Array) -> Any:
     """Return the mixture fitted from these means, the covariance of all points, and equal weights."""
     count, covariance = len(means), np.cov(points.T)
-    if METHODS[method] is None:
-        start = {"weights_init": np.full(count, 1 / count), "means_init": means,
+    settings = METHODS[method]
+    if settings is None:
+        start: Any = {"weights_init": np.full(count, 1 / count), "means_init": means,
                  "precisions_init": np.repeat(np.linalg.inv(covariance)[None], count, 0)}  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             return GaussianMixture(count, max_iter=1000, tol=1e-6, **start).fit(points)
-    learned, phase = METHODS[method]
+    learned, phase = settings
     waves = QuantumMixture(count, learned, warm_start=True)
     # All phases alike would be a stationary point of theirs.
     phases = np.linspace(0, phase or 0.05, count)
