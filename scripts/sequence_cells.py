@@ -16,7 +16,7 @@ from gantools.sequence_tasks import Copying, SequenceTask
 
 Make = Callable[[int, torch.Generator], nn.Module]
 COLUMNS = {"parameters": "parameters", "loss": "loss", "ratio": "loss / memoryless", "accuracy": "accuracy",
-           "area": "mean of loss / memoryless over training", "best": "its lowest"}  # fmt: skip
+           "area": "mean of loss / memoryless over training", "best": "lowest in training"}  # fmt: skip
 
 
 def lstm(input_size: int, hidden_size: int, rng: torch.Generator) -> nn.LSTM:
