@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from live_memory import LiveMemory
 from torch import nn
 
 import gantools as gt
@@ -11,7 +12,6 @@ from gantools.errors import GantoolsError
 from gantools.nn.integrators import DropPath, Flow, FractalBlock, LMBlock, PolyBlock, ResidualBlock
 from gantools.nn.ode import ADAPTIVE, FIXED, ODEBlock
 from gantools.nn.reversible import RevBlock, RevSequence
-from live_memory import LiveMemory
 
 F64 = torch.float64
 
