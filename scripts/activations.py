@@ -22,27 +22,36 @@ STEPS = 2500
 
 def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     """Train and measure one GAN."""
-    looks = str(max(1, cell["steps"] // 10))
+    looks = str(cell["steps"] // (10 if cell["steps"] >= 1000 else 1))  # a look draws pictures
     args = ["--data", "ring8", "--optimizer", cell["optimizer"], "--optimizer.lr", "1e-3", "--seed", str(seed)]
     args += ["--network.generator-activation", cell["generator"], "--steps", str(cell["steps"]), "--batch-size", "256"]
     args += ["--network.discriminator-activation", cell["discriminator"], "--sample-every", looks]
-    args += ["--spectrum-every", "0", "--log-every", "50", "--checkpoint-every", looks]
+    args += [
+        "--network.width",
+        str(cell["width"]),
+        "--spectrum-every",
+        "0",
+        "--log-every",
+        "50",
+        "--checkpoint-every",
+        looks,
+    ]
     return gan_cells.measured(args, folder)
 
 
-def cells(steps: int, names: dict[str, str]) -> dict[str, study.Cell]:
+def cells(steps: int, width: int, names: dict[str, str]) -> dict[str, study.Cell]:
     """Return where each activation goes, and under which method."""
     found = {}
     for name, spec in names.items():
         for where in ("both", "generator", "discriminator") if name != "relu" else ("both",):
             placed = {p: spec if where in ("both", p) else "relu" for p in ("generator", "discriminator")}
-            found[f"{name} in {where}"] = {"optimizer": "consensus", "steps": steps, **placed}
-        both = {"generator": spec, "discriminator": spec}
+            found[f"{name} in {where}"] = {"optimizer": "consensus", "steps": steps, "width": width, **placed}
+        both = {"generator": spec, "discriminator": spec, "width": width}
         found[f"{name} in both, simultaneous"] = {"optimizer": "simultaneous", "steps": steps, **both}
     return found
 
 
-STUDY = study.Study("activations", run, cells(STEPS, ACTIVATIONS), gan_cells.COLUMNS)
+STUDY = study.Study("activations", run, cells(STEPS, 16, ACTIVATIONS), gan_cells.COLUMNS)
 PAGE = """# Activations in the players of a GAN
 
     python scripts/activations.py --jobs 2
@@ -79,7 +88,7 @@ def main() -> None:
     """Run it, or its quick form."""
     args, chosen = study.parser(__doc__).parse_args(), STUDY
     if args.quick:
-        quick = cells(200, {name: ACTIVATIONS[name] for name in ("relu", "tanh")})
+        quick = cells(60, 4, {name: ACTIVATIONS[name] for name in ("relu", "tanh")})
         chosen = dataclasses.replace(STUDY, cells=quick, seeds=range(2))
     study.conduct(chosen, args, page, {"all": study.Results.figure, "modes": lambda r: r.curves("modes_covered")})
 

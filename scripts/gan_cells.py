@@ -31,7 +31,7 @@ def measured(args: Sequence[str], folder: Path) -> study.Result:
     opened.game.module.double()
     game = gt.Game(opened.game.players, opened.game.losses)
     batch = {key: value.double() for key, value in opened.experiment.analysis_batch().items()}
-    jacobian = gt.analysis.jacobian(game, batch).dense()
+    jacobian = gt.analysis.jacobian(game, batch, method="reverse").dense()
     values = torch.linalg.eigvals(jacobian).numpy()
     size = abs(values).max()
     alive = values[abs(values) > TOLERANCE * size]
