@@ -58,10 +58,9 @@ PAGE = """# Activations in the players of a GAN
 
 {text}
 
-{steps} steps, batches of 256, RMSProp, learning rate 1e-3, gamma 10, {seeds} seeds; mean and 95 % interval. Of the
-Jacobian J at the end (all eigenvalues, float64, one batch): attracting and repelling fractions, the strongest
-repulsion, and the largest rotation; alpha is the fraction of negative eigenvalues of a player's own Hessian. Zero rows
-belong to parameters that no sample of the batch feels.
+{steps} steps, batches of 256, RMSProp, learning rate 1e-3, gamma 10, {seeds} seeds; mean and 95 % interval.
+
+{columns}
 
 {table}
 
@@ -76,12 +75,13 @@ belong to parameters that no sample of the batch feels.
 def page(results: study.Results) -> str:
     """Return the page; differences are to ReLU in both players, seed by seed."""
     others = [cell for cell in results.study.cells if cell.endswith("in both") and not cell.startswith("relu")]
-    columns = ("quality", "repelling", "rotation")
+    columns = ("quality", "repelling", "rotation", "leading rotation")
     said = [results.difference(cell, "relu in both", column) for cell in others for column in columns]
     text = " ".join((__doc__ or "").split("\n\n")[1].split())
     steps = next(iter(results.study.cells.values()))["steps"]
     verdict = "\n".join(f"- {sentence}" for sentence in said)
-    return PAGE.format(text=text, steps=steps, seeds=len(results.study.seeds), table=results.table(), verdict=verdict)
+    return PAGE.format(text=text, steps=steps, seeds=len(results.study.seeds), columns=gan_cells.EXPLAINED,
+                       table=results.table(), verdict=verdict)  # fmt: skip
 
 
 def main() -> None:

@@ -52,8 +52,9 @@ PAGE = """# Real, complex and unitary players
 {text}
 
 {steps} steps, batches of 256, RMSProp, learning rate 1e-3, gamma 10 for consensus, {seeds} seeds; mean and 95 %
-interval. Columns as in [activations](activations.md): the spectrum is that of the real field, a complex number counting
-as two.
+interval.
+
+{columns} The spectrum is that of the real field: a complex number counts as two.
 
 {table}
 
@@ -78,13 +79,14 @@ def page(results: study.Results) -> str:
     said = [
         results.difference(f"{cell}, {optimizer}", f"{baseline}, {optimizer}", column)
         for optimizer in ("consensus", "simultaneous") for cell, baseline in PAIRS
-        for column in ("modes", "quality", "strongest repulsion", "rotation")
+        for column in ("modes", "quality", "strongest repulsion", "rotation", "leading rotation")
         if {f"{cell}, {optimizer}", f"{baseline}, {optimizer}"} <= set(results.study.cells)
     ]  # fmt: skip
     text = " ".join((__doc__ or "").split("\n\n")[1].split())
     steps = next(iter(results.study.cells.values()))["steps"]
     verdict = "\n".join(f"- {sentence}" for sentence in said)
-    return PAGE.format(text=text, steps=steps, seeds=len(results.study.seeds), table=results.table(), verdict=verdict)
+    return PAGE.format(text=text, steps=steps, seeds=len(results.study.seeds), columns=gan_cells.EXPLAINED,
+                       table=results.table(), verdict=verdict)  # fmt: skip
 
 
 def main() -> None:

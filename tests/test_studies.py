@@ -8,6 +8,7 @@ import activations
 import associative_memory
 import complex_parametrizations
 import esp_index
+import gan_cells
 import integrator_cells
 import integrators
 import logic_gates
@@ -53,6 +54,17 @@ def test_every_generator_that_flows_is_a_run_that_can_be_configured(monkeypatch,
         (network, optimizer) for network in ("mlp", "ode_mlp") for optimizer in ("simultaneous", "consensus")
     }
     assert all(c.seed == 3 and c.steps == integrators.STEPS["GAN"] for c in configs)
+
+
+def test_rotations_are_those_of_known_eigenvalues_and_a_tiny_pair_does_not_count():
+    """Eigenvalues 4 and 3 +- 4i lead; the pair near 0 would turn by a right angle."""
+    values = np.array([1e-9j, 3 + 4j, -1e-9j, 4.0, 3 - 4j, 0.0])
+    rotation, leading = gan_cells.rotations(values)
+    assert rotation == pytest.approx(4 / 5) and leading == pytest.approx((4 / 5 + 4 / 5 + 0) / 3)
+    # Of a hundred reals and one small pair, the pair is not among the leading ones.
+    rotation, leading = gan_cells.rotations(np.array([0.5j, -0.5j, *np.linspace(1, 2, 100)]))
+    assert rotation == pytest.approx(0.25) and leading == 0
+    assert gan_cells.rotations(np.zeros(3, dtype=complex)) == (0.0, 0.0)
 
 
 # Cheaper than a run of the study, of the same cells.
