@@ -109,13 +109,15 @@ class QuantumMixture(nn.Module):
         self.phases = nn.Parameter(p[1:] - p[0], requires_grad=self.learn_phases)
         return self
 
-    def _covariances(self) -> Tensor:
-        d = self.means.shape[1]
+    def _roots(self) -> Tensor:
+        """Return roots B (K, d, 2d) of the covariances B B^T; these are never formed, which would square their range."""
+        k, d = self.means.shape
         rows, columns = torch.tril_indices(d, d, -1)
         factors = torch.diag_embed(self.log_diagonal.exp())
         # Out of place, so that higher derivatives pass.
-        factors = factors.index_put((torch.arange(len(factors))[:, None], rows, columns), self.lower)
-        return factors @ factors.mT + self.reg_covar * torch.eye(d, dtype=factors.dtype, device=factors.device)
+        factors = factors.index_put((torch.arange(k)[:, None], rows, columns), self.lower)
+        least = self.reg_covar**0.5 * torch.eye(d, dtype=factors.dtype, device=factors.device)
+        return torch.cat([factors, least.expand(k, d, d)], dim=2)
 
     def _log_amplitudes_and_phases(self) -> tuple[Tensor, Tensor]:
         zero = self.log_amplitudes.new_zeros(1)
@@ -123,12 +125,14 @@ class QuantumMixture(nn.Module):
 
     def log_normalizer(self) -> Tensor:
         """Return log Z, for amplitudes relative to the first one's."""
-        c = self._covariances()
+        roots = self._roots()
         log_a, phases = self._log_amplitudes_and_phases()
-        middle = torch.linalg.cholesky((c[:, None] + c[None]) / 2)
+        k = len(roots)
+        pairs = [roots[:, None].expand(k, k, -1, -1), roots[None].expand(k, k, -1, -1)]
+        middle = _triangle(torch.cat(pairs, dim=3) / 2**0.5)
         delta = (self.means[:, None] - self.means[None])[..., None]
         distance = torch.linalg.solve_triangular(middle, delta, upper=False).square().sum((-2, -1))
-        quarter = _half_log_determinant(torch.linalg.cholesky(c)) / 2
+        quarter = _half_log_determinant(_triangle(roots)) / 2
         overlap = quarter[:, None] + quarter[None] - _half_log_determinant(middle) - distance / 8
         log_products = log_a[:, None] + log_a[None] + overlap
         top = log_products.max().detach()
@@ -137,7 +141,7 @@ class QuantumMixture(nn.Module):
 
     def _log_moduli(self, x: Tensor) -> Tensor:
         r"""Return $\log \alpha_k \sqrt{\mathcal N_k(x)}$, (N, K)."""
-        factors = torch.linalg.cholesky(self._covariances())
+        factors = _triangle(self._roots())
         delta = (x[:, None] - self.means)[..., None]
         distance = torch.linalg.solve_triangular(factors, delta, upper=False).square().sum((-2, -1))
         log_density = -distance / 2 - _half_log_determinant(factors) - x.shape[1] / 2 * math.log(2 * math.pi)
@@ -262,7 +266,7 @@ class QuantumMixture(nn.Module):
         self._require_parameters()
         drawn: list[Tensor] = []
         with torch.no_grad():
-            factors = torch.linalg.cholesky(self._covariances())
+            factors = _triangle(self._roots())
             log_a, phases = self._log_amplitudes_and_phases()
             while sum(map(len, drawn)) < n_samples:
                 count = 2 * n_samples + 16
@@ -283,7 +287,8 @@ class QuantumMixture(nn.Module):
 
     @property
     def covariances_(self) -> Array:
-        return self._covariances().detach().cpu().numpy()
+        roots = self._roots().detach()
+        return (roots @ roots.mT).cpu().numpy()
 
     @property
     def amplitudes_(self) -> Array:
@@ -299,9 +304,14 @@ class QuantumMixture(nn.Module):
         return f"n_components={self.n_components}, learn_phases={self.learn_phases}"
 
 
+def _triangle(root: Tensor) -> Tensor:
+    """Return lower triangles L (..., d, d) with L L^T = B B^T for B = `root` (..., d, m), whatever its condition."""
+    return torch.linalg.qr(root.mT).R.mT
+
+
 def _half_log_determinant(factor: Tensor) -> Tensor:
-    """Return half the log-determinant of the matrices whose Cholesky factors these are."""
-    return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    """Return half the log-determinant of the matrices that these triangles are factors of, of either sign."""
+    return factor.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
 
 
 def _safe_log(x: Tensor) -> Tensor:

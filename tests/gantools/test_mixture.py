@@ -102,6 +102,17 @@ def test_destructive_interference_has_negative_contributions_and_a_node():
     assert gradient.isfinite().all()
 
 
+def test_a_covariance_of_any_condition_has_a_density():
+    # A line search may try such a point: formed, L L^T would have lost its smaller eigenvalue.
+    model = mixture([0.0])
+    with torch.no_grad():
+        model.log_diagonal.zero_()
+        model.lower.fill_(1e9)
+    across = model.means_ + [1.0, 1e9]  # L (1, 0), one standard deviation away
+    expected = -math.log(2 * math.pi) - np.array([0.0, 0.5])
+    np.testing.assert_allclose(model.score_samples(np.concatenate([model.means_, across])), expected, atol=1e-6)
+
+
 def test_one_component_is_fitted_by_the_mean_and_the_covariance():
     x = np.random.default_rng(0).normal(size=(200, 3)) @ np.diag([1, 2, 0.3]) + [1, -2, 0]
     model = QuantumMixture(1, reg_covar=0.0, tol=1e-9, rng=seeded()).fit(x)
