@@ -9,7 +9,6 @@ keys, without learning.
     python scripts/associative_memory.py --quick
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +47,8 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
             return sequence_cells.lstm(inputs, units, rng)
         return AssociativeLSTM(inputs, units, copies, batch_first=True, rng=rng)
 
-    task: Any = (
-        AssociativeRecall(keys=4, values=4, writes=6, queries=4) if cell["task"] == "recall" else EpisodicCopy(delay=5)
-    )
-    result = sequence_cells.trained(make, task, seed, gt.trainers.Adam(), cell["steps"], batch=50, rate=3e-3)
+    task, base = TASKS[cell["task"]], gt.trainers.Adam()
+    result = sequence_cells.trained(make, task, seed, base, cell["steps"], batch=50, rate=3e-3)
     return result | {"state": units * (1 + copies if copies else 2)}
 
 
@@ -77,74 +74,53 @@ def cells(steps: dict[str, int], units: int, trials: int) -> dict[str, study.Cel
     return learned | {name: {**cell, "trials": trials} for name, cell in measured.items()}
 
 
+def verdict(results: study.Results) -> list[str]:
+    """Return what the numbers support of the paper's claims."""
+    memories = [name for name, cell in results.study.cells.items() if cell["task"] == "noise"]
+    worst = max(abs(results.mean(cell, "noise / law") - 1) for cell in memories)
+    faster = [
+        f"{task}: a mean over training of {results.shown(f'{task}, 8 copies', 'area')} with 8 copies, "
+        f"{results.shown(f'{task}, 1 copy', 'area')} with one, and {results.shown(f'{task}, LSTM', 'area')} of an LSTM."
+        for task in STEPS
+    ]
+    return [
+        "Claim (arXiv 1602.03032): faster learning with more copies, and faster than an LSTM; shown there as curves.",
+        *faster,
+        f"The noise is within {100 * worst:.1f} % of its law in every cell.",
+    ]
+
+
 LEARNED = {"state": "numbers in the state", **sequence_cells.COLUMNS}
 MEASURED = {"noise": "noise", "law": "law", "noise / law": "noise / law"}
-STUDY = study.Study("associative_memory", run, cells(STEPS, 64, 50), {**LEARNED, **MEASURED})
-PAGE = """# Associative memory and its copies
+STUDY = study.Study(
+    "associative_memory",
+    run,
+    cells(STEPS, 64, 50),
+    {**LEARNED, **MEASURED},
+    quick=cells(dict.fromkeys(STEPS, 15), 8, 5),
+)
+PAIRS = [("8 copies", "1 copy"), ("1 copy", "LSTM"), ("8 copies", "LSTM"), ("4 copies", "LSTM, state of 4 copies")]
+NETS_SECTION = study.Section(
+    f"""{{units}} units; recall with replacement (4 keys, 4 values, 6 pairs written, 4 asked) and episodic copying (1 to
+10 symbols, delay 5), in {{steps}} steps; {{seeds}} seeds, mean and 95 % interval.
 
-    python scripts/associative_memory.py --jobs 2
-
-{text}
-
-{units} units; recall with replacement (4 keys, 4 values, 6 pairs written, 4 asked) in {recall} steps, episodic copying
-(1 to 10 symbols, delay 5) in {copying}; {seeds} seeds, mean and 95 % interval on 500 new sequences. The mean over the
-training tells how fast a net learns.
-
-{learned}
-
-![By net](associative_memory-all.png)
-
-![Loss over the steps](associative_memory-loss.png)
-
-Mean squared error of recalled units, E|x|² = 1, and the law (N - 1) E|x|² / S for N items in S copies:
-
-{measured}
-
-{verdict}
-"""
-
-
-def parts(results: study.Results) -> tuple[study.Results, study.Results]:
-    """Return what was learned and what was measured."""
-    noisy = [cell for cell in results.study.cells if cell.startswith("noise")]
-    learned = [cell for cell in results.study.cells if cell not in noisy]
-    return results.part(learned, LEARNED), results.part(noisy, MEASURED)
-
-
-def verdict(results: study.Results) -> str:
-    """Return what the numbers support of the paper's claims."""
-    most, said = f"{COPIES[-1]} copies", []
-    for task in STEPS:
-        pairs = [(most, "1 copy"), ("1 copy", "LSTM"), (most, "LSTM"), ("4 copies", "LSTM, state of 4 copies")]
-        said += [results.difference(f"{task}, {a}", f"{task}, {b}", column)
-                 for a, b in pairs for column in ("area", "ratio")]  # fmt: skip
-    worst = max(abs(results.interval(cell, "noise / law")[0] - 1) for cell in parts(results)[1].study.cells)
-    said += [
-        f"The noise is within {100 * worst:.1f} % of its law in every cell.",
-        "Claim (arXiv 1602.03032): faster learning with more copies, and faster than an LSTM; shown there as curves.",
-    ]
-    return "\n".join(f"- {sentence}" for sentence in said)
-
-
-def page(results: study.Results) -> str:
-    """Return the page."""
-    text = " ".join((__doc__ or "").split("\n\n")[1].split())
-    learned, measured = (part.table() for part in parts(results))
-    steps = {task: results.study.cells[f"{task}, LSTM"]["steps"] for task in STEPS}
-    return PAGE.format(
-        text=text, units=results.study.cells["recall, LSTM"]["units"], seeds=len(results.study.seeds), **steps,
-        learned=learned, measured=measured, verdict=verdict(results),
-    )  # fmt: skip
-
-
-def main() -> None:
-    """Run it, or its quick form."""
-    args, chosen = study.parser(__doc__).parse_args(), STUDY
-    if args.quick:
-        chosen = dataclasses.replace(STUDY, cells=cells(dict.fromkeys(STEPS, 15), 8, 5), seeds=range(2))
-    figures = {"all": lambda r: parts(r)[0].figure(), "loss": lambda r: parts(r)[0].curves("loss / memoryless")}
-    study.conduct(chosen, args, page, figures)
-
+{sequence_cells.EXPLAINED}""",
+    LEARNED,
+    where=lambda cell: cell["task"] != "noise",
+    figures={
+        "all": ("By net", study.Results.figure),
+        "loss": ("Loss over the steps", lambda results: results.curves("loss / memoryless")),
+    },
+    pairs=[(f"{task}, {net}", f"{task}, {baseline}") for task in STEPS for net, baseline in PAIRS],
+    compared=("area", "ratio"),
+)
+NOISE_SECTION = study.Section(
+    """Mean squared error of recalled units, E|x|² = 1, in {trials} memories for each seed, and the law
+(N - 1) E|x|² / S for N items in S copies:""",
+    MEASURED,
+    where=lambda cell: cell["task"] == "noise",
+)
+PAGE = study.Page("Associative memory and its copies", __doc__, [NETS_SECTION, NOISE_SECTION], verdict)
 
 if __name__ == "__main__":
-    main()
+    study.main(STUDY, PAGE)

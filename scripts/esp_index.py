@@ -8,28 +8,10 @@ shipped, so the points are look-alikes; network, initial weights, optimizer and 
     python scripts/esp_index.py --quick
 """
 
-import dataclasses
-from pathlib import Path
-
+import esp_cells
 import numpy as np
 import study
 from matplotlib.figure import Figure
-
-import gantools as gt
-from gantools.schedules import Exponential
-from gantools.tasks import TASKS, accuracy, problem
-from gantools.trainers import Adam
-
-ESP = "esp(beta=0.0, learned=True, std=0.004)"
-# What follows the hidden units, and what follows the logit.
-KINDS = {
-    "relu": ("relu", ""), "sigmoid": ("sigmoid", ""), "silu": ("silu", ""), "esp": (ESP, ESP),
-    "relu, learned output slope": ("relu", ESP),
-}  # fmt: skip
-SETS = {"linear": ("esp_linear", 1000), "nonlinear": ("esp_nonlinear", 2300)}
-HIDDEN = {"10": (10,), "8-2": (8, 2)}
-TOLERANCES = np.logspace(-17, 0, 69)
-MARKS = {"1e-10": 1e-10, "1e-06": 1e-6, "1e-04": 1e-4}
 
 # Last epoch of the authors' own runs, from their stored Hessians: train accuracy, loss, alpha and gamma at tolerance 0.
 AUTHORS = {
@@ -44,92 +26,33 @@ AUTHORS = {
 }  # fmt: skip
 
 
-def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
-    """Train one classifier and count the signs of its Hessian at every tolerance."""
-    task, steps = SETS[cell["set"]]
-    hidden, outer = KINDS[cell["activation"]]
-    game, batch = problem(task, HIDDEN[cell["hidden"]], hidden, outer, seed=seed, fraction=0.75)
-    steps = cell.get("steps", steps)
-    rate = Exponential(0.01, 0.01 * 0.9 ** (steps / 500), steps)
-    optimizer = gt.trainers.make("simultaneous", game, lr=rate, base=Adam())
-    for _ in range(steps):
-        optimizer.step(batch)
-    hessian = gt.analysis.jacobian(game, batch).dense()
-    values = np.linalg.eigvalsh(((hessian + hessian.T) / 2).numpy())
-    levels = TOLERANCES * abs(values).max()
-    train, test = TASKS[task]().draw(seed).split(0.75, seed)
-    return {
-        "train": accuracy(game.players.model, train), "test": accuracy(game.players.model, test),
-        "loss": float(optimizer.state.info.losses["model"]), "gradient": float(game.field(batch).norm()),
-        "zero rows": float((hessian.abs().amax(1) == 0).double().mean()),
-        **{f"alpha {name}": float((values < -tol * abs(values).max()).mean()) for name, tol in MARKS.items()},
-        **{f"gamma {name}": float((abs(values) <= tol * abs(values).max()).mean()) for name, tol in MARKS.items()},
-        "curves": {"step": TOLERANCES.tolist(), "alpha": [float((values < -t).mean()) for t in levels],
-                   "gamma": [float((abs(values) <= t).mean()) for t in levels]},
-    }  # fmt: skip
-
-
-CELLS = {
-    f"{points}, {hidden}, {activation}": {"set": points, "hidden": hidden, "activation": activation}
-    for points in SETS for hidden in HIDDEN for activation in KINDS
-}  # fmt: skip
-COLUMNS = {"train": "train acc.", "test": "test acc.", "loss": "loss", "gradient": "gradient norm",
-           "zero rows": "zero rows",
-           **{f"{n} {t}": f"{n} at {t}" for t in MARKS for n in ("alpha", "gamma")}}  # fmt: skip
-STUDY = study.Study("esp_index", run, CELLS, COLUMNS, seeds=range(10))
-
-PAGE = """# The Hessian index of the ESP experiment
-
-    python scripts/esp_index.py --jobs 2
-
-{script}
-
-alpha is the fraction of eigenvalues of the exact Hessian (float64, `eigvalsh`) below minus the tolerance, gamma that
-within it; a tolerance is relative to the largest modulus. A zero row belongs to a parameter that no training sample
-feels any more: a dead unit. The points are not stationary, as the gradient norms say, so "index" is meant loosely.
-Mean and 95 % interval over {seeds} seeds.
-
-{table}
-
-The authors' runs, at tolerance 0 (one run each, recomputed from the Hessians that they published):
-
-{authors}
-
-![alpha and gamma over the tolerance](esp_index-curves.png)
-
-{verdict}
-"""
+def verdict(results: study.Results) -> list[str]:
+    """Return what the numbers support of the paper's claims, on the nonlinear set with ten units."""
+    esp, relu, silu = (f"nonlinear, 10, {activation}" for activation in ("esp", "relu", "silu"))
+    worst = [np.nanmin(results.values(cell, "train")) for cell in (esp, relu)]
+    flat, dead = ([results.mean(cell, column) for cell in (esp, relu)] for column in ("gamma 1e-04", "zero rows"))
+    return [
+        "The authors' ESP nets fit this set, their ReLU nets do not. Ours: "
+        f"{results.difference(esp, relu, 'train')} The worst seed reaches {worst[0]:.2f} with ESP and {worst[1]:.2f} "
+        "with ReLU.",
+        f"Another smooth unit: {results.difference(silu, relu, 'train')} {results.difference(esp, silu, 'train')}",
+        "The authors count no zero eigenvalue with ESP, and with ReLU about half of all. Ours: dead directions, rows "
+        f"that are exactly zero, are {dead[0]:.2f} of all with ESP and {dead[1]:.2f} with ReLU; at a tolerance of 1e-4 "
+        f"the zero fractions are {flat[0]:.2f} and {flat[1]:.2f}. That ESP has no flat directions, as a count without "
+        "a tolerance would have it, depends on the tolerance; that it has no dead ones does not.",
+    ]
 
 
 def authors() -> str:
     """Return the authors' values as Markdown."""
-    lines = ["| set, hidden | activation | train acc. | loss | alpha | gamma |", "|---|---|--:|--:|--:|--:|"]
-    for case, rows in AUTHORS.items():
-        lines += [f"| {case} | {a} | " + " | ".join(f"{value:.3g}" for value in row) + " |" for a, row in rows.items()]
-    return "\n".join(lines)
-
-
-def verdict(results: study.Results) -> str:
-    """Return what the numbers support of the paper's claims."""
-    relu, esp = "nonlinear, 10, relu", "nonlinear, 10, esp"
-    gammas = [f"{results.interval(cell, 'gamma 1e-04')[0]:.2f}" for cell in (relu, esp)]
-    rows = [f"{results.interval(cell, 'zero rows')[0]:.2f}" for cell in (relu, esp)]
-    worst = [f"{np.nanmin(results.values(cell, 'train')):.2f}" for cell in (relu, esp)]
-    return (
-        f"On the nonlinear set with ten units: {results.difference(esp, relu, 'train')} The worst seed reaches "
-        f"{worst[1]} with ESP and {worst[0]} with ReLU. Dead directions: {rows[1]} of all with ESP, {rows[0]} with "
-        f"ReLU. At a tolerance of 1e-4 the zero fractions are {gammas[1]} and {gammas[0]}: that ESP has no flat "
-        "directions, which a count without a tolerance suggests, depends on the tolerance; that it has no dead ones "
-        f"does not. {results.difference('nonlinear, 10, silu', relu, 'train')} "
-        f"{results.difference(esp, 'nonlinear, 10, silu', 'train')}"
+    return study.markdown(
+        ["set, hidden, activation", "train acc.", "loss", "alpha", "gamma"],
+        [
+            [f"{case}, {activation}", *(f"{value:.3g}" for value in row)]
+            for case, rows in AUTHORS.items()
+            for activation, row in rows.items()
+        ],
     )
-
-
-def page(results: study.Results) -> str:
-    """Return the page."""
-    text = " ".join((__doc__ or "").split("\n\n")[1].split())
-    parts = {"table": results.table(), "authors": authors(), "verdict": verdict(results)}
-    return PAGE.format(script=text, seeds=len(results.study.seeds), **parts)
 
 
 def tolerance_curves(results: study.Results) -> Figure:
@@ -139,25 +62,51 @@ def tolerance_curves(results: study.Results) -> Figure:
         for activation in ("relu", "sigmoid", "silu", "esp"):
             found = results.by_cell[f"nonlinear, 10, {activation}"].values()
             values = np.array([result["curves"][name] for result in found if "curves" in result])
-            (line,) = axes.plot(TOLERANCES, np.median(values, 0), label=activation)
-            axes.fill_between(TOLERANCES, values.min(0), values.max(0), color=line.get_color(), alpha=0.12, linewidth=0)
+            (line,) = axes.plot(esp_cells.TOLERANCES, np.median(values, 0), label=activation)
+            axes.fill_between(
+                esp_cells.TOLERANCES, values.min(0), values.max(0), color=line.get_color(), alpha=0.12, linewidth=0
+            )
         axes.set(
-            xscale="log", xlabel="tolerance, relative to the largest modulus", title=f"{name}, nonlinear set, 2-10-1"
+            xscale="log",
+            xlabel="tolerance, relative to the largest modulus",
+            ylabel=f"{name}, fraction of eigenvalues",
+            title="nonlinear set, 2-10-1: median and range of the seeds",
         )
         axes.grid(alpha=0.3)
         axes.legend()
     return figure
 
 
-def main() -> None:
-    """Run it, or its quick form: two seeds, a tenth of the steps."""
-    args = study.parser(__doc__).parse_args()
-    chosen = STUDY
-    if args.quick:
-        cells = {name: {**cell, "steps": 200} for name, cell in CELLS.items() if cell["hidden"] == "10"}
-        chosen = dataclasses.replace(STUDY, cells=cells, seeds=range(2))
-    study.conduct(chosen, args, page, {"curves": tolerance_curves})
+CELLS = {
+    f"{points}, {hidden}, {activation}": {"set": points, "hidden": hidden, "activation": activation}
+    for points in esp_cells.SETS for hidden in esp_cells.HIDDEN for activation in esp_cells.KINDS
+}  # fmt: skip
+COLUMNS = {
+    "train": "train acc.",
+    "test": "test acc.",
+    "loss": "loss",
+    "gradient": "gradient norm",
+    "zero rows": "zero rows",
+    **{f"{name} {tolerance}": f"{name} at {tolerance}" for tolerance in esp_cells.MARKS for name in ("alpha", "gamma")},
+}
+QUICK = {name: {**cell, "steps": 200} for name, cell in CELLS.items() if cell["hidden"] == "10"}
+STUDY = study.Study("esp_index", esp_cells.run, CELLS, COLUMNS, QUICK, seeds=range(10))
+SECTION = study.Section(
+    f"""Cells: set, hidden units, activation; the last of them gives ReLU nets the learned slope of the output that ESP
+nets have. Accuracies are fractions; loss (cross-entropy, nats) and gradient norm are those of the last step. alpha is
+the fraction of eigenvalues of the exact Hessian (float64, `eigvalsh`) below minus the tolerance, gamma that within it;
+a tolerance is relative to the largest modulus. A zero row, shown as a fraction of all rows, belongs to a parameter that
+no training sample feels any more: a dead unit. The points are not stationary, as the gradient norms say, so "index" is
+meant loosely. Mean and 95 % interval over {{seeds}} seeds.
 
+The authors' runs, at tolerance 0 (one run each, recomputed from the Hessians that they published):
+
+{authors()}
+
+Ours:""",
+    figures={"curves": ("alpha and gamma over the tolerance", tolerance_curves)},
+)
+PAGE = study.Page("The Hessian index of the ESP experiment", __doc__, [SECTION], verdict)
 
 if __name__ == "__main__":
-    main()
+    study.main(STUDY, PAGE)

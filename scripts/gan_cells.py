@@ -18,7 +18,9 @@ COLUMNS = {
     "largest": "max abs J",
     "alpha generator": "alpha G", "alpha discriminator": "alpha D", "zero rows": "zero rows",
 }  # fmt: skip
-# What a page with these columns says of them.
+MODES = ("Modes over the steps", lambda results: results.curves("modes_covered"))
+# What a page with these cells and columns says of them.
+SETTINGS = "{steps} steps, batches of 256, RMSProp, learning rate 1e-3, gamma 10 for consensus, {seeds} seeds"
 EXPLAINED = f"""Columns: of the last look, how many of the eight modes hold at least 25 of 2560 samples within 0.1,
 and as quality the fraction of samples within 0.1 of any mode. The rest is of the Jacobian J of the players' field at
 the end, all its eigenvalues in float64 on one batch; positive real parts attract. "Re J > 0" and "Re J < 0" are the
@@ -28,6 +30,17 @@ by the largest modulus; leading rotation is the mean of |Im|/|eigenvalue| over t
 modulus, from 0 where they only attract or repel to 1 where they only rotate. "alpha G" and "alpha D" are the
 fractions of negative eigenvalues of the generator's and the discriminator's own Hessian; "zero rows" is the fraction
 of parameters that no sample of the batch feels, of dead units for the most part."""
+
+
+def ring8(cell: study.Cell, seed: int, folder: Path, *args: str) -> study.Result:
+    """Train on the ring of eight Gaussians with a cell's optimizer, steps and width, looking ten times; measure."""
+    # A look draws pictures: quick cells have fewer.
+    every = str(max(1, cell["steps"] // cell.get("looks", 10)))
+    settings = {"data": "ring8", "optimizer": cell["optimizer"], "optimizer.lr": "1e-3", "seed": str(seed),
+                "network.width": str(cell["width"]), "steps": str(cell["steps"]), "batch-size": "256",
+                "sample-every": every, "checkpoint-every": every, "spectrum-every": "0", "log-every": "50"}  # fmt: skip
+    flags = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    return measured([*flags, *args], folder)
 
 
 def measured(args: Sequence[str], folder: Path) -> study.Result:

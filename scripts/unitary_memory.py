@@ -10,6 +10,7 @@ T = 30. The long form has T = 200, and fewer nets.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import sequence_cells
@@ -49,78 +50,49 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     return result | {"gradient ratio": sequence_cells.gradient_ratio(make, seed)}
 
 
-def cells(names: tuple[str, ...], delay: int, steps: int, units: int = 64) -> dict[str, study.Cell]:
+def cells(names: Iterable[str], delay: int, steps: int, units: int = 64) -> dict[str, study.Cell]:
     """Return the nets at one delay."""
     return {name: {"net": name, "delay": delay, "steps": steps, "units": units} for name in names}
 
 
-COLUMNS = {**sequence_cells.COLUMNS, "gradient ratio": "gradient ratio over 100 steps, at the start"}
-STUDY = study.Study("unitary_memory", run, cells(tuple(NETS), 30, 400), COLUMNS)
-LONG_STUDY = dataclasses.replace(STUDY, name="unitary_memory_long", cells=cells(LONG, 200, 800))
-PAGE = """# Unitary recurrent nets and memory
-
-    python scripts/unitary_memory.py{option} --jobs 2
-
-{text}
-
-Here T = {delay}, {steps} steps, {units} complex units; {seeds} seeds, mean and 95 % interval on 500 new sequences. The
-loss without memory is {baseline:.4f}, and "solved" means {solved} of it. The gradient ratio is that of the norms of a
-loss's derivatives by the first state and by the last; KRU has its soft unitary constraint with the weight {constraint}.
-
-{table}
-
-![By net]({name}-all.png)
-
-![Loss over the steps]({name}-loss.png)
-
-{verdict}
-"""
-
-
-def verdict(results: study.Results) -> str:
+def verdict(results: study.Results) -> list[str]:
     """Return what the numbers support of the paper's claims."""
-    said, seeds = [], len(results.study.seeds)
-    for cell in results.study.cells:
-        ratios, (mean, half) = results.values(cell, "ratio"), results.interval(cell, "ratio")
-        reached = results.values(cell, "best") < SOLVED
-        better = "beats" if mean + half < 1 else "does not beat"
-        said.append(
-            f"{cell}: solved with {(ratios < SOLVED).sum()} of {seeds} seeds at the end, with {reached.sum()} at some "
-            f"time; its loss is {study.shown(mean, half)} of the memoryless one, which it {better}; gradients over 100 "
-            f"steps keep {results.interval(cell, 'gradient ratio')[0]:.3g} of their norm at the start."
-        )
-    said.append(
+    said = [
         "Claims (arXiv 1511.06464): the uRNN comes close to 0 at every delay, up to 500; an LSTM of about as many "
         "parameters is better than the memoryless loss at T = 100 alone; a uRNN's gradients keep their norm."
-    )
-    said += [results.difference(cell, "LSTM", "ratio") for cell in results.study.cells if cell != "LSTM"]
-    return "\n".join(f"- {sentence}" for sentence in said)
+    ]
+    for cell in results.study.cells:
+        final, lowest = (results.values(cell, column) for column in ("ratio", "best"))
+        mean, half = results.interval(cell, "ratio")
+        said.append(
+            f"{cell}: solved with {(final < SOLVED).sum()} of {len(final)} seeds at the end, with "
+            f"{(lowest < SOLVED).sum()} at some time; its loss is {study.shown(mean, half)} of the memoryless one, "
+            f"which it {'beats' if mean + half < 1 else 'does not beat'}; gradients over 100 steps keep "
+            f"{results.mean(cell, 'gradient ratio'):.3g} of their norm at the start."
+        )
+    return said
 
 
-def page(results: study.Results) -> str:
-    """Return the page."""
-    cell, name = next(iter(results.study.cells.values())), results.study.name
-    text = " ".join((__doc__ or "").split("\n\n")[1].split())
-    baseline = Copying(delay=cell["delay"]).baseline
-    return PAGE.format(
-        text=text, option=" --long" if name.endswith("long") else "", name=name, seeds=len(results.study.seeds),
-        delay=cell["delay"], steps=cell["steps"], units=cell["units"], baseline=baseline, solved=SOLVED,
-        constraint=CONSTRAINT, table=results.table(), verdict=verdict(results),
-    )  # fmt: skip
+COLUMNS = {**sequence_cells.COLUMNS, "gradient ratio": "gradient ratio over 100 steps, at the start"}
+STUDY = study.Study("unitary_memory", run, cells(NETS, 30, 400), COLUMNS, quick=cells(NETS, 5, 20, 16))
+LONG_STUDY = dataclasses.replace(
+    STUDY, name="unitary_memory_long", cells=cells(LONG, 200, 800), quick=cells(LONG, 20, 20, 16)
+)
+SECTION = study.Section(
+    f"""Here T = {{delay}}, {{steps}} steps, {{units}} complex units; {{seeds}} seeds, mean and 95 % interval.
 
-
-def main() -> None:
-    """Run it, its long form, or its quick one."""
-    options = study.parser(__doc__)
-    options.add_argument("--long", action="store_true", help="a delay of 200 steps")
-    args = options.parse_args()
-    chosen = LONG_STUDY if args.long else STUDY
-    if args.quick:
-        names = LONG if args.long else tuple(NETS)
-        chosen = dataclasses.replace(chosen, cells=cells(names, 20 if args.long else 5, 20, 16), seeds=range(2))
-    figures = {"all": study.Results.figure, "loss": lambda r: r.curves("loss / memoryless", log=True)}
-    study.conduct(chosen, args, page, figures)
-
+{sequence_cells.EXPLAINED} Without memory the loss is 10 ln 8 / (T + 20) and, since the T + 10 blanks count too, the
+accuracy 1 - 8.75 / (T + 20); "solved" means a loss below {SOLVED} of the memoryless one. The gradient ratio is that of
+the norms of a loss's derivatives by the first state and by the last. KRU has its soft unitary constraint with the
+weight {CONSTRAINT}.""",
+    figures={
+        "all": ("By net", study.Results.figure),
+        "loss": ("Loss over the steps", lambda results: results.curves("loss / memoryless", log=True)),
+    },
+    pairs=[(net, "LSTM") for net in NETS if net != "LSTM"],
+    compared=("ratio", "area"),
+)
+PAGE = study.Page("Unitary recurrent nets and memory", __doc__, [SECTION], verdict)
 
 if __name__ == "__main__":
-    main()
+    study.main(STUDY, PAGE, long=LONG_STUDY)

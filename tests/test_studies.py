@@ -7,11 +7,14 @@ from pathlib import Path
 import activations
 import associative_memory
 import complex_parametrizations
+import esp_cells
 import esp_index
 import gan_cells
 import integrator_cells
 import integrators
+import logic_cells
 import logic_gates
+import mixture_cells
 import numpy as np
 import pytest
 import quantum_mixture
@@ -39,9 +42,9 @@ def test_every_cell_is_a_run_that_can_be_configured(module, monkeypatch, tmp_pat
 
 def test_every_esp_cell_names_what_exists():
     for cell in esp_index.STUDY.cells.values():
-        assert cell["set"] in esp_index.SETS and cell["hidden"] in esp_index.HIDDEN
-        assert cell["activation"] in esp_index.KINDS
-    assert esp_index.run({"set": "linear", "hidden": "8-2", "activation": "esp", "steps": 2}, 0, Path())["loss"] > 0
+        assert cell["set"] in esp_cells.SETS and cell["hidden"] in esp_cells.HIDDEN
+        assert cell["activation"] in esp_cells.KINDS
+    assert esp_cells.run({"set": "linear", "hidden": "8-2", "activation": "esp", "steps": 2}, 0, Path())["loss"] > 0
 
 
 def test_every_generator_that_flows_is_a_run_that_can_be_configured(monkeypatch, tmp_path):
@@ -80,7 +83,7 @@ OWN_CELLS = [
 @pytest.mark.parametrize(("module", "name"), OWN_CELLS, ids=[f"{m.__name__}: {name}" for m, name in OWN_CELLS])
 def test_every_cell_gives_finite_numbers_for_some_of_the_columns_and_the_same_again(module, name):
     cell = {key: SMALLER.get(key, value) for key, value in module.STUDY.cells[name].items()}
-    one, two = (module.run(dict(cell), 1, Path()) for _ in range(2))
+    one, two = (module.STUDY.run(dict(cell), 1, Path()) for _ in range(2))
     assert one == two and len(one.keys() & module.STUDY.columns) >= 2
     assert all(np.isfinite(value) for key, value in one.items() if key != "curves")
 
@@ -130,20 +133,32 @@ def test_a_net_that_computes_xor_counts_as_solved_and_its_working_units_are_coun
     """The tutorial's own solution, with a third unit that does nothing: nothing is left to learn."""
     weights = [[[0.829, -0.829, 0.0], [-0.829, 0.829, 0.0]], [[0.0] * 3], [[1 / 0.829], [1 / 0.829], [1.0]], [[0.0]]]
     solution = [torch.tensor(w, dtype=torch.float64)[None].requires_grad_() for w in weights]
-    monkeypatch.setattr(logic_gates, "drawn", lambda sizes, starts, rng: solution)
-    result = logic_gates.run({**logic_gates.xor(3), "starts": 1, "steps": 1, "rate": 1e-9}, 0, Path())
+    monkeypatch.setattr(logic_cells, "drawn", lambda sizes, starts, rng: solution)
+    result = logic_cells.run({**logic_gates.xor(3), "starts": 1, "steps": 1, "rate": 1e-9}, 0, Path())
     assert result["solved"] == 1 and result["working"] == 2 and result["error"] < 1e-12
 
 
 def test_planted_gaussians_have_the_mean_and_covariance_that_they_say_and_errors_forgive_the_order():
-    points, truth = quantum_mixture.draw("Gaussian, distance 3", 40_000, np.random.default_rng(0))
+    points, truth = mixture_cells.draw("Gaussian, distance 3", 40_000, np.random.default_rng(0))
     mean = truth.weights_ @ truth.means_
     away = truth.means_ - mean
     covariance = np.einsum("k,kij->ij", truth.weights_, truth.covariances_) + (truth.weights_ * away.T) @ away
     assert np.abs(points.mean(0) - mean).max() < 0.03 and np.abs(np.cov(points.T) - covariance).max() < 0.06
     other = type(truth)(2)
     other.means_, other.covariances_ = truth.means_[::-1] + [0.3, 0.4], truth.covariances_[::-1] + 0.1
-    assert quantum_mixture.errors(other, truth) == pytest.approx((0.5, 0.5, 0.1))
+    assert mixture_cells.errors(other, truth) == pytest.approx((0.5, 0.5, 0.1))
+
+
+@pytest.mark.parametrize("module", [activations, complex_parametrizations, esp_index, *OWN])
+def test_what_a_page_shows_and_compares_is_in_the_study(module):
+    for form in (module.STUDY, getattr(module, "LONG_STUDY", module.STUDY)):
+        for section in module.PAGE.sections:
+            shown = (section.columns or form.columns).keys()
+            assert shown <= form.columns.keys() and set(section.compared) <= shown
+            assert any(section.where(cell) for cell in form.cells.values())
+    # A long form may lack some of the nets.
+    for section in module.PAGE.sections:
+        assert {cell for pair in section.pairs for cell in pair} <= module.STUDY.cells.keys()
 
 
 @pytest.mark.slow
@@ -163,6 +178,6 @@ def test_planted_gaussians_have_the_mean_and_covariance_that_they_say_and_errors
 def test_the_quick_form(name, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", [name, "--quick", "--root", str(tmp_path)])
     runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
-    table = capsys.readouterr().out
+    table, page = capsys.readouterr().out, (tmp_path / f"{name}.md").read_text()
     assert "±" in table and "nan" not in table
-    assert (tmp_path / f"{name}.md").read_text().count("\n|") > 5 and len(list(tmp_path.glob("*.png"))) >= 1
+    assert page.count("\n|") > 5 and len(list(tmp_path.glob("*.png"))) >= 1 and "{" not in page

@@ -1,5 +1,6 @@
 """The runner that the studies share: results kept one by one, intervals, tables, what failed."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -23,7 +24,18 @@ def noisy(cell, seed, folder):
 
 def small(cells=(0.0, 1.0), seeds=range(4)):
     named = {f"mean {mean}": {"mean": mean} for mean in cells}
-    return study.Study("small", noisy, named, {"value": "value", "seconds": "time"}, seeds)
+    quick = {"mean 0.0": {"mean": 0.0}}
+    return study.Study("small", noisy, named, {"value": "value", "seconds": "time"}, quick, seeds)
+
+
+def page(**more):
+    section = study.Section(
+        "Means of {mean}, {seeds} seeds.",
+        figures={"all": ("All", study.Results.figure), "distance": ("Distance", lambda r: r.curves("distance"))},
+        pairs=[("mean 1.0", "mean 0.0"), ("mean 1.0", "no such cell")],
+        compared=("value",),
+    )
+    return study.Page("Small", "What is asked?\n\nWhat is done.\n\n    a command", [section], **more)
 
 
 def test_intervals_are_those_of_student():
@@ -32,12 +44,14 @@ def test_intervals_are_those_of_student():
     assert study.interval(np.array([5.0]))[0] == 5.0 and math.isnan(study.interval(np.array([5.0]))[1])
     assert study.shown(0.12345, 0.0123) == "0.123 ± 0.012" and study.shown(1234.5, 67.8) == "1234 ± 68"
     assert study.shown(math.nan, math.nan) == "-" and study.shown(3.14159, math.nan) == "3.14"
+    assert study.shown(19978.0, 0.0) == "19978" and study.shown(1.0, 1e-16) == "1"
+    assert study.shown(0.5, 0.1, sign=True) == "+0.50 ± 0.10" and study.shown(-0.5, 0.1, sign=True) == "-0.50 ± 0.10"
 
 
 def test_a_part_has_some_cells_and_columns_in_the_order_asked(tmp_path):
     whole = study.execute(small(), tmp_path)
-    part = whole.part(["mean 1.0"], ["seconds", "value"])
-    assert part.table().splitlines()[0] == "| cell | time | value |" and part.table().count("\n") == 2
+    part = whole.part(["mean 1.0"], {"seconds": "time", "value": "own heading"})
+    assert part.table().splitlines()[0] == "| cell | time | own heading |" and part.table().count("\n") == 2
     assert np.array_equal(part.values("mean 1.0", "value"), whole.values("mean 1.0", "value"))
 
 
@@ -80,21 +94,47 @@ def test_processes_give_the_same_results(tmp_path, monkeypatch):
     assert np.array_equal(alone.values("mean 1.0", "value"), together.values("mean 1.0", "value"))
 
 
-def test_conduct_writes_page_numbers_and_figures(tmp_path, capsys):
-    args = study.parser("").parse_args(
-        ["--root", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--seeds", "7"]
-    )
-    figures = {"all": study.Results.figure, "distance": lambda results: results.curves("distance")}
-    study.conduct(small(), args, lambda results: f"# Small\n\n{results.table()}\n", figures)
-    assert {f.name for f in (tmp_path / "out").iterdir()} == {
-        "small.md",
-        "small.json",
-        "small-all.png",
-        "small-distance.png",
-    }
-    numbers = json.loads((tmp_path / "out" / "small.json").read_text())
+def test_differences_are_bold_where_the_interval_excludes_0_and_are_counted(tmp_path):
+    results = study.execute(small(cells=(0.0, 1.0, -1.0)), tmp_path)
+    pairs = [("mean 1.0", "mean 0.0"), ("mean 0.0", "mean 0.0"), ("mean -1.0", "mean 0.0")]
+    head, _, *rows, _, count = results.differences(pairs, ["value"]).splitlines()
+    assert head == "| difference | value |"
+    assert rows[0] == "| mean 1.0 against mean 0.0 | **+1** |"
+    assert rows[1:] == ["| mean 0.0 against mean 0.0 | +0 |", "| mean -1.0 against mean 0.0 | - |"]
+    assert count == "Of 2 differences 1 exclude 0; without any effect 0.1 would."
+
+
+def test_a_single_seed_shows_no_difference(tmp_path):
+    results = study.execute(small(seeds=[3]), tmp_path)
+    assert "**" not in results.differences([("mean 1.0", "mean 0.0")], ["value"])
+    assert "cannot be compared" in results.difference("mean 1.0", "mean 0.0", "value")
+
+
+def test_main_writes_page_numbers_and_figures(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["--root", str(tmp_path / "runs"), "--out", str(out), "--seeds", "7"]
+    study.main(small(), page(verdict=lambda results: ["First.", "Second."]), command)
+    assert {f.name for f in out.iterdir()} == {"small.md", "small.json", "small-all.png", "small-distance.png"}
+    numbers = json.loads((out / "small.json").read_text())
     assert set(numbers["mean 0.0"]) == {"7"} and "curves" not in numbers["mean 0.0"]["7"]
     assert "mean 0.0" in capsys.readouterr().out
+    text = (out / "small.md").read_text()
+    begin = "# Small\n\nWhat is asked?\n\n    python scripts/small.py --jobs 2\n\nWhat is done.\n\n"
+    assert text.startswith(begin + "Means of 0.0 and 1.0, 1 seeds.\n\n| cell |")
+    assert "![Distance](small-distance.png)" in text and "no such cell" not in text
+    assert text.endswith("## Verdict\n\n- First.\n- Second.\n")
+
+
+def test_a_quick_form_has_its_own_cells_and_root_and_a_flag_chooses_another_form(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    study.main(small(), page(), ["--quick"])
+    assert (tmp_path / "runs" / "small-quick" / "small.md").exists()
+    assert set(json.loads((tmp_path / "runs" / "small-quick" / "small.json").read_text())) == {"mean 0.0"}
+    long = dataclasses.replace(small(cells=(5.0,)), name="small_long")
+    study.main(small(), page(), ["--long", "--seeds", "0"], long=long)
+    text = (tmp_path / "docs" / "results" / "small_long.md").read_text()
+    assert "    python scripts/small.py --long --jobs 2\n" in text and "| mean 5.0 |" in text
+    assert (tmp_path / "docs" / "results" / "small_long-all.png").exists()
 
 
 def test_training_goes_on_where_it_was(tmp_path):
