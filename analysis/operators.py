@@ -71,10 +71,12 @@ def jacobian(
         game: the game.
         batch: one batch, or several in a list or DataLoader: their mean, weighted by size.
         size: the weight of a batch among several.
-        method: "reverse" (kept graphs), "forward" (dual numbers), "replay" (recorded once; of one batch only),
-            "compiled" (the same through torch.compile: up to a minute before the first product, and then the fastest),
-            or "auto": reverse or forward, the faster here, and a recording once blocks have cost much. That is for a
-            clock to say, and changes the rounding: with another method results repeat to the last bit.
+        method: "reverse" (kept graphs), "forward" (dual numbers), "replay" (recorded once), "compiled" (the same
+            through torch.compile: up to a minute before the first product, and then the fastest), or "auto": reverse
+            or forward, the faster here, and of one batch a recording once blocks have cost much. That is for a clock
+            to say, and changes the rounding: with "reverse" and "forward" results repeat to the last bit.
+            Of several batches these walk over them at every product and have one batch's activations in memory at a
+            time. "replay" and "compiled" walk once and keep those of all: faster, where memory has the room.
         check: whether to probe, once, that the field is deterministic and that no loss detaches another player.
 
     Raises:
@@ -152,16 +154,22 @@ def _field_operator(
 
     symmetric = player is not None
     name = _choose(reverse, function, make_reverse if several else None) if method == "auto" else method
+
+    def recorded(compiled: bool = False) -> ReplayProducts:
+        there = None if symmetric else over_all(make_reverse).transposed
+        if not several:
+            return ReplayProducts([(1.0, function, lambda: reverse)], point, there, compiled)
+        parts = ((float(size(b)), function_of(b)) for b in batches)
+        return ReplayProducts(((w, f, partial(make_reverse, f, point)) for w, f in parts), point, there, compiled)
+
     if name in ("replay", "compiled"):
-        if several:
-            raise GantoolsError(f"method={name!r} would keep a recording of every batch: use 'auto', or one batch.")
-        products = ReplayProducts(function, point, reverse, symmetric, compiled=name == "compiled")
+        products = recorded(name == "compiled")
     else:
         products = over_all(engines.ForwardProducts if name == "forward" else make_reverse)
     if method == "auto" and name == "forward":
         products = engines.MixedProducts(products, over_all(make_reverse))
     if method == "auto" and not several:
-        products = PatientProducts(products, lambda: ReplayProducts(function, point, reverse, symmetric))
+        products = PatientProducts(products, recorded)
     slices = dict(game.slices) if player is None else {player: slice(0, point.numel())}
     norm = None if several else float(reverse.value.norm())
     operator = DifferentiatedOperator(products, name, slices, point, field_norm=norm, symmetric=symmetric)

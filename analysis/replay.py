@@ -8,8 +8,10 @@ has fewer operations than a backward pass through a kept graph, batches better o
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
-from gantools.analysis.products import BLOCK, Batching, Function, ReverseProducts, differ, probe, timed
+from gantools.analysis.products import BLOCK, Batching, Function, Products, differ, probe, timed
 from gantools.errors import GantoolsError
 
 BACKEND = "inductor"
@@ -32,7 +34,21 @@ class CannotRecordError(RuntimeError):
     """The function does not trace, or its recording gives other products than its graph."""
 
 
-def record(function: Function, point: Tensor) -> GraphModule:
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """The graph of (u, *constants) -> J u, and the constants, which are what batches of equal shape differ in."""
+
+    graph: GraphModule
+    constants: tuple[Tensor, ...]
+
+    @property
+    def key(self) -> tuple:
+        """What is equal where recordings can share a graph, and so whatever was compiled of it."""
+        attributes = tuple(id(self.graph) for node in self.graph.graph.nodes if node.op == "get_attr")
+        return self.graph.code, attributes, tuple((c.shape, c.stride(), c.dtype, c.device) for c in self.constants)
+
+
+def record(function: Function, point: Tensor) -> Recording:
     r"""Return $u \mapsto J u$ at the point as a graph of elementary operations, constants folded.
 
     Raises:
@@ -59,102 +75,149 @@ def _without_detach(module: GraphModule) -> GraphModule:
     return module
 
 
-def _folded(module: GraphModule) -> GraphModule:
-    """Evaluate once what does not depend on the direction."""
+def _folded(module: GraphModule) -> Recording:
+    """Evaluate once what does not depend on the direction, and make inputs of what is needed of it."""
     moving: set[Node] = set()
-    constants: dict[Node, Any] = {}
+    values: dict[Node, Any] = {}
     for node in module.graph.nodes:
         if node.op == "placeholder" or any(source in moving for source in node.all_input_nodes):
             moving.add(node)
         elif node.op == "get_attr":
-            constants[node] = getattr(module, str(node.target))
+            values[node] = getattr(module, str(node.target))
         elif node.op == "call_function":
-            args, kwargs = map_arg((node.args, node.kwargs), constants.__getitem__)
-            constants[node] = node.target(*args, **kwargs)
-    for index, (node, constant) in enumerate(constants.items()):
-        if node.op == "call_function" and any(user not in constants for user in node.users):
-            name = f"folded_{index}"
-            if isinstance(constant, Tensor):
-                module.register_buffer(name, constant.detach())
-            else:
-                setattr(module, name, constant)
+            args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+            values[node] = node.target(*args, **kwargs)
+    constants: list[Tensor] = []
+    last = next(node for node in module.graph.nodes if node.op == "placeholder")
+    for index, (node, value) in enumerate(values.items()):
+        if all(user in values for user in node.users):
+            continue
+        if isinstance(value, Tensor):
+            constants.append(value.detach())
+            with module.graph.inserting_after(last):
+                last = module.graph.placeholder(f"constant_{index}")
+            node.replace_all_uses_with(last)
+        elif node.op == "call_function":
+            setattr(module, f"folded_{index}", value)
             with module.graph.inserting_before(node):
-                node.replace_all_uses_with(module.graph.get_attr(name))
+                node.replace_all_uses_with(module.graph.get_attr(f"folded_{index}"))
     module.graph.eliminate_dead_code()
     module.recompile()
-    return module
+    return Recording(module, tuple(constants))
 
 
-class ReplayProducts:
-    """Products by replaying the recording; the transpose of a Jacobian that is not symmetric by its kept graph.
+class Program:
+    """A recorded graph to be run with the constants of any recording that has the same; compiled where asked for."""
 
-    Args:
-        function, point: what is differentiated, and where.
-        reverse: the kept graph of the same function, against which the recording is checked once.
-        symmetric: whether J = J^T.
-        compiled: whether to compile the recording (seconds to a minute, at the first product of each width).
-
-    Raises:
-        GantoolsError: when it cannot be recorded or compiled, or gives other products.
-    """
-
-    def __init__(
-        self, function: Function, point: Tensor, reverse: ReverseProducts, symmetric: bool, compiled: bool = False
-    ):
-        self._reverse = reverse
-        self._symmetric = symmetric
+    def __init__(self, graph: GraphModule, compiled: bool):
+        self._graph = graph
         self._compiled = compiled
-        self._batching = Batching()
-        try:
-            self._graph = record(function, point)
-            self._one = self._compile(self._graph)
-            self._together: dict[int, Callable[[Tensor], Tensor]] = {}
-            # Twice, with different vectors: a recording that kept an operation in place would drift.
-            if any(differ(self.product(u), reverse.product(u)) for u in (probe(point, 1), probe(point, 2))):
-                raise CannotRecordError("it gives other products than the graph it was recorded from")
-        except CannotRecordError as error:
-            kind = "compiled" if compiled else "recorded"
-            raise GantoolsError(
-                f"Products cannot be {kind} here ({_first_line(error)}): use method='auto' or 'reverse'."
-            ) from error
+        self._one = self._compile(graph)
+        self._together: dict[int, Callable[..., Tensor]] = {}
 
-    def product(self, u: Tensor) -> Tensor:
-        with torch.no_grad():
-            if u.dim() == 1:
-                return self._call(self._one, u)
-            return self._batching.apply(lambda row: self._call(self._one, row), self._many, u)
+    def one(self, u: Tensor, constants: Sequence[Tensor]) -> Tensor:
+        """Return J u for u (n,)."""
+        return self._call(self._one, u, constants)
 
-    def transposed(self, u: Tensor) -> Tensor:
-        return self.product(u) if self._symmetric else self._reverse.transposed(u)
-
-    def _many(self, rows: Tensor) -> Tensor:
+    def many(self, rows: Tensor, constants: Sequence[Tensor]) -> Tensor:
+        """Return the products (k, n) with rows (k, n)."""
         # Each width is compiled by itself, so narrow ends of a wide block are padded instead.
         width = len(rows)
         if self._compiled and width not in self._together and 2 * width > BLOCK:
             width = BLOCK
         if width not in self._together:
-            self._together[width] = self._compile(torch.vmap(self._graph))
-        if width > len(rows):
-            rows = torch.cat([rows, rows.new_zeros(width - len(rows), rows.shape[1])])
-            return self._call(self._together[width], rows)[: len(rows)]
-        return self._call(self._together[width], rows)
+            self._together[width] = self._compile(torch.vmap(self._graph, in_dims=(0, *[None] * len(constants))))
+        padded = torch.nn.functional.pad(rows, (0, 0, 0, width - len(rows)))
+        return self._call(self._together[width], padded, constants)[: len(rows)]
 
-    def _compile(self, module: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def _compile(self, module: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if not self._compiled:
             return module
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what the compiler imports
             return torch.compile(module, backend=BACKEND, dynamic=False)
 
-    def _call(self, module: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
+    def _call(self, module: Callable[..., Tensor], u: Tensor, constants: Sequence[Tensor]) -> Tensor:
         if not self._compiled:
-            return module(u)
+            return module(u, *constants)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return module(u)
+                return module(u, *constants)
         except Exception as error:  # the compiler has errors of its own
             raise CannotRecordError(str(error)) from error
+
+
+Part = tuple[float, Function, Callable[[], Products]]
+
+
+class ReplayProducts:
+    """Products with the weighted mean of Jacobians by replaying a recording of each; the transpose as it is given.
+
+    What a recording keeps is about what a graph keeps: the activations of its batch. All are in memory at once, which
+    is the price; their graphs are not. Recordings of equal shape share their code, and what is compiled of it.
+
+    Args:
+        parts: for each batch its weight, the function, and how to make the products that a recording is checked
+            against, once.
+        point: where they are differentiated.
+        transposed: products with the transpose; None where J = J^T.
+        compiled: whether to compile the recordings (seconds to a minute, at the first product of each width).
+
+    Raises:
+        GantoolsError: when one cannot be recorded or compiled, or gives other products.
+    """
+
+    def __init__(
+        self,
+        parts: Iterable[Part],
+        point: Tensor,
+        transposed: Callable[[Tensor], Tensor] | None = None,
+        compiled: bool = False,
+    ):
+        self._transposed = transposed
+        self._compiled = compiled
+        self._batching = Batching()
+        self._programs: dict[tuple, Program] = {}
+        self._recordings: list[tuple[float, Program, tuple[Tensor, ...]]] = []
+        try:
+            for weight, function, make_products in parts:
+                self._add(weight, record(function, point))
+                self._require_same(make_products(), point)
+        except CannotRecordError as error:
+            kind = "compiled" if compiled else "recorded"
+            raise GantoolsError(
+                f"Products cannot be {kind} here ({_first_line(error)}): use method='auto' or 'reverse'."
+            ) from error
+        self._total = sum(weight for weight, _, _ in self._recordings)
+
+    def product(self, u: Tensor) -> Tensor:
+        total = self._total
+        return functools.reduce(torch.add, (w / total * self._replayed(p, c, u) for w, p, c in self._recordings))
+
+    def transposed(self, u: Tensor) -> Tensor:
+        return self.product(u) if self._transposed is None else self._transposed(u)
+
+    def _add(self, weight: float, recording: Recording) -> None:
+        program = self._programs.get(recording.key)
+        if program is None:
+            program = self._programs[recording.key] = Program(recording.graph, self._compiled)
+        self._recordings.append((weight, program, recording.constants))
+
+    def _require_same(self, products: Products, point: Tensor) -> None:
+        _, program, constants = self._recordings[-1]
+        # Twice, with different vectors: a recording that kept an operation in place would drift.
+        for u in (probe(point, 1), probe(point, 2)):
+            if differ(self._replayed(program, constants, u), products.product(u)):
+                raise CannotRecordError("it gives other products than the graph it was recorded from")
+
+    def _replayed(self, program: Program, constants: tuple[Tensor, ...], u: Tensor) -> Tensor:
+        with torch.no_grad():
+            if u.dim() == 1:
+                return program.one(u, constants)
+            return self._batching.apply(
+                lambda row: program.one(row, constants), lambda rows: program.many(rows, constants), u
+            )
 
 
 class PatientProducts:

@@ -20,7 +20,6 @@ from tests.game_oracles import dense_autograd, eigenvalues, finite_jacobian, rel
 
 F64 = torch.float64
 METHODS = ["reverse", "forward", "replay", "auto"]
-OVER_BATCHES = ["reverse", "forward", "auto"]
 
 
 def vectors(n, k, seed=0):
@@ -212,7 +211,7 @@ def noisy_nets():
 # The update operator takes single batches and works backwards.
 @pytest.mark.parametrize(
     ("kind", "method", "several"),
-    [(k, m, s) for k in ("jacobian", "hessian") for m in ("reverse", "forward") for s in (False, True)]
+    [(k, m, s) for k in ("jacobian", "hessian") for m in ("reverse", "forward", "replay") for s in (False, True)]
     + [("update", "reverse", False)],
 )
 def test_operators_are_snapshots(several, method, kind):
@@ -258,7 +257,7 @@ def test_an_operator_leaves_the_modules_as_they_were():
 # Several batches -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", OVER_BATCHES)
+@pytest.mark.parametrize("method", METHODS)
 def test_the_mean_over_ragged_batches_is_the_full_batch(method):
     model, loss, (x, y) = cases.classifier(size=11)
     full = hessian(model, loss, (x, y)).dense()
@@ -271,7 +270,7 @@ def test_the_mean_over_ragged_batches_is_the_full_batch(method):
     assert relative(equal_weights, full) > 1e-4
 
 
-@pytest.mark.parametrize("method", OVER_BATCHES)
+@pytest.mark.parametrize("method", METHODS)
 def test_the_mean_of_jacobians_of_a_gan(method):
     game, batches = cases.tanh_gan(), [cases.gan_batch(size, seed=size) for size in (8, 8, 3)]
     expected = sum(len(b["real"]) * jacobian(game, b).dense() for b in batches) / 19

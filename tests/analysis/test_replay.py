@@ -1,5 +1,9 @@
 """Products recorded once and replayed, and compiled: against kept graphs, and against a compiler that lies."""
 
+import gc
+import weakref
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +13,7 @@ from gantools.analysis import hessian, jacobian, replay
 from gantools.analysis.products import Batching, ReverseProducts
 from gantools.errors import GantoolsError
 from tests import cases
+from tests.game_oracles import dense_autograd, tanh_gan_field
 
 F64 = torch.float64
 
@@ -62,18 +67,21 @@ def test_compiled_products_by_the_real_compiler():
     U = block(kept.n, 5)
     torch.testing.assert_close(ours @ U[:, 0], kept @ U[:, 0])
     torch.testing.assert_close(ours @ U, kept @ U)
+    model, loss, (x, y) = cases.classifier()
+    ours = hessian(model, loss, [(x[:2], y[:2]), (x[2:4], y[2:4]), (x[4:], y[4:])], method="compiled")
+    torch.testing.assert_close(ours @ U[:, 0], kept @ U[:, 0])
 
 
 def test_a_compiler_that_lies_is_found_out(monkeypatch):
     """torch has miscompiled Hessians silently before."""
-    monkeypatch.setattr(torch, "compile", lambda module, **_: lambda u: 1.01 * module(u))
+    monkeypatch.setattr(torch, "compile", lambda module, **_: lambda *given: 1.01 * module(*given))
     with pytest.raises(GantoolsError, match="cannot be compiled here .*other products.*method='auto'"):
         hessian(*cases.classifier(), method="compiled")
 
 
 def test_a_compiler_that_fails_says_so(monkeypatch):
     def broken(module, **_):
-        def call(u):
+        def call(*given):
             raise RuntimeError("no compiler here\nand a long trace")
 
         return call
@@ -90,10 +98,53 @@ def test_a_detaching_loss_cannot_be_recorded():
         jacobian(game, None, method="replay", check=False)
 
 
-def test_several_batches_are_not_recorded():
-    game, batch = cases.tanh_gan(), cases.gan_batch()
-    with pytest.raises(GantoolsError, match="one batch"):
-        jacobian(game, [batch, batch], method="replay")
+@pytest.mark.parametrize("method", ["replay", "compiled"])
+def test_batches_of_equal_shape_share_a_program(method, monkeypatch):
+    """A recording for each batch, ragged last one included, with its own constants and weight, but two programs."""
+    made = []
+    monkeypatch.setattr(torch, "compile", lambda module, **_: made.append(1) or module)
+    monkeypatch.setattr(Batching, "pays", True)
+    game, batches = cases.tanh_gan(), [cases.gan_batch(size, seed=seed) for seed, size in enumerate((6, 6, 6, 4))]
+    expected = sum(len(b["real"]) * dense_autograd(lambda w, b=b: tanh_gan_field(w, b), game.vector()) for b in batches)
+    ours = jacobian(game, batches, method=method)
+    assert len(made) == (2 if method == "compiled" else 0)
+    U = block(30, 40)
+    for u in (U, U[:, :1], U[:, 0]):
+        torch.testing.assert_close(ours @ u, expected / 22 @ u)
+        torch.testing.assert_close(ours.T @ u, expected.T / 22 @ u)
+
+
+def test_recordings_of_many_batches_keep_no_graph():
+    alive, most = weakref.WeakSet(), []
+
+    class Watched(ReverseProducts):
+        def __init__(self, *args):
+            most.append(len(alive))
+            super().__init__(*args)
+            alive.add(self)
+
+    point = torch.ones(3, dtype=F64)
+    cubes = [partial(lambda k, w: (k + 1) * w**3, k) for k in range(5)]
+    gc.disable()  # a reference cycle would keep graphs until it runs
+    try:
+        parts = ((1.0 + k, cube, partial(Watched, cube, point)) for k, cube in enumerate(cubes))
+        products = replay.ReplayProducts(parts, point)
+    finally:
+        gc.enable()
+    assert most == [0] * 5 and not alive
+    expected = 3 * sum((1 + k) ** 2 for k in range(5)) / 15
+    torch.testing.assert_close(products.product(point), expected * point)
+
+
+def test_of_a_recording_that_goes_wrong_on_a_later_batch():
+    """Each is checked: here only the second batch's loss detaches."""
+
+    def loss(m, b):
+        return ((m.value.detach() if len(b) > 1 else m.value) * m.value**2).sum()
+
+    game, batches = gt.minimization(cases.Point([1.0, 2.0]), loss), [torch.zeros(1), torch.zeros(2)]
+    with pytest.raises(GantoolsError, match="cannot be recorded.*other products"):
+        jacobian(game, batches, method="replay", check=False)
 
 
 @pytest.mark.parametrize("faster", [True, False])
