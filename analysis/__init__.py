@@ -18,6 +18,7 @@ from gantools.analysis.path import PathAngle, Point, path_angle, point
 from gantools.analysis.preconditioned import preconditioned
 from gantools.analysis.result import Spectrum
 from gantools.analysis.stability import Stability, stability
+from gantools.analysis.stationary import StationaryPoint, stationary_point
 from gantools.analysis.surface import Line, Plane, filter_normalized, line, plane, random_direction
 from gantools.analysis.through_time import recurrent_jacobian
 from gantools.analysis.traces import Diagonal, Estimate, diagonal, frobenius_norm, trace
@@ -40,6 +41,7 @@ __all__ = [
     "RitzCloud",
     "Spectrum",
     "Stability",
+    "StationaryPoint",
     "antisymmetric_part",
     "conditions",
     "coupling",
@@ -72,6 +74,7 @@ __all__ = [
     "spectral_density",
     "spectrum",
     "stability",
+    "stationary_point",
     "symmetric_part",
     "trace",
     "update_operator",

@@ -157,6 +157,8 @@ class IndexArguments:
         tol: what counts as zero, absolute; by default from the gap between structural zeros and the rest.
         probes: random vectors of the estimate.
         lanczos_steps: Lanczos steps for each of them; more steps narrow the interval.
+        stationary: find the stationary point near by first, and count there: elsewhere it is no critical point's index.
+        stationary_steps: at most so many steps to find it.
         batch_size: samples in the batch that a run is looked at on.
     """
 
@@ -166,6 +168,8 @@ class IndexArguments:
     tol: float | None = None
     probes: int = 10
     lanczos_steps: int | None = None
+    stationary: bool = False
+    stationary_steps: int = 100
     batch_size: int = 256
     device: str = "auto"
     seed: int = 0
@@ -185,6 +189,8 @@ def _print_index(subject: Subject, args: IndexArguments) -> None:
     game, batch = subject.game, subject.batch
     options = {"tol": args.tol, "probes": args.probes, "steps": args.lanczos_steps, "seed": args.seed}
     print(f"{subject.name}: {game.num_parameters} parameters, norm of the field {float(game.field(batch).norm()):.3g}")
+    if args.stationary:
+        print(wrapped(str(analysis.stationary_point(game, batch, max_steps=args.stationary_steps, apply=True))))
     for player in game.slices:
         hessian = analysis.hessian(game, batch, player=player)
         print(f"\nHessian of {player} ({hessian.shape[0]} parameters)")

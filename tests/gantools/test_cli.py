@@ -647,6 +647,20 @@ class TestIndex:
         out = run_ok(capsys, "index", "own.py:shuffled", "--method", "estimate", "--probes", "4")
         assert "Hessian of model (21 parameters)" in out and "95 % interval" in out and "half planes" not in out
 
+    def test_at_the_stationary_point(self, capsys, tmp_path):
+        own_file(tmp_path)
+        out = " ".join(run_ok(capsys, "index", "own.py:one_batch", "--stationary").split())
+        before = float(re.search(r"norm of the field (\S+) The norm", out)[1])
+        start, end = (float(x) for x in re.search(r"goes from (\S+) to (\S+) over a distance of", out).groups())
+        there = float(re.search(r"The norm of the field here is (\S+)\.$", out)[1])
+        assert start == pytest.approx(before) and end < 1e-2 * start
+        assert there == pytest.approx(end, rel=1e-2)
+
+    def test_steps_to_the_stationary_point(self, capsys, run):
+        out = run_ok(capsys, "index", run, "--stationary", "--stationary-steps", "1", "--checkpoint", "all")
+        assert out.count("within max_steps = 1") == 2 and out.count("half planes") == 2
+        assert "allow no step" in fails(capsys, "index", run, "--stationary", "--stationary-steps", "-1")
+
     def test_checkpoint_of_a_file(self, capsys, tmp_path):
         own_file(tmp_path)
         assert "--checkpoint is for runs" in fails(capsys, "index", "own.py:gan", "--checkpoint", "all")
