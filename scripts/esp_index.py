@@ -1,4 +1,4 @@
-"""The Hessian index of the ESP experiment: alpha and gamma as curves over the tolerance, beside the authors' values.
+"""How many eigenvalues of a Hessian are negative and how many are zero, over the tolerance, with ReLU and with ESP.
 
 Milletari, Chotibut and Trevisanutto (arXiv:1805.08786) train small classifiers with ReLU, sigmoid and ESP, and count
 negative (alpha) and zero (gamma) eigenvalues of the exact Hessian with no tolerance at all. Their two sets cannot be
@@ -32,11 +32,11 @@ def verdict(results: study.Results) -> list[str]:
     worst = [np.nanmin(results.values(cell, "train")) for cell in (esp, relu)]
     flat, dead = ([results.mean(cell, column) for cell in (esp, relu)] for column in ("gamma 1e-04", "zero rows"))
     return [
-        "The authors' ESP nets fit this set, their ReLU nets do not. Ours: "
+        "The authors' nets reach an accuracy of 0.98 with ESP and 0.852 with ReLU. Ours: "
         f"{results.difference(esp, relu, 'train')} The worst seed reaches {worst[0]:.2f} with ESP and {worst[1]:.2f} "
         "with ReLU.",
         f"Another smooth unit: {results.difference(silu, relu, 'train')} {results.difference(esp, silu, 'train')}",
-        "The authors count no zero eigenvalue with ESP, and with ReLU about half of all. Ours: dead directions, rows "
+        "The authors count no zero eigenvalue with ESP, with ReLU about half of all. Ours: dead directions, rows "
         f"that are exactly zero, are {dead[0]:.2f} of all with ESP and {dead[1]:.2f} with ReLU; at a tolerance of 1e-4 "
         f"the zero fractions are {flat[0]:.2f} and {flat[1]:.2f}. That ESP has no flat directions, as a count without "
         "a tolerance would have it, depends on the tolerance; that it has no dead ones does not.",

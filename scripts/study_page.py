@@ -1,6 +1,7 @@
 """What is written of a study: a page of sections, each with a table, figures, and paired differences, and a verdict."""
 
 import dataclasses
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,8 +41,8 @@ class Section:
     def render(self, results: Results) -> str:
         """Return the section as Markdown."""
         part, name = self.part(results), results.study.name
-        blocks = [self.text.format(seeds=len(results.study.seeds), **_settings(part.study.cells.values()))]
-        blocks += [part.table()]
+        text = self.text.format(seeds=len(results.study.seeds), **_settings(part.study.cells.values()))
+        blocks = [*map(_filled, text.split("\n\n")), part.table()]
         blocks += [f"![{caption}]({name}-{ending}.png)" for ending, (caption, _) in self.figures.items()]
         pairs = [pair for pair in self.pairs if set(pair) <= part.study.cells.keys()]
         if pairs:
@@ -81,6 +82,11 @@ class Page:
         for section in self.sections:
             for ending, (_, draw) in section.figures.items():
                 draw(section.part(results)).savefig(out / f"{name}-{ending}.png")
+
+
+def _filled(paragraph: str) -> str:
+    """Return a paragraph in lines of even length, and a table as it is."""
+    return paragraph if paragraph.startswith("|") else textwrap.fill(paragraph, 120)
 
 
 def _settings(cells: Iterable[Cell]) -> dict[str, str]:

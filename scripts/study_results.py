@@ -88,7 +88,7 @@ class Results:
     def difference(self, cell: str, baseline: str, column: str) -> str:
         """Return a sentence on whether a cell differs from another one in a column, by the paired interval."""
         mean, half = self.contrast(cell, baseline, column)
-        compared = f"{cell} against {baseline}, {self.study.columns[column]}"
+        compared = f'"{cell}" against "{baseline}", {self.study.columns[column]}'
         if math.isnan(half):
             return f"{compared}: cannot be compared, too few runs have it."
         seen = ("higher" if mean > 0 else "lower") if is_seen(mean, half) else "no difference is seen"
@@ -103,7 +103,7 @@ class Results:
             rows.append([f"{cell} against {baseline}", *marked])
         tested = [c for found in contrasts.values() for c in found if not math.isnan(c[1])]
         seen = sum(is_seen(*c) for c in tested)
-        count = f"Of {len(tested)} differences {seen} exclude 0; without any effect {0.05 * len(tested):.2g} would."
+        count = f"Of {len(tested)} differences {seen} exclude 0; by chance alone about {0.05 * len(tested):.2g} would."
         return markdown(["difference", *(self.study.columns[c] for c in columns)], rows) + "\n\n" + count
 
     def figure(self) -> Figure:

@@ -30,7 +30,7 @@ def small(cells=(0.0, 1.0), seeds=range(4)):
 
 def page(**more):
     section = study.Section(
-        "Means of {mean}, {seeds} seeds.",
+        "Means of {mean},\n{seeds} seeds.\n\n| a | table |\n|---|---|",
         figures={"all": ("All", study.Results.figure), "distance": ("Distance", lambda r: r.curves("distance"))},
         pairs=[("mean 1.0", "mean 0.0"), ("mean 1.0", "no such cell")],
         compared=("value",),
@@ -101,7 +101,7 @@ def test_differences_are_bold_where_the_interval_excludes_0_and_are_counted(tmp_
     assert head == "| difference | value |"
     assert rows[0] == "| mean 1.0 against mean 0.0 | **+1** |"
     assert rows[1:] == ["| mean 0.0 against mean 0.0 | +0 |", "| mean -1.0 against mean 0.0 | - |"]
-    assert count == "Of 2 differences 1 exclude 0; without any effect 0.1 would."
+    assert count == "Of 2 differences 1 exclude 0; by chance alone about 0.1 would."
 
 
 def test_a_single_seed_shows_no_difference(tmp_path):
@@ -120,7 +120,7 @@ def test_main_writes_page_numbers_and_figures(tmp_path, capsys):
     assert "mean 0.0" in capsys.readouterr().out
     text = (out / "small.md").read_text()
     begin = "# Small\n\nWhat is asked?\n\n    python scripts/small.py --jobs 2\n\nWhat is done.\n\n"
-    assert text.startswith(begin + "Means of 0.0 and 1.0, 1 seeds.\n\n| cell |")
+    assert text.startswith(begin + "Means of 0.0 and 1.0, 1 seeds.\n\n| a | table |\n|---|---|\n\n| cell |")
     assert "![Distance](small-distance.png)" in text and "no such cell" not in text
     assert text.endswith("## Verdict\n\n- First.\n- Second.\n")
 
