@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantools.analysis.krylov import KrylovBasis
+from gantools.analysis.krylov_basis import KrylovBasis
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 
@@ -52,7 +52,7 @@ def ritz_cloud(A: LinearOperator, starts: int = 4, steps: int = 60, seed: int = 
             basis.expand()
         found, vectors = (part.numpy() for part in torch.linalg.eig(torch.from_numpy(basis.square)))
         values.append(found)
-        residuals.append(np.abs(basis.border @ vectors) / np.linalg.norm(vectors, axis=0))
+        residuals.append(basis.residuals(vectors) / np.linalg.norm(vectors, axis=0))
         scale = max(scale, basis.scale)
     return RitzCloud(
         torch.from_numpy(np.array(values)), torch.from_numpy(np.array(residuals)), scale, A.matvecs - before, seed

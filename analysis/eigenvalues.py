@@ -14,13 +14,15 @@ from torch import Tensor
 from gantools.analysis.dense import dense_eigenvalues
 from gantools.analysis.guard import find_doubt, real_form, unite
 from gantools.analysis.interior import Inverse
-from gantools.analysis.krylov import KrylovBasis, Progress, Ritz, accepted, error_bounds, iterate
+from gantools.analysis.krylov import Progress, Ritz, accepted, error_bounds, iterate
+from gantools.analysis.krylov_basis import STORAGES, KrylovBasis
 from gantools.analysis.krylov_schur import KrylovSchur
 from gantools.analysis.lanczos import ThickRestartLanczos
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.result import Spectrum
 from gantools.analysis.selection import INTERIOR, criterion, leading
 from gantools.errors import GantoolsError
+from gantools.registry import suggest
 
 DENSE_LIMIT = 5000
 SEARCHES = 6
@@ -38,6 +40,8 @@ class _Request:
     limit: int
     seed: int
     progress: Progress | None
+    block: int
+    storage: str
 
 
 def eigenvalues(
@@ -54,6 +58,8 @@ def eigenvalues(
     dense_limit: int = DENSE_LIMIT,
     guard: bool = True,
     store: str | Path | None = None,
+    block: int = 1,
+    storage: str = "device",
 ) -> Spectrum:
     r"""Compute the k leading eigenvalues of an operator from its products.
 
@@ -82,9 +88,13 @@ def eigenvalues(
             is returned, doubt in `message`, and `verified` says whether nothing new was found.
         progress: called with (products, converged, k).
         dense_limit: largest n for which the whole matrix may be formed (SM, NI, NU).
-        guard: spend four products at most on a cheap test whether something may be missing (`doubt`), unless verified.
+        guard: spend four products at most on cheap tests whether something may be missing (`doubt`), unless verified.
         store: file that the basis is saved to, at restarts and when interrupted; a later call with the same arguments
             goes on from it. It is removed at the end.
+        block: vectors added to the basis at a time. One needs the fewest products; a block finds as many copies of a
+            multiple eigenvalue at once, and saves time where a block of products costs less than its columns alone.
+        storage: of the basis: "device", "host" (main memory), or "bfloat16" (half the memory of float32; residuals
+            cannot fall below about 0.2 % of the norm of A: give such a tol).
 
     Returns:
         A `Spectrum`, best first. Not converged is a result, with a sentence.
@@ -93,29 +103,36 @@ def eigenvalues(
         GantoolsError: for k, which, basis or tol that cannot be meant, and for products that are not finite.
     """
     name = criterion(which, A.symmetric)
-    _check(A, k, tol, basis, max_matvecs)
-    size = min(basis or (max(2 * k + 1, 20) if A.symmetric else max(4 * k, 2 * k + 20)), A.n)
+    _check(A, k, tol, basis, max_matvecs, block, storage)
+    usual = max(2 * k + 1, 20) if A.symmetric else max(4 * k, 2 * k + 20)
+    size = min(basis or max(usual, k + 10 * block if block > 1 else 0), A.n)
     inside = name in INTERIOR and dense_limit >= A.n
-    if inside or size >= A.n - 1 or k >= A.n - 2:
+    if inside or size + block >= A.n or k >= A.n - 2:
         return _dense(A, k, which, name, vectors, inside)
     limit = max_matvecs or 50 * size
-    request = _Request(k, which, name, tol, limit, seed, progress)
+    request = _Request(k, which, name, tol, limit, seed, progress, block, storage)
     if name == "SM":
         best = _inverted(A, request, size)
     else:
         best = _solve(A, request, size, seed, store=None if store is None else Path(store))
         if verify:
-            best = _verified(A, best, request, min(2 * size, A.n - 1))
+            best = _verified(A, best, request, min(2 * size, A.n - block))
         elif guard:
             best = find_doubt(A, best, k, name, seed)
     return best if vectors else dataclasses.replace(best, vectors=None)
 
 
-def _check(A: LinearOperator, k: int, tol: float, basis: int | None, max_matvecs: int | None) -> None:
+def _check(
+    A: LinearOperator, k: int, tol: float, basis: int | None, max_matvecs: int | None, block: int, storage: str
+) -> None:
     if not 1 <= k <= A.n:
         raise GantoolsError(f"k = {k} eigenvalues cannot be had of a {A.n} x {A.n} operator: ask for 1 to {A.n}.")
     if basis is not None and basis < min(k + 3, A.n):
         raise GantoolsError(f"basis = {basis} is too small for k = {k}: give at least k + 3 = {k + 3}, better 4k.")
+    if block < 1 or (basis is not None and basis < k + 2 * block < A.n):
+        raise GantoolsError(f"block = {block} does not fit: give 1 or more, and a basis of k + 2 blocks at least.")
+    if storage not in STORAGES:
+        raise suggest("storage", storage, list(STORAGES))
     if not tol > 0:
         raise GantoolsError(f"tol = {tol} cannot be reached: give a positive relative tolerance such as 1e-6.")
     if max_matvecs is not None and max_matvecs < 1:
@@ -177,7 +194,7 @@ def _solve(
 ) -> Spectrum:
     k, name, tol, limit = request.k, request.name, request.tol, request.limit
     method = ThickRestartLanczos() if A.symmetric else KrylovSchur()
-    basis = KrylovBasis(A, size, torch.Generator().manual_seed(seed))
+    basis = KrylovBasis(A, size, torch.Generator().manual_seed(seed), request.block, request.storage)
     if known is not None and known.converged.any():
         basis.lock(*real_form(known))
     # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
@@ -211,7 +228,7 @@ def _solve(
         complete=False,
         matvecs=products,
         check_matvecs=len(values) + resumed,
-        message=_reached(good, k, products, limit, size, name),
+        message=_reached(good, request, products, size),
     )
 
 
@@ -225,7 +242,7 @@ def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[NDArray
     lower = upper + 1
     real = np.real(ritz.coordinates).copy()
     real[:, lower] = np.imag(ritz.coordinates)[:, upper]
-    X = basis.lift(real)
+    X = basis.lift(real).to(A.device)
     product = (A @ X).double()
     X = X.double()
     small = np.diag(np.real(values))
@@ -250,12 +267,16 @@ def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[NDArray
     return values, residuals / lengths, X.to(A.dtype)
 
 
-def _reached(good: NDArray[Any], k: int, products: int, limit: int, size: int, name: str) -> str:
+def _reached(good: NDArray[Any], request: _Request, products: int, size: int) -> str:
+    k, limit = request.k, request.limit
     if good.all() and len(good) >= k:
         return "Converged."
-    advice = f"raise max_matvecs (now {limit}) or basis (now {size})" if products >= limit else "raise tol"
-    reason = "" if products >= limit else ", the rest stopped at the rounding of its products"
-    inside = " These lie inside the spectrum, where products alone do not converge." if name in INTERIOR else ""
+    advice, reason = f"raise max_matvecs (now {limit}) or basis (now {size})", ""
+    if products < limit:
+        stored = request.storage == "bfloat16"
+        reason = f", the rest stopped at the rounding of {'a basis in bfloat16' if stored else 'its products'}"
+        advice = "raise tol, or store it on the device or the host" if stored else "raise tol"
+    inside = " These lie inside the spectrum, where products alone do not converge." if request.name in INTERIOR else ""
     return f"Only {int(good.sum())} of {k} converged after {products} products{reason}: {advice}.{inside}"
 
 

@@ -10,11 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gantools.analysis.krylov import random_vector
+from gantools.analysis.krylov_basis import random_vector
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.result import Spectrum
 from gantools.analysis.selection import leading, scores
-from gantools.errors import GantoolsError
 
 PROBES = 2
 
@@ -22,36 +21,75 @@ PROBES = 2
 def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> Spectrum:
     r"""Return the spectrum with `doubt`, from two random products and as many transposed ones; cheap, not complete.
 
-    Under LI: all values are real, yet the antisymmetric part is not negligible; by Bendixson $|\mathrm{Im} \lambda|$
-    may reach its norm. Under LM of a symmetric operator: $\|A\|_F^2 = \sum \lambda^2$ (estimated) is more than the
-    values found leave room for. And everywhere: fewer converged than asked for.
+    Each test is of something that must hold if nothing is missing, so that an alarm means something:
+
+    - trace, under LM, LR and SR: the mean of all eigenvalues, $\mathrm{tr}(A) / n$, lies within what was found.
+    - Frobenius norm, under LM of a symmetric operator: $\|A\|_F^2 = \sum \lambda^2$ has room beside the values found.
+    - the Bendixson box, of a non-symmetric operator: $\mathrm{Im} \lambda$ is bounded by the norm of the antisymmetric
+      part, $\mathrm{Re} \lambda$ by that of the symmetric part. Where all values found have no imaginary part (LI), or
+      no real part (LR, SR), that part must be negligible, else others may be hidden.
+
+    Fewer converged than asked for is a doubt everywhere.
     """
     if not s.converged.all():
         return dataclasses.replace(s, doubt="Not all converged, so better ones may be missing.")
     generator = torch.Generator().manual_seed(seed + 7)
     u = torch.stack([random_vector(A.n, A.dtype, A.device, generator) for _ in range(PROBES)], dim=1)
-    values, spent, doubt = s.values.numpy(), 0, ""
-    if name == "LI" and not np.imag(values).any():
-        try:
-            skew = float(torch.linalg.vector_norm((A @ u - A.T @ u) / 2, dtype=torch.float64)) / PROBES**0.5
-            spent = 2 * PROBES
-        except GantoolsError:
-            skew = float("inf")
-        if skew > 1e-3 * s.scale:
-            doubt = (
-                f"All {len(s)} are real, but the antisymmetric part is not zero (Frobenius norm about {skew:.2g}): "
-                "smaller complex pairs may be hidden behind them; raise basis= or use verify=True."
-            )
-    elif name == "LM" and s.symmetric:
-        spent = PROBES
-        square = float((A @ u).double().square().sum()) / PROBES
-        room = float((values**2).sum() + (A.n - len(s)) * np.abs(values).min() ** 2)
-        if square > 3 * room:
-            doubt = (
-                f"The Frobenius norm, about {square**0.5:.2g}, is larger than these values leave room for "
-                f"({room**0.5:.2g}): larger eigenvalues are missing; use verify=True."
-            )
-    return dataclasses.replace(s, doubt=doubt, guard_matvecs=s.guard_matvecs + spent)
+    halves = not A.symmetric and name in ("LI", "LR", "SR")
+    if not (halves or name in ("LM", "LR", "SR")):
+        return s
+    product, spent = (A @ u).double(), PROBES
+    doubts = [_trace_doubt(s, name, (u.double() * product).sum(dim=0).cpu().numpy(), product)]
+    if halves:
+        doubts.append(_box_doubt(s, name, product, (A.T @ u).double() if A.has_transpose else None))
+        spent += PROBES * A.has_transpose
+    elif name == "LM" and A.symmetric:
+        doubts.append(_room_doubt(s, float(product.square().sum()) / PROBES))
+    return dataclasses.replace(s, doubt=" ".join(filter(None, doubts)), guard_matvecs=s.guard_matvecs + spent)
+
+
+def _trace_doubt(s: Spectrum, name: str, forms: NDArray[Any], product: Tensor) -> str:
+    """Compare the mean of all eigenvalues, estimated by the quadratic forms u.(A u), with what was found."""
+    values, mean = s.values.numpy(), float(forms.mean()) / s.n
+    # Of normal probes: var u.(A u) = 2 ||(A + A^T)/2||_F^2, at most 2 ||A||_F^2.
+    deviation = (2 * float(product.square().sum()) / PROBES / len(forms)) ** 0.5 / s.n
+    found = {"LM": np.abs(values).max(), "LR": np.real(values).max(), "SR": np.real(values).min()}.get(name)
+    beyond = {"LM": abs(mean) - (found or 0), "LR": mean - (found or 0), "SR": (found or 0) - mean}.get(name, 0.0)
+    if beyond <= 5 * deviation:
+        return ""
+    return (
+        f"The mean of all eigenvalues, about {mean:.2g} by the trace, lies beyond what was found: better ones are "
+        "missing; use verify=True."
+    )
+
+
+def _room_doubt(s: Spectrum, square: float) -> str:
+    values = s.values.numpy()
+    room = float((values**2).sum() + (s.n - len(s)) * np.abs(values).min() ** 2)
+    if square <= 3 * room:
+        return ""
+    return (
+        f"The Frobenius norm, about {square**0.5:.2g}, is larger than these values leave room for "
+        f"({room**0.5:.2g}): larger eigenvalues are missing; use verify=True."
+    )
+
+
+def _box_doubt(s: Spectrum, name: str, product: Tensor, transposed: Tensor | None) -> str:
+    values = s.values.numpy()
+    parts, sign, word = (np.imag(values), -1, "real") if name == "LI" else (np.real(values), 1, "imaginary")
+    if (np.abs(parts) > 1e-6 * s.scale).any():
+        return ""
+    half = "antisymmetric" if name == "LI" else "symmetric"
+    known = f"the {half} part cannot be judged, for lack of a transpose"
+    if transposed is not None:
+        size = float(torch.linalg.vector_norm((product + sign * transposed) / 2)) / PROBES**0.5
+        if size <= 1e-3 * s.scale:
+            return ""
+        known = f"the {half} part is not zero (Frobenius norm about {size:.2g})"
+    return (
+        f"All {len(s)} are {word}, but {known}: smaller ones off that axis may be hidden behind them; raise basis= or "
+        "use verify=True."
+    )
 
 
 def real_form(s: Spectrum) -> tuple[Tensor, NDArray[Any]]:

@@ -9,7 +9,8 @@ import scipy.linalg
 import torch
 from numpy.typing import NDArray
 
-from gantools.analysis.krylov import KrylovBasis, Ritz
+from gantools.analysis.krylov import Ritz
+from gantools.analysis.krylov_basis import KrylovBasis
 from gantools.analysis.selection import leading
 
 Array = NDArray[Any]
@@ -26,7 +27,7 @@ class KrylovSchur:
         # torch's LAPACK keeps to torch.set_num_threads, NumPy's does not.
         values, vectors = (part.numpy() for part in torch.linalg.eig(torch.from_numpy(basis.square)))
         chosen = leading(values, k, which)
-        residuals = np.abs(basis.border @ vectors[:, chosen])
+        residuals = basis.residuals(vectors[:, chosen])
         return Ritz(values[chosen], vectors[:, chosen], residuals, np.zeros(len(chosen)))
 
     def compress(self, basis: KrylovBasis, keep: int, which: str) -> tuple[Array, Array]:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gantools.analysis.krylov import ROUNDING, KrylovBasis, Ritz
+from gantools.analysis.krylov import Ritz
+from gantools.analysis.krylov_basis import ROUNDING, KrylovBasis
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.selection import leading
 from gantools.errors import GantoolsError
@@ -28,7 +29,7 @@ class ThickRestartLanczos:
     def extract(self, basis: KrylovBasis, k: int, which: str) -> Ritz:
         """Return the k best Ritz pairs."""
         values, vectors = _decompose(basis)
-        residuals = np.abs(basis.border @ vectors)
+        residuals = basis.residuals(vectors)
         chosen = leading(values, k, which)
         return Ritz(values[chosen], vectors[:, chosen], residuals[chosen], gaps(values, residuals)[chosen])
 

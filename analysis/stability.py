@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from gantools.analysis.index import gap_tolerance
-from gantools.analysis.krylov import ROUNDING
+from gantools.analysis.krylov_basis import ROUNDING
 from gantools.analysis.result import Spectrum
 from gantools.errors import GantoolsError
 

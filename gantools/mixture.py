@@ -110,7 +110,7 @@ class QuantumMixture(nn.Module):
         return self
 
     def _roots(self) -> Tensor:
-        """Return roots B (K, d, 2d) of the covariances B B^T; these are never formed, which would square their range."""
+        """Return roots B (K, d, 2d) of the covariances B B^T, which are never formed: that would square their range."""
         k, d = self.means.shape
         rows, columns = torch.tril_indices(d, d, -1)
         factors = torch.diag_embed(self.log_diagonal.exp())
