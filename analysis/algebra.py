@@ -1,7 +1,7 @@
 r"""Operators made of operators: the identity, attraction and rotation, the blocks of players, layers and parameters.
 
 All are as matrix-free as what they are made of; each product with one of them costs one or two of its operands' (which
-keep their own count).
+keep their own count), but for parts, which may cost less.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ def _like(A: LinearOperator, product: LinearOperator, **kwargs) -> LinearOperato
 def restrict(A: LinearOperator, part: Part) -> LinearOperator:
     r"""Return the principal block $P^\top A P$ of a player, a layer, or any set of parameters.
 
-    Each product costs a whole one of A. To save work as well, make the other parameters constants of the game
-    (`requires_grad_(False)`) and build the operator anew.
+    Of a Jacobian, Hessian, Gauss-Newton or Fisher matrix the part alone is differentiated, by itself alone; every other
+    parameter is a constant, so that a product costs less, and a part of one player's parameters is symmetric. Of any
+    other operator each product costs a whole one of A.
 
     Args:
         A: any operator; one of a game knows names.
@@ -89,6 +90,8 @@ def restrict(A: LinearOperator, part: Part) -> LinearOperator:
         GantoolsError: where nothing bears the name, and for an empty part.
     """
     where = indices(A, part)
+    if A.restricted is not None:
+        return A.restricted(where)
 
     def product(u: Tensor) -> Tensor:
         return (A @ _spread(u, where, A.n))[where]
@@ -99,7 +102,7 @@ def restrict(A: LinearOperator, part: Part) -> LinearOperator:
     there = transposed if A.has_transpose else None
     options = {"matmat": product, "rmatvec": there, "rmatmat": there, "symmetric": A.symmetric, "kind": A.kind}
     made = LinearOperator(product, len(where), A.dtype, A.device, **options)
-    made.slices, made.parameters = _kept(A.slices, where, A.n), _kept(A.parameters, where, A.n)
+    made.slices, made.parameters = kept(A.slices, where, A.n), kept(A.parameters, where, A.n)
     return made
 
 
@@ -173,7 +176,7 @@ def _spread(u: Tensor, where: Tensor, n: int) -> Tensor:
     return whole
 
 
-def _kept(names: dict[str, slice], where: Tensor, n: int) -> dict[str, slice]:
+def kept(names: dict[str, slice], where: Tensor, n: int) -> dict[str, slice]:
     """Return where the names that are kept whole live among the kept entries."""
     kept = torch.zeros(n + 1, dtype=torch.long)
     kept[where.cpu() + 1] = 1

@@ -36,6 +36,7 @@ class LinearOperator:
         matvecs: products done so far, a block of k counting k, a complex vector 2. The transpose counts its own.
         slices: where named parts (players, an optimizer's memory) live in the vectors; empty for a bare matrix.
         parameters: where each parameter of a game lives in them, by "player.name"; likewise.
+        restricted: makes the principal block of some entries (k,) for less than whole products, where that is known.
 
     Operators add, subtract, scale and compose (`A @ B`); more in `gantools.analysis.algebra`.
 
@@ -72,6 +73,7 @@ class LinearOperator:
         self.matvecs = 0
         self.slices: dict[str, slice] = {}
         self.parameters: dict[str, slice] = {}
+        self.restricted: Callable[[Tensor], LinearOperator] | None = None
         self._matvec = matvec
         self._matmat = matmat
         self._rmatvec = matvec if symmetric and rmatvec is None else rmatvec

@@ -6,7 +6,6 @@ change nothing.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -14,52 +13,15 @@ from torch import Tensor, nn
 
 from gantools.analysis import products as engines
 from gantools.analysis.algebra import parameter_slices
-from gantools.analysis.linear_operator import LinearOperator
-from gantools.analysis.replay import PatientProducts, ReplayProducts
-from gantools.batches import batch_size, each_batch, fingerprint, is_batch, map_tensors
+from gantools.analysis.differentiation import DifferentiatedOperator, Differentiation
+from gantools.analysis.snapshot import snapshot
+from gantools.batches import batch_size, map_tensors
 from gantools.dependence import require_dependence
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.game import Game, minimization
-from gantools.registry import suggest
 
 if TYPE_CHECKING:
     from gantools.trainers.optimizer import GameOptimizer
-
-METHODS = ("auto", "reverse", "forward", "replay", "compiled")
-
-
-class DifferentiatedOperator(LinearOperator):
-    """The Jacobian of a function that autograd differentiates.
-
-    Attributes:
-        slices: where each named part lives in the vectors that the operator acts on.
-        field_norm: of the field at the point, where it was evaluated as a whole: on one batch.
-        method: how products with one vector are made: "reverse", "forward", "replay" or "compiled".
-    """
-
-    def __init__(
-        self,
-        products: engines.Products,
-        method: str,
-        slices: dict[str, slice],
-        like: Tensor,
-        field_norm: float | None = None,
-        **kwargs: Any,
-    ):
-        transposed = products.product if kwargs.get("symmetric") else products.transposed
-        super().__init__(
-            products.product,
-            like.numel(),
-            dtype=like.dtype,
-            device=like.device,
-            rmatvec=transposed,
-            matmat=products.product,
-            rmatmat=transposed,
-            **kwargs,
-        )
-        self.slices = slices
-        self.method = method
-        self.field_norm = field_norm
 
 
 def jacobian(
@@ -83,7 +45,7 @@ def jacobian(
         GantoolsError: for active dropout, a field that differs between evaluations, a shuffled loader, a detached
             player, and a field that is not finite.
     """
-    return _field_operator(game, batch, None, size, method, check)
+    return _field_operator(_field_derivative(game, batch, size, method), check)
 
 
 def hessian(
@@ -117,96 +79,43 @@ def hessian(
         raise GantoolsError(
             "Call hessian(model, loss, batch) with loss(model, batch) -> scalar, or hessian(game, batch)."
         )
-    return _field_operator(game, batch, next(iter(game.slices)) if player is None else player, size, method, check)
+    derivative = _field_derivative(game, batch, size, method)
+    if len(game.slices) == 1 and player in (None, *game.slices):
+        return _field_operator(derivative, check)
+    game.require_player(cast(str, player))
+    derivative.require_same_order()
+    part = game.slices[cast(str, player)]
+    return _restricted(derivative, torch.arange(part.start, part.stop, device=game.device), check)
 
 
-def _field_operator(
-    game: Game, batch: Any, player: str | None, size: Callable[[Any], float], method: str, check: bool
-) -> DifferentiatedOperator:
-    if method not in METHODS:
-        raise suggest("method", method, list(METHODS))
-    if player is None and len(game.slices) == 1:
-        player = next(iter(game.slices))
-    point, function_of = _snapshot(game, player)
-    several = not is_batch(batch)
-    batches = each_batch(batch) if several else (map_tensors(Tensor.clone, batch),)
-    first = next(iter(batches), ...)
-    if first is ...:
-        raise GantoolsError("There are no batches: the iterable was empty.")
-    function = function_of(first)
-    make_reverse = partial(engines.ReverseProducts, symmetric=player is not None, batching={}, measure=method == "auto")
-    reverse = make_reverse(function, point)
+def _field_derivative(game: Game, batch: Any, size: Callable[[Any], float], method: str) -> Differentiation:
+    return Differentiation.over(snapshot(game), batch, size, method, lambda there, one, _: there.field(one))
+
+
+def _field_operator(derivative: Differentiation, check: bool, whole: bool = True) -> DifferentiatedOperator:
+    function = derivative.function(derivative.first)
+    reverse = derivative.reversed(function)
     if not reverse.value.isfinite().all():
         raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
     if check:
         _require_deterministic(function, reverse)
-        if player is None:
-            require_dependence(game, first)
-        else:
+        if derivative.symmetric:
             _require_symmetric(reverse)
-    if several:
-        _require_same_order(batches)
-
-    def over_all(make: Callable[..., engines.Products]) -> engines.Products:
-        if several:
-            return engines.MeanProducts(lambda: ((float(size(b)), function_of(b)) for b in batches), point, make)
-        return reverse if make is make_reverse else make(function, point)
-
-    symmetric = player is not None
-    name = _choose(reverse, function, make_reverse if several else None) if method == "auto" else method
-
-    def recorded(compiled: bool = False) -> ReplayProducts:
-        there = None if symmetric else over_all(make_reverse).transposed
-        if not several:
-            return ReplayProducts([(1.0, function, lambda: reverse)], point, there, compiled)
-        parts = ((float(size(b)), function_of(b)) for b in batches)
-        return ReplayProducts(((w, f, partial(make_reverse, f, point)) for w, f in parts), point, there, compiled)
-
-    if name in ("replay", "compiled"):
-        products = recorded(name == "compiled")
-    else:
-        products = over_all(engines.ForwardProducts if name == "forward" else make_reverse)
-    if method == "auto" and name == "forward":
-        products = engines.MixedProducts(products, over_all(make_reverse))
-    if method == "auto" and not several:
-        products = PatientProducts(products, recorded)
-    slices = dict(game.slices) if player is None else {player: slice(0, point.numel())}
-    norm = None if several else float(reverse.value.norm())
-    operator = DifferentiatedOperator(products, name, slices, point, field_norm=norm, symmetric=symmetric)
-    operator.parameters = parameter_slices(game, player)
+        elif whole:
+            require_dependence(derivative.snapshot.game, derivative.first)
+    if whole:
+        derivative.require_same_order()
+    operator = derivative.operator(function, reverse)
+    operator.field_norm = None if derivative.several else float(reverse.value.norm())
+    operator.restricted = lambda where: _restricted(derivative, where, check)
     return operator
 
 
-def _snapshot(game: Game, player: str | None) -> tuple[Tensor, Callable[[Any], engines.Function]]:
-    """Return the point, and what makes of a batch the field there as a function; of one player's part, or of all."""
-    if player is not None:
-        game.require_player(player)
-    part = slice(0, game.num_parameters) if player is None else game.slices[player]
-    w, buffers, modes = game.vector(), game.buffers(), game.modes()
-    before, after = w[: part.start], w[part.stop :]
-    players = None if player is None else (player,)
-
-    def function_of(batch: Any) -> engines.Function:
-        def function(own: Tensor) -> Tensor:
-            with game.frozen(modes):
-                return game.field_at(torch.cat([before, own, after]), buffers, batch, players).vector
-
-        return function
-
-    return w[part], function_of
-
-
-def _choose(
-    reverse: engines.ReverseProducts, function: engines.Function, make: Callable[..., engines.Products] | None
-) -> str:
-    rebuild = None if make is None else partial(make, function, reverse.point)
+def _restricted(derivative: Differentiation, where: Tensor, check: bool) -> DifferentiatedOperator:
     try:
-        return "forward" if engines.forward_pays(reverse, function, rebuild) else "reverse"
-    except engines.DerivativesDisagreeError:
-        raise GantoolsError(
-            "Forward and reverse derivatives of the field disagree: a loss uses no_grad or .detach() on something "
-            "that depends on parameters, or a custom autograd function has a wrong derivative."
-        ) from None
+        return _field_operator(derivative.of(where), check, whole=False)
+    except RuntimeError:  # a loss that itself differentiates by parameters which are constants now
+        return _field_operator(derivative.of(where, constant=False), check, whole=False)
 
 
 def _require_deterministic(function: engines.Function, products: engines.ReverseProducts) -> None:
@@ -228,14 +137,6 @@ def _require_symmetric(products: engines.ReverseProducts) -> None:
     if (u.dot(hv) - v.dot(hu)).abs() > engines.rounding(point.dtype) * (hu.norm() + hv.norm()):
         raise GantoolsError(
             "The Hessian is not symmetric: a custom autograd function in this model has a wrong second derivative."
-        )
-
-
-def _require_same_order(batches: Any) -> None:
-    if [fingerprint(one) for one in batches] != [fingerprint(one) for one in batches]:
-        raise GantoolsError(
-            "The batches differ from one pass to the next, but every product walks over all of them: build the "
-            "DataLoader with shuffle=False and without random augmentation, or pass a list of batches."
         )
 
 

@@ -38,7 +38,7 @@ class Products(Protocol):
         ...
 
 
-def _linear_map(output: Tensor, by: Tensor, u: Tensor, batched: bool = False, create_graph: bool = False) -> Tensor:
+def linear_map(output: Tensor, by: Tensor, u: Tensor, batched: bool = False, create_graph: bool = False) -> Tensor:
     """Return the vector-Jacobian product of `output` by `by`, zero where there is no dependence."""
     if not output.requires_grad:
         return torch.zeros(u.shape[:-1] + by.shape, dtype=by.dtype, device=by.device)
@@ -85,15 +85,15 @@ class ReverseProducts:
         if self._dual is None:
             dummy = torch.zeros_like(self._output, requires_grad=True)
             with torch.enable_grad():
-                self._dual = _linear_map(self._output, self._input, dummy, create_graph=True), dummy
+                self._dual = linear_map(self._output, self._input, dummy, create_graph=True), dummy
         return self._apply("product", *self._dual, u)
 
     def _apply(self, which: str, output: Tensor, by: Tensor, u: Tensor) -> Tensor:
         if u.dim() == 1:
-            return _linear_map(output, by, u)
+            return linear_map(output, by, u)
         batching = self._batching.setdefault(which, Batching(self._measure))
         return batching.apply(
-            lambda row: _linear_map(output, by, row), lambda rows: _linear_map(output, by, rows, batched=True), u
+            lambda row: linear_map(output, by, row), lambda rows: linear_map(output, by, rows, batched=True), u
         )
 
 
@@ -239,36 +239,36 @@ class MixedProducts:
         return self._reverse.transposed(u)
 
 
-def forward_pays(reverse: ReverseProducts, function: Function, rebuild: Callable[[], Products] | None) -> bool:
+def forward_pays(reverse: Products, forward: Products, point: Tensor, rebuild: Callable[[], Products] | None) -> bool:
     """Return whether forward mode makes products with one vector faster here; measured.
 
     One product each way, and a second only where the first is close: the choice must not cost what it saves.
 
     Args:
-        reverse: products of the function through kept graphs.
-        function: the function.
-        rebuild: how to build these products, where several batches make it part of every product.
+        reverse, forward: products of one function, through kept graphs and by dual numbers.
+        point: where it is differentiated.
+        rebuild: how to build the former, where several batches make it part of every product.
 
     Raises:
         DerivativesDisagreeError: when both ways work and disagree.
     """
-    u = probe(reverse.point)
+    u = probe(point)
 
     def backwards() -> Tensor:
         return (reverse if rebuild is None else rebuild()).product(u)
 
     expected, backward = timed(backwards, u.device)
     try:
-        got, forward = timed(lambda: forward_product(function, reverse.point, u), u.device)
+        got, forth = timed(lambda: forward.product(u), u.device)
     except RuntimeError:  # an operation without a forward derivative
         return False
     if differ(got, expected):
         raise DerivativesDisagreeError
-    if forward < 2 * backward:
-        forward = min(forward, timed(lambda: forward_product(function, reverse.point, u), u.device)[1])
+    if forth < 2 * backward:
+        forth = min(forth, timed(lambda: forward.product(u), u.device)[1])
         backward = min(backward, timed(backwards, u.device)[1])
     # Reverse mode serves the transpose as well, so forward mode must win clearly.
-    return forward < 0.8 * backward
+    return forth < 0.8 * backward
 
 
 def probe(point: Tensor, seed: int = 0) -> Tensor:

@@ -47,7 +47,7 @@ def refuse_shared(parameters: Sequence[Tensor], owners: Sequence[str], names: Se
 
 
 @functools.cache
-def _load_forward_rules() -> None:
+def load_forward_rules() -> None:
     """Let torch load its dual-number rules, which it does at first use, with a deprecation warning of its own."""
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore")
@@ -56,7 +56,7 @@ def _load_forward_rules() -> None:
 
 def forward_product(function: Callable[[Tensor], Tensor], point: Tensor, u: Tensor) -> Tensor:
     """Return the derivative of `function` at `point` along `u` by dual numbers: one evaluation, no graph kept."""
-    _load_forward_rules()
+    load_forward_rules()
     with forward_ad.dual_level(), torch.enable_grad():
         dual = forward_ad.make_dual(point.detach().clone().requires_grad_(), u)
         value = function(dual)

@@ -7,6 +7,7 @@ Geiger, arXiv:1705.10461, write $v = -\xi$ and $v' = -J$.) A model with a loss i
 gradient and its Jacobian is the Hessian.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -90,11 +91,33 @@ class Game:
         self._still = False  # whether a `frozen` block is being run
         for player in self.constraints:
             self.require_player(player)
+        self._measure()
+
+    def _measure(self) -> None:
         self._constants = self.module.constant_names(self._names)
         real = [functional.as_real(p) for p in self._parameters]
         self._shapes = [r.shape for r in real]
         self._sizes = [r.numel() for r in real]
         self._dtypes = [r.dtype for r in real]
+
+    def part(self, chosen: Sequence[int]) -> "Game":
+        """Return this game where only these of its parameters move, by their places; the others are constants.
+
+        The modules are shared. Players keep their losses; those of whom nothing moves have no part of the field, and
+        constraints are left out.
+        """
+        same = copy.copy(self)
+        same._names, same._parameters = [self._names[k] for k in chosen], [self._parameters[k] for k in chosen]
+        same.slices, same._owned, same.constraints = {}, {}, {}
+        same._measure()
+        offset = count = 0
+        for player, owned in self._owned.items():
+            end = count + sum(owned.start <= k < owned.stop for k in chosen)
+            length = sum(same._sizes[count:end])
+            if end > count:
+                same.slices[player], same._owned[player] = slice(offset, offset + length), slice(count, end)
+            offset, count = offset + length, end
+        return same
 
     def _collect(self) -> None:
         offset = 0
@@ -138,6 +161,16 @@ class Game:
     def device(self) -> torch.device:
         """The device that the players are on."""
         return self._parameters[0].device
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the trainable parameters within `module`, in the order of the flat vector."""
+        return list(self._names)
+
+    @property
+    def constants(self) -> list[str]:
+        """The names there of what `buffers()` copies."""
+        return list(self._constants)
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the modules' own trainable parameters, in the order of the flat vector."""
@@ -272,7 +305,7 @@ class Game:
                 losses, moved = self.module.call(self._names, leaves, buffers, batch)
             losses = self._checked(losses)
             pieces: list[Tensor] = []
-            for player in players or self.players:
+            for player in players or self.slices:
                 by = leaves if by_all else leaves[self._owned[player]]
                 pieces += self.gradient(losses[player], by, create_graph)
             vector = self.flatten(pieces)

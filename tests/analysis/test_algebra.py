@@ -10,6 +10,7 @@ from torch import nn
 import gantools as gt
 from gantools.analysis import (
     LinearOperator,
+    algebra,
     antisymmetric_part,
     coupling,
     eigenvalues,
@@ -144,6 +145,54 @@ def test_the_block_of_a_player_alone_is_its_hessian():
     H = hessian(game, batch, player="discriminator")
     assert H.parameters["discriminator.0.weight"] == slice(0, 6)
     torch.testing.assert_close(own.dense(), H.dense())
+
+
+@pytest.mark.parametrize("method", ["reverse", "forward", "replay", "auto"])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_part_is_differentiated_alone(method, several, monkeypatch):
+    """The rows and columns of the dense whole, with no product of the whole; of a game that has moved on."""
+    game, batches = cases.tanh_gan(), [cases.gan_batch(6), cases.gan_batch(3, seed=1)]
+    dense = [dense_autograd(lambda w, b=b: tanh_gan_field(w, b), game.vector()) for b in batches]
+    dense = (6 * dense[0] + 3 * dense[1]) / 9 if several else dense[0]
+    J = jacobian(game, batches if several else batches[0], method=method)
+    game.load_vector(-game.vector())
+    for part in ("discriminator.2.*", "*.bias", torch.tensor([3, 4, 20]), slice(15, 18)):
+        where = algebra.indices(J, part)
+        block = restrict(J, part)
+        same(block, dense[where][:, where])
+        assert block.symmetric == (part == "discriminator.2.*")
+    inner = restrict(restrict(J, slice(4, 25)), torch.tensor([0, 13, 14]))
+    same(inner, dense[[4, 17, 18]][:, [4, 17, 18]])
+    assert J.matvecs == 0
+
+
+def test_a_part_of_a_hessian_and_of_a_buffered_net():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)).to(F64)
+    x = random((7, 3), 1)
+    H = hessian(model, lambda m, b: (m(b) ** 2).square().mean(), x)
+    model[0].weight.data.zero_()
+    dense = H.dense()
+    for part in ("model.3.*", "model.1.weight", slice(2, 14)):
+        where = algebra.indices(H, part)
+        same(restrict(H, part), dense[where][:, where])
+
+
+def test_a_loss_that_differentiates_by_constants_itself():
+    """Its part cannot make constants of the others, and is right all the same."""
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    plain = game.losses
+
+    def losses(players, one):
+        values = dict(plain(players, one))
+        weights = list(players.generator.parameters())
+        slopes = torch.autograd.grad(values["generator"], weights, create_graph=True)
+        return values | {"discriminator": values["discriminator"] + sum((s**2).sum() for s in slopes)}
+
+    game = gt.Game(dict(game.players), losses)
+    J = jacobian(game, batch)
+    dense = J.dense()
+    same(restrict(J, "discriminator.0.*"), dense[17:26, 17:26])
+    same(hessian(game, batch, player="discriminator"), dense[17:, 17:])
 
 
 def test_coupling_has_the_singular_values_of_the_block():
