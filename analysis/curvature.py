@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantools.analysis.algebra import parameter_slices
+from gantools.analysis.differentiation import DifferentiatedOperator, Differentiation
 from gantools.analysis.likelihoods import LIKELIHOODS, Likelihood
-from gantools.analysis.linear_operator import LinearOperator
-from gantools.analysis.sandwich import Middle, SandwichProducts, pulled_back
-from gantools.batches import batch_size, each_batch, fingerprint, is_batch, map_tensors, require_samples, tensors
+from gantools.analysis.sandwich import ForwardSandwichProducts, Middle, Sandwich, SandwichProducts, pulled_back
+from gantools.analysis.snapshot import Snapshot, snapshot
+from gantools.batches import batch_size, each_batch, require_samples
 from gantools.errors import GantoolsError
 from gantools.game import Game
 from gantools.registry import suggest
@@ -41,12 +41,14 @@ def gauss_newton(
     *,
     forward: Forward = predict,
     size: Callable[[Any], float] = batch_size,
+    method: str = "auto",
     check: bool = True,
-) -> LinearOperator:
+) -> DifferentiatedOperator:
     r"""Return the generalised Gauss-Newton matrix $G = J_f^\top\, \nabla^2_f c\; J_f$ at the present parameters.
 
     It is the Hessian of the loss with the network linearised: the Hessian without the curvature of the network itself,
-    positive semidefinite where the criterion is convex in the outputs. Each product costs about three backward passes.
+    positive semidefinite where the criterion is convex in the outputs. Each product costs about 1.5 gradients on one
+    batch; on several reverse and forward mode evaluate the network again each time, and recordings do not.
 
     Args:
         model: any module.
@@ -54,6 +56,9 @@ def gauss_newton(
         batch: one batch, or several in a list or DataLoader: their mean, weighted by size.
         forward: `forward(model, batch)` returns the output; by default `model(batch[0])` of a pair.
         size: the weight of a batch among several.
+        method: "reverse" (kept graphs), "forward" ($J_f u$ by dual numbers, and back through the graph of that
+            evaluation: nothing is kept), "replay" and "compiled" (all of $u \mapsto J_f^\top M J_f u$ recorded), or
+            "auto", as in `jacobian`.
         check: whether to probe that the outputs are the same at every evaluation.
 
     Raises:
@@ -73,7 +78,7 @@ def gauss_newton(
                 (slope,) = torch.autograd.grad(loss, leaf, create_graph=True, materialize_grads=True)
         return lambda rows: pulled_back(slope, leaf, rows)
 
-    return _sandwich(model, batch, forward, middle_of, size, check)
+    return _sandwich(model, batch, forward, middle_of, size, method, check)
 
 
 def fisher(
@@ -86,8 +91,9 @@ def fisher(
     draws: int = 1,
     forward: Forward = predict,
     size: Callable[[Any], float] = batch_size,
+    method: str = "auto",
     check: bool = True,
-) -> LinearOperator:
+) -> DifferentiatedOperator:
     r"""Return a Fisher matrix $\frac1N \sum_i \mathbb{E}_y\, s_i(y) s_i(y)^\top$, $s_i = \nabla_w \log p(y \mid x_i)$.
 
     Args:
@@ -100,7 +106,7 @@ def fisher(
             is the Gauss-Newton matrix. "empirical": y is the target `batch[1]`.
         generator: of the draws; needed for "sampled".
         draws: how many for each sample.
-        batch, forward, size, check: see `gauss_newton`.
+        batch, forward, size, method, check: see `gauss_newton`.
 
     Raises:
         GantoolsError: as `gauss_newton`, and for an unknown kind or likelihood, or "sampled" without a generator.
@@ -110,7 +116,7 @@ def fisher(
     if callable(likelihood) and not isinstance(likelihood, Likelihood):
         if kind != "empirical":
             raise GantoolsError(f"kind={kind!r} draws from the model's prediction: name it, {', '.join(LIKELIHOODS)}.")
-        return _of_losses(model, likelihood, batch, forward, size, check)
+        return _of_losses(model, likelihood, batch, forward, size, method, check)
     if isinstance(likelihood, str):
         if likelihood not in LIKELIHOODS:
             raise suggest("likelihood", likelihood, list(LIKELIHOODS))
@@ -132,7 +138,7 @@ def fisher(
         source = torch.Generator().manual_seed(seeds[number])
         return likelihood.outer(output, [likelihood.draw(output, source) for _ in range(draws)])
 
-    return _sandwich(model, batch, forward, middle_of, size, check)
+    return _sandwich(model, batch, forward, middle_of, size, method, check)
 
 
 def _target(batch: Any) -> Tensor:
@@ -149,8 +155,9 @@ def _of_losses(
     batch: Any,
     forward: Forward,
     size: Callable[[Any], float],
+    method: str,
     check: bool,
-) -> LinearOperator:
+) -> DifferentiatedOperator:
     """Return the empirical Fisher matrix of a loss for each sample: the outputs are the losses themselves."""
 
     def losses(model: nn.Module, batch: Any) -> Tensor:
@@ -165,7 +172,7 @@ def _of_losses(
     def middle_of(outputs: Tensor, rebuild: Callable[[Tensor], Any], one: Any, number: int) -> Middle:
         return lambda rows: rows / rows.shape[1]
 
-    return _sandwich(model, batch, losses, middle_of, size, check)
+    return _sandwich(model, batch, losses, middle_of, size, method, check)
 
 
 MiddleOf = Callable[[Tensor, Callable[[Tensor], Any], Any, int], Middle]
@@ -177,59 +184,37 @@ def _sandwich(
     forward: Forward,
     middle_of: MiddleOf,
     size: Callable[[Any], float],
+    method: str,
     check: bool,
-) -> LinearOperator:
+) -> DifferentiatedOperator:
     if not isinstance(model, nn.Module):
         raise GantoolsError(f"The model is a {type(model).__name__}: pass a torch.nn.Module.")
     game = Game({"model": model}, lambda players, one: forward(players["model"], one))
-    w, buffers, modes = game.vector(), game.buffers(), game.modes()
-    names = [f"0.{name}" for name, p in model.named_parameters() if p.requires_grad]
-    several = not is_batch(batch)
-    batches = each_batch(batch) if several else (map_tensors(Tensor.clone, batch),)
 
-    def outputs_on(one: Any) -> Callable[[Tensor], Any]:
-        def outputs(point: Tensor) -> Any:
-            with game.frozen(modes), torch.enable_grad():
-                return game.module.call(names, game.leaves(point), buffers, map_tensors(Tensor.detach, one))[0]
-
-        return outputs
-
-    def products(number: int, one: Any) -> SandwichProducts:
+    def function_of(there: Snapshot, one: Any, number: int) -> Sandwich:
         require_samples(one)
-        return SandwichProducts(outputs_on(one), w, lambda flat, rebuild: middle_of(flat, rebuild, one, number))
+        return Sandwich(there.outputs(one), there.point, lambda flat, rebuild: middle_of(flat, rebuild, one, number))
 
-    first = next(iter(batches), ...)
-    if first is ...:
-        raise GantoolsError("There are no batches: the iterable was empty.")
-    only = products(0, first)
+    engine = {"make_reverse": SandwichProducts, "make_forward": ForwardSandwichProducts, "always_symmetric": True}
+    whole = Differentiation.over(snapshot(game), batch, size, method, function_of, **engine)
     if check:
-        _require_same(only, outputs_on(first)(w), batches if several else ())
+        _require_same(whole)
+    return _operator(whole)
 
-    def product(u: Tensor) -> Tensor:
-        if not several:
-            return only.product(u)
-        total, weights = torch.zeros_like(u), 0.0
-        for number, one in enumerate(batches):
-            weight = float(size(one))
-            total += weight * products(number, one).product(u)
-            weights += weight
-        return total / weights
 
-    operator = LinearOperator(product, w.numel(), w.dtype, w.device, matmat=product, symmetric=True)
-    operator.slices, operator.parameters = dict(game.slices), parameter_slices(game)
+def _operator(derivative: Differentiation) -> DifferentiatedOperator:
+    function = derivative.function(derivative.first)
+    operator = derivative.operator(function, derivative.reversed(function))
+    operator.restricted = lambda where: _operator(derivative.of(where))
     return operator
 
 
-def _require_same(products: SandwichProducts, again: Any, batches: Any) -> None:
-    value = products.value
-    second = torch.cat([t.detach().reshape(-1) for t in tensors(again) if t.is_floating_point()])
-    if (second - value).norm() > torch.finfo(value.dtype).eps ** 0.75 * value.norm():
+def _require_same(derivative: Differentiation) -> None:
+    outputs = derivative.snapshot.outputs(derivative.first)
+    first, second = (Sandwich.flat(outputs(derivative.snapshot.point)).detach() for _ in range(2))
+    if (second - first).norm() > torch.finfo(first.dtype).eps ** 0.75 * first.norm():
         raise GantoolsError(
             "The outputs differ between two evaluations on the same batch: something draws random numbers in the "
             "forward pass. Draw them once, into the batch."
         )
-    if [fingerprint(one) for one in batches] != [fingerprint(one) for one in batches]:
-        raise GantoolsError(
-            "The batches differ from one pass to the next, but every product walks over all of them: build the "
-            "DataLoader with shuffle=False and without random augmentation, or pass a list of batches."
-        )
+    derivative.require_same_order()

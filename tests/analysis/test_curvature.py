@@ -59,6 +59,32 @@ def test_gauss_newton_and_exact_fisher_of_a_classifier():
     assert torch.linalg.eigvalsh(expected).min() > -1e-14
 
 
+METHODS = ["auto", "reverse", "forward", "replay"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("several", [False, True])
+def test_every_method_and_a_part_of_it(method, several):
+    model, x = problem()
+    y = torch.arange(10) % 3
+    flat, J = output_jacobian(model, x)
+    batch = [(x[:4], y[:4]), (x[4:8], y[4:8]), (x[8:], y[8:])] if several else (x, y)
+    expected = J.T @ softmax_information(flat.view(10, 3)) @ J
+    g = gradients(model, cross_entropy(model(x), y, reduction="none"))
+    G = gauss_newton(model, lambda f, b: cross_entropy(f, b[1]), batch, method=method)
+    F = fisher(model, "categorical", batch, kind="empirical", method=method)
+    assert F.method == method or method == "auto"
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(2)  # snapshots: this changes nothing
+    same(G, expected)
+    same(F, g.T @ g / 10)
+    for part in (slice(25, 43), torch.tensor([2, 3, 30])):
+        where = torch.arange(43)[part]
+        same(restrict(G, part), expected[where][:, where])
+    same(restrict(F, "model.2.*"), (g.T @ g / 10)[25:, 25:])
+
+
 def test_squared_errors_and_bits():
     model, x = problem(2)
     y = torch.rand(10, 2, generator=source(5), dtype=F64).round()
