@@ -34,13 +34,14 @@ class Conditions:
         return s.residuals * self.numbers
 
 
-def conditions(A: LinearOperator, s: Spectrum, basis: int | None = None) -> Conditions:
+def conditions(A: LinearOperator, s: Spectrum, basis: int | None = None, max_matvecs: int | None = None) -> Conditions:
     """Find the left eigenvectors of eigenvalues that are known, by the same search with the transpose.
 
     Args:
         A: the operator; it needs a transpose.
         s: eigenvalues of A with vectors; they should be simple: the left eigenvectors of a multiple one are not
             matched to its right ones.
+        basis, max_matvecs: of the search, as in `eigenvalues`.
 
     Raises:
         GantoolsError: without a transpose or vectors.
@@ -49,7 +50,7 @@ def conditions(A: LinearOperator, s: Spectrum, basis: int | None = None) -> Cond
         raise GantoolsError("Condition numbers need the right eigenvectors: compute them with vectors=True.")
     if A.symmetric:
         return Conditions(s.vectors, torch.ones(len(s), dtype=torch.float64), 0)
-    other = eigenvalues(A.T, len(s), s.which, tol=max(s.tol, 1e-12), basis=basis, guard=False)
+    other = eigenvalues(A.T, len(s), s.which, tol=max(s.tol, 1e-12), basis=basis, max_matvecs=max_matvecs, guard=False)
     assert other.vectors is not None
     left = torch.full_like(s.vectors, float("nan"))
     numbers = np.full(len(s), np.nan)

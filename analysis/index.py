@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from gantools.analysis.dense import assemble
+from gantools.analysis.half_planes import leading_half_planes
+from gantools.analysis.index_result import NAMES, Index, IndexCurve
 from gantools.analysis.inertia import counts_from_factors, gap_tolerance
 from gantools.analysis.krylov_basis import random_vector
 from gantools.analysis.linear_operator import LinearOperator
@@ -19,85 +21,9 @@ from gantools.analysis.quadrature import ProbeMeasure, fraction_interval, pooled
 from gantools.errors import GantoolsError
 
 Array = NDArray[Any]
-Interval = tuple[float, float]
 
-NAMES = ("negative", "zero", "positive")
-METHODS = ("auto", "exact", "factors", "estimate")
+METHODS = ("auto", "exact", "factors", "estimate", "leading")
 CURVE_POINTS = 40
-
-
-@dataclass(frozen=True)
-class IndexCurve:
-    """The same fractions over a range of tolerances: `tolerance` (t,) ascending, and by name bounds (t, 2).
-
-    For an estimate each bound is a confidence bound at its point, a little wider than that of the index itself.
-    """
-
-    tolerance: Array
-    negative: Array
-    zero: Array
-    positive: Array
-
-
-@dataclass(frozen=True)
-class Index:
-    """Fractions of eigenvalues below -tolerance, within it, and above it.
-
-    For a non-symmetric operator the same of their real parts: left half-plane, neutral, right half-plane.
-
-    Attributes:
-        negative, zero, positive: fractions, which sum to one.
-        interval: by those names, (low, high): a point if exact, else covering with probability `confidence`, each
-            interval by itself.
-        tolerance: what counts as zero, in eigenvalue units.
-        method: "exact", "factors" or "estimate".
-        counts: by those names, unless estimated, else None.
-        certain: by "negative" and "positive", how many there are at least, whatever the probes: the counts if exact,
-            else Ritz values beyond the tolerance (Cauchy's interlacing), up to the rounding of products.
-        zero_rows: rows of the matrix that are exactly zero: parameters that the loss does not see.
-        gradient_norm: of the field at this point, where the operator knows it: an index far from a stationary point
-            describes no critical point.
-        curve: the fractions over the tolerance, made when first asked for; None when counted by factors.
-        n, matvecs, confidence, seed: order, products spent, and what it was made with.
-        message: how the tolerance was chosen.
-    """
-
-    negative: float
-    zero: float
-    positive: float
-    interval: dict[str, Interval]
-    tolerance: float
-    method: str
-    counts: dict[str, int] | None
-    symmetric: bool
-    n: int
-    matvecs: int
-    confidence: float
-    seed: int
-    message: str
-    certain: dict[str, int]
-    zero_rows: int
-    gradient_norm: float | None = None
-    make_curve: Callable[[], IndexCurve] | None = field(default=None, repr=False, compare=False)
-
-    @cached_property
-    def curve(self) -> IndexCurve | None:
-        return None if self.make_curve is None else self.make_curve()
-
-    def __str__(self) -> str:
-        places = NAMES if self.symmetric else ("in the left half-plane", "neutral", "in the right half-plane")
-        parts = []
-        for name, place in zip(NAMES, places, strict=True):
-            low, high = self.interval[name]
-            if self.counts is not None:
-                parts.append(f"{self.counts[name]} {place} ({getattr(self, name):.2%})")
-            else:
-                parts.append(f"{getattr(self, name):.2%} {place} ({low:.2%} to {high:.2%})")
-        sure = "" if self.counts is not None else f", intervals at {self.confidence:.0%}"
-        beside = f" {self.zero_rows} rows are exactly zero." if self.zero_rows else ""
-        if self.gradient_norm is not None:
-            beside += f" The norm of the field here is {self.gradient_norm:.3g}."
-        return f"Of {self.n} eigenvalues: {', '.join(parts)}{sure}. {self.message}{beside}"
 
 
 def index(
@@ -109,37 +35,44 @@ def index(
     max_exact: int = 4096,
     confidence: float = 0.95,
     seed: int = 0,
+    k: int = 10,
 ) -> Index:
-    r"""Count the negative, zero and positive eigenvalues of a symmetric operator: all of them, or by estimate.
+    r"""Count the negative, zero and positive eigenvalues of an operator, or bound how many there are.
 
     Exact: the whole matrix, `eigvalsh` in float64. Factors: the same matrix, $LDL^\top$ at $\pm\tau$. Estimate:
     Lanczos quadrature; per probe a Gauss-Radau bracket of the mass below $-\tau$ and above $\tau$, which holds whatever
     the number of steps, and the exact law of the pooled probes for the rest (see `quadrature`).
+    Leading, of non-symmetric operators, which have no such law: eigenvalues at both ends, and a box around all (see
+    `half_planes`).
 
     Args:
-        A: the operator. If not symmetric, the whole matrix is used and real parts are counted.
+        A: the operator. If not symmetric, real parts are counted.
         tol: $\tau$, what counts as zero, absolute. By default, if exact, from the gap between the structural zeros
-            and the rest (`gap_tolerance`); if estimated, max(1e-6, 32 eps) times the largest |eigenvalue| seen.
-        method: "exact", "factors" (needs tol=; several times faster), "estimate", or "auto": exact up to n =
-            `max_exact`.
+            and the rest (`gap_tolerance`); otherwise max(1e-6, 32 eps) times the largest |eigenvalue| (of "leading",
+            the largest |A v|) seen.
+        method: "exact", "factors" (needs tol=; several times faster), "estimate" (if symmetric), "leading" (if not), or
+            "auto": exact up to n = `max_exact`.
         probes, steps: of the estimate, which costs probes * steps products. By default 1600 products, split so as to
             make the interval narrow: its width has a part that falls like 1 / steps and one like 1 / sqrt(probes n).
-        confidence: of each interval.
+        confidence: of each interval that is estimated.
+        k: how many leading eigenvalues at each end.
 
     Raises:
-        GantoolsError: for an unknown method, an update map (its eigenvalues are judged by the unit circle), and a
-            non-symmetric operator too large for its whole matrix.
+        GantoolsError: for an unknown method, one that is not for this operator, and an update map (its eigenvalues are
+            judged by the unit circle).
     """
-    _check(A, tol, method, max_exact, confidence)
+    _check(A, tol, method, confidence)
     if method in ("exact", "factors") or (method == "auto" and max_exact >= A.n):
         result = _whole(A, tol, max(max_exact, A.n if method != "auto" else 0), confidence, seed, method == "factors")
+    elif not A.symmetric:
+        result = leading_half_planes(A, tol, k, confidence, seed, _zero_rows(A, seed))
     else:
         probes, steps = split_products(A.n, probes, steps)
         result = _estimate(A, tol, probes, steps, confidence, seed)
     return replace(result, gradient_norm=getattr(A, "field_norm", None))
 
 
-def _check(A: LinearOperator, tol: float | None, method: str, max_exact: int, confidence: float) -> None:
+def _check(A: LinearOperator, tol: float | None, method: str, confidence: float) -> None:
     if method not in METHODS:
         raise GantoolsError(f"Unknown method {method!r} of index: use {', '.join(map(repr, METHODS))}.")
     if not 0 < confidence < 1:
@@ -154,11 +87,13 @@ def _check(A: LinearOperator, tol: float | None, method: str, max_exact: int, co
         )
     if method == "factors" and (tol is None or not A.symmetric):
         raise GantoolsError("method='factors' counts at a given tol= and for symmetric operators: use 'exact'.")
-    if not A.symmetric and (method == "estimate" or (method == "auto" and max_exact < A.n)):
+    if method == "estimate" and not A.symmetric:
         raise GantoolsError(
-            f"Half-planes of a non-symmetric operator are counted from the whole matrix only, and n = {A.n} "
-            f"(max_exact = {max_exact}): raise max_exact=, or take each player's Hessian, or eigenvalues(which='SR')."
+            "method='estimate' is for symmetric operators: half-planes of others are counted by 'exact', or bounded by "
+            "'leading'."
         )
+    if method == "leading" and A.symmetric:
+        raise GantoolsError("method='leading' is for non-symmetric operators: use 'estimate' for a symmetric one.")
 
 
 def split_products(n: int, probes: int | None, steps: int | None, products: int = 1600) -> tuple[int, int]:

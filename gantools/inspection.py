@@ -153,7 +153,8 @@ class IndexArguments:
 
     Attributes:
         where: a run folder, or FILE.py:FUNCTION returning (game, batches).
-        method: exact (the whole matrix), estimate (quadrature, with an interval), or auto: exact up to 4096 parameters.
+        method: exact (the whole matrix), estimate (quadrature, with an interval), or auto: exact up to --max-exact.
+        max_exact: up to how many parameters auto takes the whole matrix; beyond, leading eigenvalues bound half planes.
         tol: what counts as zero, absolute; by default from the gap between structural zeros and the rest.
         probes: random vectors of the estimate.
         lanczos_steps: Lanczos steps for each of them; more steps narrow the interval.
@@ -164,6 +165,7 @@ class IndexArguments:
 
     where: Where
     method: Literal["auto", "exact", "estimate"] = "auto"
+    max_exact: int = 4096
     checkpoint: Checkpoint = "last"
     tol: float | None = None
     probes: int = 10
@@ -187,28 +189,28 @@ def index(argv: list[str]) -> int:
 
 def _print_index(subject: Subject, args: IndexArguments) -> None:
     game, batch = subject.game, subject.batch
-    options = {"tol": args.tol, "probes": args.probes, "steps": args.lanczos_steps, "seed": args.seed}
+    common = {"tol": args.tol, "max_exact": args.max_exact, "seed": args.seed}
     print(f"{subject.name}: {game.num_parameters} parameters, norm of the field {float(game.field(batch).norm()):.3g}")
     if args.stationary:
         print(wrapped(str(analysis.stationary_point(game, batch, max_steps=args.stationary_steps, apply=True))))
     for player in game.slices:
         hessian = analysis.hessian(game, batch, player=player)
         print(f"\nHessian of {player} ({hessian.shape[0]} parameters)")
+        options = common | {"probes": args.probes, "steps": args.lanczos_steps}
         print(_index_table(analysis.index(hessian, method=args.method, **options)))
     if len(game.slices) > 1:
         print("\nhalf planes of the Jacobian (negative real part repels)")
-        try:
-            print(_index_table(analysis.index(analysis.jacobian(game, batch), tol=args.tol)))
-        except GantoolsError as error:
-            print(f"  not counted: {error}")
+        method = "exact" if args.method == "exact" else "auto"
+        print(_index_table(analysis.index(analysis.jacobian(game, batch), method=method, **common)))
 
 
 def _index_table(result: analysis.Index) -> str:
     lines = []
     for name in ("negative", "zero", "positive"):
         low, high = result.interval[name]
-        interval = "" if result.method == "exact" else f"   95 % interval [{low:.4f}, {high:.4f}]"
-        lines.append(f"  {name:<9}{getattr(result, name):.4f}{interval}")
+        share, words = getattr(result, name), {"exact": "", "leading": "between"}.get(result.method, "95 % interval")
+        interval = f"   {words} [{low:.4f}, {high:.4f}]" if words and result.counts is None else ""
+        lines.append(f"  {name:<9}{'unknown' if np.isnan(share) else f'{share:.4f}'}{interval}")
     return "\n".join([*lines, wrapped(f"  {result}", 2)])
 
 

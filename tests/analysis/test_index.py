@@ -222,9 +222,11 @@ def test_half_planes_of_a_jacobian():
         (lambda: index(oracles.symmetric([1.0]), confidence=95), "not a probability"),
         (lambda: index(oracles.symmetric([1.0]), tol=-1.0), "negative"),
         (lambda: index(oracles.symmetric([1.0]), method="estimate", probes=0), "at least 1"),
-        (lambda: index(LinearOperator(lambda u: u, 9), method="estimate"), "whole matrix only"),
-        (lambda: index(LinearOperator(lambda u: u, 9999)), "raise max_exact="),
+        (lambda: index(LinearOperator(lambda u: u, 9), method="estimate"), "bounded by 'leading'"),
+        (lambda: index(oracles.symmetric([1.0]), method="leading"), "use 'estimate'"),
+        (lambda: index(LinearOperator(lambda u: u, 9), method="leading", k=0), "at least 1"),
         (lambda: index(LinearOperator(lambda u: u, 9, kind="map")), "unit circle"),
+        (lambda: index(LinearOperator(lambda u: u, 9, kind="map"), method="leading"), "unit circle"),
     ],
 )
 def test_mistakes_get_a_sentence(use, words):

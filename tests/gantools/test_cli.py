@@ -647,6 +647,14 @@ class TestIndex:
         out = run_ok(capsys, "index", "own.py:shuffled", "--method", "estimate", "--probes", "4")
         assert "Hessian of model (21 parameters)" in out and "95 % interval" in out and "half planes" not in out
 
+    def test_of_a_game_beyond_the_whole_matrix(self, capsys, run):
+        out = " ".join(run_ok(capsys, "index", run, "--max-exact", "22").split())
+        planes = out.partition("half planes")[2]
+        assert out.count("95 % interval") == 0 and planes.count("between [") == 3
+        assert "Of 39 eigenvalues" in planes and "(Bendixson)" in planes and "not counted" not in out
+        exact = run_ok(capsys, "index", run, "--max-exact", "22", "--method", "exact")
+        assert "between [" not in exact
+
     def test_at_the_stationary_point(self, capsys, tmp_path):
         own_file(tmp_path)
         out = " ".join(run_ok(capsys, "index", "own.py:one_batch", "--stationary").split())

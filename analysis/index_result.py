@@ -1,0 +1,96 @@
+"""Inertia as a result: fractions with intervals, and what they were made with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Interval = tuple[float, float]
+
+NAMES = ("negative", "zero", "positive")
+PLACES = ("in the left half-plane", "neutral", "in the right half-plane")
+
+
+@dataclass(frozen=True)
+class IndexCurve:
+    """The same fractions over a range of tolerances: `tolerance` (t,) ascending, and by name bounds (t, 2).
+
+    For an estimate each bound is a confidence bound at its point, a little wider than that of the index itself.
+    """
+
+    tolerance: Array
+    negative: Array
+    zero: Array
+    positive: Array
+
+
+@dataclass(frozen=True)
+class Index:
+    """Fractions of eigenvalues below -tolerance, within it, and above it.
+
+    For a non-symmetric operator the same of their real parts: left half-plane, neutral, right half-plane.
+
+    Attributes:
+        negative, zero, positive: fractions, which sum to one; from leading eigenvalues, what follows if none of these
+            was missed, NaN where nothing follows.
+        interval: by those names, (low, high): a point if exact; if estimated, covering with probability `confidence`,
+            each interval by itself; from leading eigenvalues, what `certain` and `box` leave.
+        tolerance: what counts as zero, in eigenvalue units.
+        method: "exact", "factors", "estimate" or "leading".
+        counts: by those names, where they are known for all eigenvalues, else None.
+        certain: by "negative" and "positive", how many there are at least, whatever the probes: the counts if exact; if
+            estimated, Ritz values beyond the tolerance (Cauchy's interlacing), up to the rounding of products; from
+            leading eigenvalues, those beyond it by ten times their error, residual times condition number.
+        zero_rows: rows of the matrix that are exactly zero: parameters that the loss does not see.
+        gradient_norm: of the field at this point, where the operator knows it: an index far from a stationary point
+            describes no critical point.
+        curve: the fractions over the tolerance, made when first asked for; only of "exact" and "estimate".
+        box: what the real parts of all eigenvalues lie between (Bendixson 1902); only of "leading".
+        n, matvecs, confidence, seed: order, products spent, and what it was made with.
+        message: how the tolerance was chosen.
+    """
+
+    negative: float
+    zero: float
+    positive: float
+    interval: dict[str, Interval]
+    tolerance: float
+    method: str
+    counts: dict[str, int] | None
+    symmetric: bool
+    n: int
+    matvecs: int
+    confidence: float
+    seed: int
+    message: str
+    certain: dict[str, int]
+    zero_rows: int
+    gradient_norm: float | None = None
+    box: Interval | None = None
+    make_curve: Callable[[], IndexCurve] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def curve(self) -> IndexCurve | None:
+        return None if self.make_curve is None else self.make_curve()
+
+    def __str__(self) -> str:
+        parts = []
+        for name, place in zip(NAMES, NAMES if self.symmetric else PLACES, strict=True):
+            (low, high), share = self.interval[name], getattr(self, name)
+            if self.counts is not None:
+                parts.append(f"{self.counts[name]} {place} ({share:.2%})")
+            elif np.isnan(share):
+                parts.append(f"{low:.2%} to {high:.2%} {place}")
+            else:
+                parts.append(f"{share:.2%} {place} ({low:.2%} to {high:.2%})")
+        sure = "" if self.method != "estimate" else f", intervals at {self.confidence:.0%}"
+        beside = f" {self.zero_rows} rows are exactly zero." if self.zero_rows else ""
+        if self.gradient_norm is not None:
+            beside += f" The norm of the field here is {self.gradient_norm:.3g}."
+        return f"Of {self.n} eigenvalues: {', '.join(parts)}{sure}. {self.message}{beside}"
