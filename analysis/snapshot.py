@@ -59,18 +59,18 @@ class Snapshot:
         All other parameters are constants; or, for a loss that differentiates by some of them itself, they are only
         left out of the result, which saves no work.
         """
-        names = [kept(parts, where, len(self.point)) for parts in (self.slices, self.parameters)]
+        slices, parameters = (kept(names, where, len(self.point)) for names in (self.slices, self.parameters))
         if self._where is not None:
             where = self._where[where]
         if not constant:
-            return Snapshot(self.game, self._values, self._modes, *names, where)
+            return Snapshot(self.game, self._values, self._modes, slices, parameters, where)
         touched = torch.zeros(len(self._whole), dtype=torch.bool)
         touched[where.cpu()] = True
         parts = parameter_slices(self.game).values()
         chosen = [index for index, part in enumerate(parts) if touched[part].any()]
         moving = torch.cat([torch.arange(part.start, part.stop) for part in parts if touched[part].any()])
         inner = touched[moving].nonzero().squeeze(1).to(where.device)
-        return Snapshot(self.game.part(chosen), self._values, self._modes, *names, inner)
+        return Snapshot(self.game.part(chosen), self._values, self._modes, slices, parameters, inner)
 
     def field(self, batch: Any) -> Function:
         """Return the field of the parameters that move, (k,), as a function of them."""
