@@ -130,7 +130,9 @@ def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, 
         curve = partial(_exact_curve, values, _tolerances(tau, epsilon, float(np.abs(values).max())))
     shares = {name: counts[name] / A.n for name in NAMES}
     return Index(
-        **shares,
+        negative=shares["negative"],
+        zero=shares["zero"],
+        positive=shares["positive"],
         interval={name: (shares[name], shares[name]) for name in NAMES},
         tolerance=tau,
         method="factors" if factors else "exact",
@@ -182,7 +184,9 @@ def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, con
     middle["zero"] = max(0.0, 1.0 - middle["negative"] - middle["positive"])
     taus = _tolerances(tau, epsilon, scale)
     return Index(
-        **middle,
+        negative=middle["negative"],
+        zero=middle["zero"],
+        positive=middle["positive"],
         interval=interval,
         tolerance=tau,
         method="estimate",
