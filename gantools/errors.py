@@ -11,3 +11,7 @@ class GantoolsError(ValueError):
 
 class NonFiniteFieldError(GantoolsError):
     """A player's gradient became NaN or infinite."""
+
+
+class MissingDependencyError(GantoolsError):
+    """A package that this needs, an extra of gantools, is not installed."""

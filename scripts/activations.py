@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gan_cells
 import study
+from matplotlib.figure import Figure
 
 ACTIVATIONS = {"relu": "relu", "leaky_relu": "leaky_relu", "tanh": "tanh", "sigmoid": "sigmoid", "silu": "silu",
                "esp": "esp(learned=True)"}  # fmt: skip
@@ -38,6 +39,12 @@ def cells(names: dict[str, str], **settings: int) -> dict[str, study.Cell]:
     return found
 
 
+def in_both(results: study.Results) -> Figure:
+    """Draw the modes over the steps where both players have the same activation."""
+    chosen = [cell for cell in results.study.cells if "in both" in cell]
+    return results.part(chosen, results.study.columns).curves("modes_covered")
+
+
 STUDY = study.Study(
     "activations",
     run,
@@ -47,7 +54,10 @@ STUDY = study.Study(
 )
 SECTION = study.Section(
     f"{gan_cells.SETTINGS}; mean and 95 % interval.\n\n{gan_cells.EXPLAINED}",
-    figures={"all": ("By cell", study.Results.figure), "modes": gan_cells.MODES},
+    figures={
+        "all": ("By cell", study.Results.figure),
+        "modes": ("Modes over the steps, the same activation in both players", in_both),
+    },
     pairs=[(f"{name} in both", "relu in both") for name in ACTIVATIONS if name != "relu"],
     compared=("quality", "repelling", "rotation", "leading rotation"),
 )

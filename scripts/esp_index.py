@@ -70,7 +70,7 @@ def tolerance_curves(results: study.Results) -> Figure:
             xscale="log",
             xlabel="tolerance, relative to the largest modulus",
             ylabel=f"{name}, fraction of eigenvalues",
-            title="nonlinear set, 2-10-1: median and range of the seeds",
+            title=f"{name}: median and range of the seeds",
         )
         axes.grid(alpha=0.3)
         axes.legend()

@@ -5,6 +5,7 @@ in their scheme alone, with about as many parameters and with half the blocks, o
 experiment; the memory of reversible nets over their depth; and GANs on the ring of eight Gaussians whose generator
 flows, under simultaneous gradient and consensus.
 
+    pip install -e ".[ode]"
     python scripts/integrators.py --jobs 2
     python scripts/integrators.py --quick
     tensorboard --logdir runs/integrators

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import re
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,6 +25,7 @@ from study_results import Cell, Result, Results, Study, interval, is_seen, markd
 from torch.utils.tensorboard import SummaryWriter
 
 from gantools import GantoolsError
+from gantools.errors import MissingDependencyError
 from gantools.flags import parse_train
 from gantools.run import RunFolder
 from gantools.storage import write_atomically
@@ -104,6 +106,8 @@ def _run_one(study: Study, cell: str, seed: int, root: Path) -> Result:
     begun = time.perf_counter()
     try:
         result: Result = study.run(dict(study.cells[cell]), seed, path.with_suffix(""))
+    except MissingDependencyError:
+        raise  # is no result of the study's
     except GantoolsError as error:
         result = {"failed": str(error)}
     result["seconds"] = time.perf_counter() - begun
@@ -140,7 +144,11 @@ def main(study: Study, page: Page, command: Sequence[str] | None = None, **forms
         study = dataclasses.replace(study, cells=study.quick, seeds=range(2))
     out = args.out or (root if args.quick else Path("docs/results"))
     out.mkdir(parents=True, exist_ok=True)
-    results = execute(dataclasses.replace(study, seeds=args.seeds or study.seeds), root, args.jobs)
+    try:
+        results = execute(dataclasses.replace(study, seeds=args.seeds or study.seeds), root, args.jobs)
+    except MissingDependencyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     page.write(results, f"{script} --jobs 2", out)
     (out / f"{study.name}.json").write_text(json.dumps(_plain(results), indent=1) + "\n")
     print(*(section.part(results).table() for section in page.sections), sep="\n\n")

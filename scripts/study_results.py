@@ -119,6 +119,8 @@ class Results:
                 axes.plot(values, np.full(len(values), y), ".", color=GREY, markersize=5)
                 mean, half = interval(values)
                 axes.errorbar(mean, y, xerr=None if math.isnan(half) else half, fmt="o", color=BLUE, capsize=3, ms=4)
+            if _many_decades(np.array([self.values(cell, column) for cell in cells])):
+                axes.set_xscale("log", nonpositive="clip")
             axes.set_title(heading, fontsize=9)
             axes.grid(axis="x", alpha=0.3)
             axes.tick_params(labelsize=8)
@@ -130,19 +132,20 @@ class Results:
 
     def curves(self, name: str, log: bool = False) -> Figure:
         """Draw a curve of each cell over the steps: the mean over the seeds, and the range between them."""
-        figure = Figure(figsize=(7, 4.2), dpi=110, layout="constrained")
+        figure = Figure(figsize=(9.5, 4.4), dpi=110, layout="constrained")
         axes = figure.subplots()
-        for cell in self.study.cells:
+        for number, cell in enumerate(self.study.cells):
             found = [r["curves"] for r in self.by_cell[cell].values() if name in r.get("curves", {})]
             if not found:
                 continue
             shortest = min(len(curve[name]) for curve in found)
             values = np.array([curve[name][:shortest] for curve in found], dtype=float)
             steps = found[0]["step"][:shortest]
-            (line,) = axes.plot(steps, values.mean(0), label=cell, linewidth=1.4)
+            dashes = ("-", "--", ":")[number // 10 % 3]  # there are ten colours
+            (line,) = axes.plot(steps, values.mean(0), dashes, label=cell, linewidth=1.4)
             axes.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.12, linewidth=0)
         axes.set(xlabel="step", ylabel=name.replace("_", " "), yscale="log" if log else "linear")
-        axes.legend(fontsize=7, ncols=2)
+        figure.legend(fontsize=7, loc="outside right upper")
         axes.grid(alpha=0.3)
         return figure
 
@@ -151,6 +154,12 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of Markdown, numbers to the right of the first column."""
     lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
     return "\n".join([lines[0], "|---|" + "--:|" * (len(head) - 1), *lines[1:]])
+
+
+def _many_decades(values: np.ndarray) -> bool:
+    """Return whether a linear axis would show the largest of these numbers alone."""
+    known = np.abs(values[np.isfinite(values)])
+    return bool(len(known)) and bool((known > 0).all()) and known.max() > 1000 * known.min()
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import pytest
 import study
 
 from gantools import GantoolsError
+from gantools.errors import MissingDependencyError
 
 CALLS = []
 
@@ -85,6 +86,19 @@ def test_failed_runs_are_counted_and_left_out(tmp_path):
     table = results.table()
     assert "| mean -1.0 | - |" in table and "4 of 4" in table and "0 of 4" in table
     assert "cannot be compared" in results.difference("mean -1.0", "mean 0.0", "value")
+
+
+def test_a_package_that_is_missing_is_no_result(tmp_path, capsys):
+    def lacking(cell, seed, folder):
+        if seed == 1:
+            raise MissingDependencyError("Install it.")
+        return noisy(cell, seed, folder)
+
+    lacks = dataclasses.replace(small((0.0,)), run=lacking)
+    with pytest.raises(SystemExit, match="2"):
+        study.main(lacks, page(), ["--root", str(tmp_path), "--out", str(tmp_path)])
+    assert capsys.readouterr().err == "Install it.\n"
+    assert [path.name for path in tmp_path.glob("*.json")] == ["mean_0.0-seed0.json"]
 
 
 def test_processes_give_the_same_results(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, MissingDependencyError
 from gantools.functional import is_dual
 from gantools.nn.integrators import Integrator
 from gantools.registry import suggest
@@ -143,5 +143,7 @@ def engine() -> Any:
     try:
         import torchdiffeq
     except ImportError:
-        raise GantoolsError('Nets of continuous depth need torchdiffeq: pip install "gantools[ode]".') from None
+        raise MissingDependencyError(
+            'Nets of continuous depth need torchdiffeq: pip install "gantools[ode]".'
+        ) from None
     return torchdiffeq
