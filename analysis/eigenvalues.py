@@ -77,7 +77,7 @@ def eigenvalues(
             is marked.
         tol: relative to max(|value|, eps^(2/3) scale), on the error bound of each value: for symmetric operators
             min(r, max(r^2/gap, r/10)), since the gap is estimated; otherwise the residual r.
-        basis: vectors kept, by default max(2k + 1, 20) if symmetric, else max(4k, 2k + 20). Smaller ones lose
+        basis: vectors kept, by default max(2k + 1, 20) if symmetric, else max(6k, 2k + 20). Smaller ones lose
             eigenvalues silently: at 2k + 1 every solver, ARPACK too, calls GAN Jacobians "all real" under LI.
         max_matvecs: stop after so many products, by default 50 bases; what was reached is returned and marked.
         seed: of the start vector.
@@ -104,7 +104,7 @@ def eigenvalues(
     """
     name = criterion(which, A.symmetric)
     _check(A, k, tol, basis, max_matvecs, block, storage)
-    usual = max(2 * k + 1, 20) if A.symmetric else max(4 * k, 2 * k + 20)
+    usual = max(2 * k + 1, 20) if A.symmetric else max(6 * k, 2 * k + 20)
     size = min(basis or max(usual, k + 10 * block if block > 1 else 0), A.n)
     inside = name in INTERIOR and dense_limit >= A.n
     if inside or size + block >= A.n or k >= A.n - 2:
@@ -128,7 +128,7 @@ def _check(
     if not 1 <= k <= A.n:
         raise GantoolsError(f"k = {k} eigenvalues cannot be had of a {A.n} x {A.n} operator: ask for 1 to {A.n}.")
     if basis is not None and basis < min(k + 3, A.n):
-        raise GantoolsError(f"basis = {basis} is too small for k = {k}: give at least k + 3 = {k + 3}, better 4k.")
+        raise GantoolsError(f"basis = {basis} is too small for k = {k}: give at least k + 3 = {k + 3}, better 6k.")
     if block < 1 or (basis is not None and basis < k + 2 * block < A.n):
         raise GantoolsError(f"block = {block} does not fit: give 1 or more, and a basis of k + 2 blocks at least.")
     if storage not in STORAGES:
@@ -199,7 +199,7 @@ def _solve(
         basis.lock(*real_form(known))
     # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
     # a basis that has not yet met the small pairs behind them would call everything real.
-    first_check = size if name == "LI" else min(2 * k + 1, size)
+    first_check = min(max(4 * k, 2 * k + 20) if name == "LI" else 2 * k + 1, size)
     every = max(1, size // 20) if A.symmetric else max(2, size // 10)
     least = known.matvecs if known else 0
     resumed = store is not None and store.exists()
