@@ -1,11 +1,14 @@
 """`gantools spectrum`, `index` and `path`: what the curvature and the field of a run, or of a user's own file, say."""
 
 import dataclasses
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 import tyro
 from torch.utils.tensorboard import SummaryWriter
 
@@ -19,6 +22,8 @@ from gantools.storage import step_name, unwritable
 from gantools.streams import seed_global_generators
 from gantools.target import is_target, own_errors
 from gantools.terminal import command, wrapped
+
+MANY_PRODUCTS = 500  # fewer are not worth a word beforehand
 
 Where = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE.py:FUNCTION")]
 Checkpoint = Annotated[
@@ -197,11 +202,36 @@ def _print_index(subject: Subject, args: IndexArguments) -> None:
         hessian = analysis.hessian(game, batch, player=player)
         print(f"\nHessian of {player} ({hessian.shape[0]} parameters)")
         options = common | {"probes": args.probes, "steps": args.lanczos_steps}
+        whole = args.method == "exact" or (args.method == "auto" and hessian.n <= args.max_exact)
+        tell_duration(
+            hessian, hessian.n if whole else args.probes * (args.lanczos_steps or 1600 // max(args.probes, 1))
+        )
         print(_index_table(analysis.index(hessian, method=args.method, **options)))
     if len(game.slices) > 1:
         print("\nhalf planes of the Jacobian (negative real part repels)")
         method = "exact" if args.method == "exact" else "auto"
-        print(_index_table(analysis.index(analysis.jacobian(game, batch), method=method, **common)))
+        jacobian = analysis.jacobian(game, batch)
+        if method == "exact" or jacobian.n <= args.max_exact:
+            tell_duration(jacobian, jacobian.n)
+        print(_index_table(analysis.index(jacobian, method=method, **common)))
+
+
+def tell_duration(A: analysis.LinearOperator, products: int) -> None:
+    """Say beforehand on the standard error what will take more than a minute, from the time of a few products."""
+    if products < MANY_PRODUCTS:
+        return
+    few = torch.randn(A.n, 8, generator=torch.Generator().manual_seed(0)).to(dtype=A.dtype, device=A.device)
+    begun = time.perf_counter()
+    A @ few
+    minutes = (time.perf_counter() - begun) / few.shape[1] * products / 60
+    if minutes > 1:
+        print(
+            wrapped(
+                f"{products} products, which take about {minutes:.0f} min here: fewer batches, --method estimate with "
+                "fewer --probes, or --device cuda are faster."
+            ),
+            file=sys.stderr,
+        )
 
 
 def _index_table(result: analysis.Index) -> str:

@@ -20,8 +20,10 @@ import pytest
 import torch
 
 import gantools.trainers.trainer as trainer
+from gantools.analysis import LinearOperator
 from gantools.cli import COMMANDS, main
 from gantools.commands import AXES
+from gantools.inspection import tell_duration
 from tests.runs import QUIET, RING, cheapen_looks, checkpoint, identical, own_file, records
 
 
@@ -668,6 +670,17 @@ class TestIndex:
         out = run_ok(capsys, "index", run, "--stationary", "--stationary-steps", "1", "--checkpoint", "all")
         assert out.count("within max_steps = 1") == 2 and out.count("half planes") == 2
         assert "allow no step" in fails(capsys, "index", run, "--stationary", "--stationary-steps", "-1")
+
+    def test_what_takes_minutes_is_said_beforehand(self, capsys):
+        def slow(u):
+            time.sleep(0.05)
+            return u
+
+        tell_duration(LinearOperator(slow, 50), products=3000)
+        assert "3000 products, which take about 3 min" in " ".join(capsys.readouterr().err.split())
+        tell_duration(LinearOperator(lambda u: u, 50), products=3000)
+        tell_duration(LinearOperator(slow, 50), products=50)
+        assert capsys.readouterr().err == ""
 
     def test_checkpoint_of_a_file(self, capsys, tmp_path):
         own_file(tmp_path)
