@@ -223,7 +223,7 @@ def test_buffers_stand_still_and_modes_are_kept():
     flat, J = output_jacobian(model, x)
     assert relative(matrix, J.T @ softmax_information(flat.view(10, 3)) @ J) < 1e-10
     model.eval()  # a snapshot: this changes nothing
-    assert torch.equal(G.dense(), matrix)
+    assert relative(G.dense(), matrix) < 1e-14  # a clock chooses blocks, and so the last bits
     assert relative(gauss_newton(model, criterion, (x, y)).dense(), matrix) > 1e-3
 
 

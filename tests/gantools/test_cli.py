@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import functools
 import json
 import os
 import pickle
@@ -741,7 +742,9 @@ class TestBoard:
 
     def test_serves_until_ctrl_c(self, trained):
         command = [sys.executable, "-m", "gantools.cli", "board", str(trained.parent), "--port", "0"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A shell lets its background jobs ignore Ctrl-C, and children inherit that.
+        heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
         address = re.search(r"http://127.0.0.1:\d+/", process.stdout.readline())[0]
         deadline, runs = time.monotonic() + 30, None
         while not runs and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import gantools as gt
 from gantools.errors import GantoolsError
-from gantools.functional import _load_forward_rules
+from gantools.functional import load_forward_rules
 from gantools.nn import (
     ComplexAvgPool2d,
     ComplexConv1d,
@@ -151,7 +151,7 @@ def test_both_orders_of_derivatives_match_finite_differences(layer, shape):
         nn.init.normal_(layer.weight, generator=seeded())
     parameters = {name: p.detach().clone().requires_grad_() for name, p in layer.named_parameters()}
 
-    _load_forward_rules()  # torch's own, with a deprecation warning of its own
+    load_forward_rules()  # torch's own, with a deprecation warning of its own
 
     def function(z, *values):
         return torch.func.functional_call(layer, dict(zip(parameters, values, strict=True)), (z,))
