@@ -222,7 +222,7 @@ def tell_duration(A: analysis.LinearOperator, products: int) -> None:
         return
     few = torch.randn(A.n, 8, generator=torch.Generator().manual_seed(0)).to(dtype=A.dtype, device=A.device)
     begun = time.perf_counter()
-    A @ few
+    _ = A @ few
     minutes = (time.perf_counter() - begun) / few.shape[1] * products / 60
     if minutes > 1:
         print(
