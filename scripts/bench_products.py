@@ -160,7 +160,8 @@ def main() -> None:
     methods = ["reverse", "forward", "replay", *(["compiled"] if arguments.compiled else [])]
     product_table(arguments.problems, arguments.cache, methods)
     large = [name for name in arguments.problems if name != "small"]
-    floor_table(large, arguments.cache, range(arguments.seeds))
+    if large:
+        floor_table(large, arguments.cache, range(arguments.seeds))
     if "mlp" in large:
         density_table("mlp", arguments.cache)
 
