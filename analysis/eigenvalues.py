@@ -200,7 +200,7 @@ def _solve(
     # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
     # a basis that has not yet met the small pairs behind them would call everything real.
     first_check = min(max(4 * k, 2 * k + 20) if name == "LI" else 2 * k + 1, size)
-    every = max(1, size // 20) if A.symmetric else max(2, size // 10)
+    every = max(1, size // 20) if A.symmetric else max(2, size // 15)
     least = known.matvecs if known else 0
     resumed = store is not None and store.exists()
     ritz, products = iterate(method, basis, k, name, tol, limit, first_check, every, request.progress, least, store)
