@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gantools.analysis.dense import dense_eigenvalues
 from gantools.analysis.guard import find_doubt, real_form, unite
 from gantools.analysis.interior import Inverse
-from gantools.analysis.krylov import Progress, Ritz, accepted, error_bounds, iterate
+from gantools.analysis.krylov import Progress, accepted, error_bounds, final_residuals, iterate
 from gantools.analysis.krylov_basis import STORAGES, KrylovBasis
 from gantools.analysis.krylov_schur import KrylovSchur
 from gantools.analysis.lanczos import ThickRestartLanczos
@@ -204,7 +203,7 @@ def _solve(
     least = known.matvecs if known else 0
     resumed = store is not None and store.exists()
     ritz, products = iterate(method, basis, k, name, tol, limit, first_check, every, request.progress, least, store)
-    values, residuals, X = _checked(A, basis, ritz)
+    values, residuals, X = final_residuals(A, basis, ritz)
     if store is not None:
         store.unlink(missing_ok=True)
     errors = error_bounds(residuals, ritz.gaps)
@@ -230,41 +229,6 @@ def _solve(
         check_matvecs=len(values) + resumed,
         message=_reached(good, request, products, size),
     )
-
-
-def _checked(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[NDArray[Any], NDArray[Any], Tensor]:
-    """Return values, true residuals and unit vectors (n, k), from one block product, in float64.
-
-    A conjugate pair needs two real products, not four: with X = [Re x, Im x], A X = X [[a, b], [-b, a]].
-    """
-    values = ritz.values
-    upper = np.flatnonzero(np.imag(values) > 0)
-    lower = upper + 1
-    real = np.real(ritz.coordinates).copy()
-    real[:, lower] = np.imag(ritz.coordinates)[:, upper]
-    X = basis.lift(real).to(A.device)
-    product = (A @ X).double()
-    X = X.double()
-    small = np.diag(np.real(values))
-    small[upper, lower] = np.imag(values)[upper]
-    small[lower, upper] = -np.imag(values)[upper]
-    length = torch.linalg.vector_norm(X, dim=0)
-    if A.symmetric:
-        # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
-        quotient = (X * product).sum(dim=0) / length**2
-        values = quotient.cpu().numpy()
-        small = np.diag(values)
-    residual = torch.linalg.vector_norm(product - X @ torch.as_tensor(small).to(X.device), dim=0)
-    lengths, residuals = torch.stack([length, residual]).cpu().numpy()
-    for part in (lengths, residuals):
-        part[upper] = part[lower] = np.hypot(part[upper], part[lower])
-    X = X / torch.as_tensor(lengths).to(X.device)
-    if not A.symmetric:
-        Z = torch.complex(X, torch.zeros_like(X))
-        Z[:, upper] = torch.complex(X[:, upper], X[:, lower])
-        Z[:, lower] = Z[:, upper].conj()
-        return values, residuals / lengths, Z.to(A.dtype.to_complex())
-    return values, residuals / lengths, X.to(A.dtype)
 
 
 def _reached(good: NDArray[Any], request: _Request, products: int, size: int) -> str:

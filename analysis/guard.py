@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gantools.analysis.krylov_basis import random_vector
+from gantools.analysis.gram_schmidt import random_vector
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.result import Spectrum
 from gantools.analysis.selection import leading, scores
@@ -39,7 +39,7 @@ def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> 
     if not (halves or name in ("LM", "LR", "SR")):
         return s
     product, spent = (A @ u).double(), PROBES
-    doubts = [_trace_doubt(s, name, (u.double() * product).sum(dim=0).cpu().numpy(), product)]
+    doubts = [_trace_doubt(s, name, u.double(), product)]
     if halves:
         doubts.append(_box_doubt(s, name, product, (A.T @ u).double() if A.has_transpose else None))
         spent += PROBES * A.has_transpose
@@ -48,13 +48,16 @@ def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> 
     return dataclasses.replace(s, doubt=" ".join(filter(None, doubts)), guard_matvecs=s.guard_matvecs + spent)
 
 
-def _trace_doubt(s: Spectrum, name: str, forms: NDArray[Any], product: Tensor) -> str:
+def _trace_doubt(s: Spectrum, name: str, u: Tensor, product: Tensor) -> str:
     """Compare the mean of all eigenvalues, estimated by the quadratic forms u.(A u), with what was found."""
-    values, mean = s.values.numpy(), float(forms.mean()) / s.n
+    values, mean = s.values.numpy(), float((u * product).sum()) / PROBES / s.n
     # Of normal probes: var u.(A u) = 2 ||(A + A^T)/2||_F^2, at most 2 ||A||_F^2.
-    deviation = (2 * float(product.square().sum()) / PROBES / len(forms)) ** 0.5 / s.n
-    found = {"LM": np.abs(values).max(), "LR": np.real(values).max(), "SR": np.real(values).min()}.get(name)
-    beyond = {"LM": abs(mean) - (found or 0), "LR": mean - (found or 0), "SR": (found or 0) - mean}.get(name, 0.0)
+    deviation = (2 * float(product.square().sum()) / PROBES / PROBES) ** 0.5 / s.n
+    beyond = {
+        "LM": abs(mean) - np.abs(values).max(),
+        "LR": mean - np.real(values).max(),
+        "SR": np.real(values).min() - mean,
+    }.get(name, 0.0)  # the mean says nothing of imaginary parts
     if beyond <= 5 * deviation:
         return ""
     return (

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from gantools.analysis.algebra import symmetric_part
 from gantools.analysis.condition import conditions
 from gantools.analysis.eigenvalues import eigenvalues
+from gantools.analysis.gram_schmidt import ROUNDING, random_vector
 from gantools.analysis.index_result import NAMES, Index, Interval
-from gantools.analysis.krylov_basis import ROUNDING, random_vector
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.result import Spectrum
 from gantools.errors import GantoolsError

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from gantools.analysis.dense import assemble
+from gantools.analysis.gram_schmidt import random_vector
 from gantools.analysis.half_planes import leading_half_planes
 from gantools.analysis.index_result import NAMES, Index, IndexCurve
 from gantools.analysis.inertia import counts_from_factors, gap_tolerance
-from gantools.analysis.krylov_basis import random_vector
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.quadrature import ProbeMeasure, fraction_interval, pooled, probe_measures
 from gantools.errors import GantoolsError

@@ -10,8 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from gantools.analysis.krylov_basis import ROUNDING, KrylovBasis
+from gantools.analysis.gram_schmidt import ROUNDING
+from gantools.analysis.krylov_basis import KrylovBasis
+from gantools.analysis.linear_operator import LinearOperator
 
 Array = NDArray[Any]
 Progress = Callable[[int, int, int], None]
@@ -116,3 +119,38 @@ def iterate(
             first_check = min(first_check, basis.length + 1)
             if store is not None:
                 basis.save(store, products)
+
+
+def final_residuals(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[Array, Array, Tensor]:
+    """Return values, true residuals and unit vectors (n, k), from one block product, in float64.
+
+    A conjugate pair needs two real products, not four: with X = [Re x, Im x], A X = X [[a, b], [-b, a]].
+    """
+    values = ritz.values
+    upper = np.flatnonzero(np.imag(values) > 0)
+    lower = upper + 1
+    real = np.real(ritz.coordinates).copy()
+    real[:, lower] = np.imag(ritz.coordinates)[:, upper]
+    X = basis.lift(real).to(A.device)
+    product = (A @ X).double()
+    X = X.double()
+    small = np.diag(np.real(values))
+    small[upper, lower] = np.imag(values)[upper]
+    small[lower, upper] = -np.imag(values)[upper]
+    length = torch.linalg.vector_norm(X, dim=0)
+    if A.symmetric:
+        # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
+        quotient = (X * product).sum(dim=0) / length**2
+        values = quotient.cpu().numpy()
+        small = np.diag(values)
+    residual = torch.linalg.vector_norm(product - X @ torch.as_tensor(small).to(X.device), dim=0)
+    lengths, residuals = torch.stack([length, residual]).cpu().numpy()
+    for part in (lengths, residuals):
+        part[upper] = part[lower] = np.hypot(part[upper], part[lower])
+    X = X / torch.as_tensor(lengths).to(X.device)
+    if not A.symmetric:
+        Z = torch.complex(X, torch.zeros_like(X))
+        Z[:, upper] = torch.complex(X[:, upper], X[:, lower])
+        Z[:, lower] = Z[:, upper].conj()
+        return values, residuals / lengths, Z.to(A.dtype.to_complex())
+    return values, residuals / lengths, X.to(A.dtype)

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gantools.analysis.gram_schmidt import ROUNDING
 from gantools.analysis.krylov import Ritz
-from gantools.analysis.krylov_basis import ROUNDING, KrylovBasis
+from gantools.analysis.krylov_basis import KrylovBasis
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.analysis.selection import leading
 from gantools.errors import GantoolsError

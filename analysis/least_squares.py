@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gantools.analysis.krylov_basis import ROUNDING, orthogonalise
+from gantools.analysis.gram_schmidt import ROUNDING, orthogonalise
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 

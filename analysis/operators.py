@@ -66,18 +66,11 @@ def hessian(
             several players.
         loss, batch, size, method, check: see above and `jacobian`.
     """
-    if isinstance(subject, Game):
-        game, batch = subject, loss if batch is ... else batch
-        if player is None and len(game.slices) > 1:
-            raise GantoolsError(
-                f"A game of {len(game.slices)} players has a Hessian for each: pass player= one of "
-                f"{', '.join(map(repr, game.slices))} (jacobian(game, batch) is the whole)."
-            )
-    elif isinstance(subject, nn.Module) and callable(loss) and batch is not ...:
-        game = minimization(subject, cast(Any, loss))
-    else:
+    game, batch = game_of(subject, loss, batch, "hessian")
+    if player is None and len(game.slices) > 1:
         raise GantoolsError(
-            "Call hessian(model, loss, batch) with loss(model, batch) -> scalar, or hessian(game, batch)."
+            f"A game of {len(game.slices)} players has a Hessian for each: pass player= one of "
+            f"{', '.join(map(repr, game.slices))} (jacobian(game, batch) is the whole)."
         )
     derivative = _field_derivative(game, batch, size, method)
     if len(game.slices) == 1 and player in (None, *game.slices):
@@ -86,6 +79,17 @@ def hessian(
     derivative.require_same_order()
     part = game.slices[cast(str, player)]
     return _restricted(derivative, torch.arange(part.start, part.stop, device=game.device), check)
+
+
+def game_of(subject: Game | nn.Module, loss: Any, batch: Any, caller: str) -> tuple[Game, Any]:
+    """Return game and batch of the arguments (game, batch) or (model, loss, batch) of a function named `caller`."""
+    if isinstance(subject, Game):
+        return subject, loss if batch is ... else batch
+    if isinstance(subject, nn.Module) and callable(loss) and batch is not ...:
+        return minimization(subject, cast(Any, loss)), batch
+    raise GantoolsError(
+        f"Call {caller}(model, loss, batch) with loss(model, batch) -> scalar, or {caller}(game, batch)."
+    )
 
 
 def _field_derivative(game: Game, batch: Any, size: Callable[[Any], float], method: str) -> Differentiation:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import betainc
 
-from gantools.analysis.krylov_basis import ROUNDING
+from gantools.analysis.gram_schmidt import ROUNDING
 from gantools.analysis.lanczos import tridiagonalise
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.errors import GantoolsError

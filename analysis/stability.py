@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gantools.analysis.gram_schmidt import ROUNDING
 from gantools.analysis.index import gap_tolerance
-from gantools.analysis.krylov_basis import ROUNDING
 from gantools.analysis.result import Spectrum
 from gantools.errors import GantoolsError
 

@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gantools.analysis.least_squares import krylov_least_squares
-from gantools.analysis.operators import DifferentiatedOperator, jacobian
+from gantools.analysis.operators import DifferentiatedOperator, game_of, jacobian
 from gantools.analysis.path import FieldSampler
 from gantools.errors import GantoolsError, NonFiniteFieldError
-from gantools.game import Game, minimization
+from gantools.game import Game
 
 # Frye et al. (arXiv:2003.10397) call a point gradient-flat from here on, for a method that came to rest there.
 NEARLY_FLAT = 5e-4
@@ -108,7 +108,7 @@ def stationary_point(
     Raises:
         GantoolsError: as `jacobian`; and for tol, max_steps or basis that cannot be meant.
     """
-    game, batch = _game_of(subject, loss, batch)
+    game, batch = game_of(subject, loss, batch, "stationary_point")
     if tol is not None and not tol >= 0:
         raise GantoolsError(f"tol = {tol} is no norm: give the absolute size of the field that counts as stationary.")
     if max_steps < 0 or basis < 1:
@@ -118,16 +118,6 @@ def stationary_point(
     if apply:
         game.load_vector(found.vector)
     return found
-
-
-def _game_of(subject: Game | nn.Module, loss: Any, batch: Any) -> tuple[Game, Any]:
-    if isinstance(subject, Game):
-        return subject, loss if batch is ... else batch
-    if isinstance(subject, nn.Module) and callable(loss) and batch is not ...:
-        return minimization(subject, cast(Any, loss)), batch
-    raise GantoolsError(
-        "Call stationary_point(model, loss, batch) with loss(model, batch) -> scalar, or stationary_point(game, batch)."
-    )
 
 
 class _Search:

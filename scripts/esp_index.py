@@ -2,7 +2,7 @@
 
 Milletari, Chotibut and Trevisanutto (arXiv:1805.08786) train small classifiers with ReLU, sigmoid and ESP, and count
 negative (alpha) and zero (gamma) eigenvalues of the exact Hessian with no tolerance at all. Their two sets cannot be
-shipped, so the points are look-alikes; network, initial weights, optimizer and schedule are theirs. Ten seeds.
+shipped, so the points are look-alikes; network, initial weights, optimizer and schedule are theirs.
 
     python scripts/esp_index.py --jobs 2
     python scripts/esp_index.py --quick

@@ -69,7 +69,8 @@ class Page:
     def render(self, results: Results, command: str) -> str:
         """Return the page as Markdown; `command` is what makes it."""
         question, explanation, *_ = (self.text or "").split("\n\n")
-        blocks = [f"# {self.title}", question, f"    {command}", explanation]
+        seeds = f"Seeds {', '.join(map(str, results.study.seeds))}."
+        blocks = [f"# {self.title}", question, f"    {command}", f"{explanation} {seeds}"]
         blocks += [section.render(results) for section in self.sections]
         if self.verdict:
             blocks += ["## Verdict", "\n".join(f"- {sentence}" for sentence in self.verdict(results))]

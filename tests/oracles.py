@@ -6,6 +6,8 @@ from torch import Tensor
 
 from gantools.analysis import LinearOperator
 
+DTYPES = [torch.float64, torch.float32]
+
 
 def orthogonal(n: int, seed: int = 0) -> Tensor:
     """Return an orthogonal matrix (n, n), float64."""
@@ -110,3 +112,17 @@ def distance(found, truth) -> float:
         worst = max(worst, float(abs(free[nearest] - value)))
         free[nearest] = np.inf
     return worst
+
+
+def accuracy(dtype):
+    return 1e-6 if dtype == torch.float64 else 1e-5
+
+
+def check_vectors(A, s):
+    """The residuals are true, and the vectors are unit."""
+    V = s.vectors
+    values = s.values.to(V.dtype)
+    residuals = torch.linalg.vector_norm((A @ V) - V * values, dim=0)
+    assert (torch.linalg.vector_norm(V, dim=0) - 1).abs().max() <= 10 * torch.finfo(A.dtype).eps
+    slack = 10 * torch.finfo(A.dtype).eps * s.scale
+    assert (residuals.double() - s.residuals).abs().max() <= slack

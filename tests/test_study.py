@@ -133,7 +133,7 @@ def test_main_writes_page_numbers_and_figures(tmp_path, capsys):
     assert set(numbers["mean 0.0"]) == {"7"} and "curves" not in numbers["mean 0.0"]["7"]
     assert "mean 0.0" in capsys.readouterr().out
     text = (out / "small.md").read_text()
-    begin = "# Small\n\nWhat is asked?\n\n    python scripts/small.py --jobs 2\n\nWhat is done.\n\n"
+    begin = "# Small\n\nWhat is asked?\n\n    python scripts/small.py --jobs 2\n\nWhat is done. Seeds 7.\n\n"
     assert text.startswith(begin + "Means of 0.0 and 1.0, 1 seeds.\n\n| a | table |\n|---|---|\n\n| cell |")
     assert "![Distance](small-distance.png)" in text and "no such cell" not in text
     assert text.endswith("## Verdict\n\n- First.\n- Second.\n")

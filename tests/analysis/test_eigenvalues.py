@@ -1,6 +1,5 @@
 """Leading eigenvalues against closed forms, LAPACK and ARPACK."""
 
-import dataclasses
 import sys
 
 import numpy as np
@@ -9,27 +8,10 @@ import scipy.sparse.linalg
 import torch
 
 from gantools.analysis import LinearOperator, eigenvalues, spectrum
-from gantools.analysis.guard import find_doubt
 from gantools.analysis.selection import criterion, leading
 from gantools.errors import GantoolsError
 from tests import oracles
-from tests.spectral_cases import score
-
-DTYPES = [torch.float64, torch.float32]
-
-
-def accuracy(dtype):
-    return 1e-6 if dtype == torch.float64 else 1e-5
-
-
-def check_vectors(A, s):
-    """The residuals are true, and the vectors are unit."""
-    V = s.vectors
-    values = s.values.to(V.dtype)
-    residuals = torch.linalg.vector_norm((A @ V) - V * values, dim=0)
-    assert (torch.linalg.vector_norm(V, dim=0) - 1).abs().max() <= 10 * torch.finfo(A.dtype).eps
-    slack = 10 * torch.finfo(A.dtype).eps * s.scale
-    assert (residuals.double() - s.residuals).abs().max() <= slack
+from tests.oracles import DTYPES, accuracy, check_vectors
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -106,20 +88,6 @@ def test_plus_minus_pairs(dtype):
 def test_geometric_decay():
     s = eigenvalues(oracles.symmetric(10.0 ** -np.arange(0, 100, 0.5)), k=8)
     np.testing.assert_allclose(s.values.numpy(), 10.0 ** -np.arange(0, 4, 0.5), rtol=2e-6, atol=1e-15)
-
-
-def test_verify_finds_all_copies_of_multiple_eigenvalues():
-    """A Krylov space contains one copy of each; the second start, orthogonal to it, finds the others."""
-    matrix, truth = oracles.wilkinson()
-    A = oracles.matrix_operator(matrix, symmetric=True)
-    s = eigenvalues(A, k=4, basis=10, tol=1e-10, verify=True)
-    np.testing.assert_allclose(s.values.numpy(), truth[:-5:-1], atol=1e-8)
-    A, truth = oracles.laplacian(24)
-    s = eigenvalues(A, k=9, verify=True)
-    np.testing.assert_allclose(s.values.numpy(), truth[:-10:-1], atol=1e-5)
-    B, truth = oracles.rotations([1, 1, *np.linspace(0, 0.5, 80)], [2, 2, *np.linspace(0, 1, 80)])
-    t = eigenvalues(B, k=4, verify=True)
-    np.testing.assert_allclose(t.values.numpy(), [1 + 2j, 1 - 2j, 1 + 2j, 1 - 2j], atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -267,144 +235,6 @@ def test_inside_the_spectrum_does_not_converge_and_says_so():
     assert s.doubt
 
 
-def test_doubt_about_an_all_real_spectrum():
-    """Real outliers fill the basis before the pairs appear; the antisymmetric part gives them away."""
-    A, _ = oracles.rotations(
-        0.01 * np.random.default_rng(0).random(120), np.linspace(0.2, 0.5, 120), np.linspace(20, 60, 44)
-    )
-    hidden = eigenvalues(A, k=4, which="LI", basis=8, max_matvecs=300, tol=1e-3)
-    assert hidden.values.imag.any() or "antisymmetric part" in hidden.doubt or not hidden.converged.all()
-    real, _ = oracles.rotations([], [], np.linspace(1, 9, 60))
-    assert eigenvalues(real, k=4, which="LI").doubt == ""
-
-
-def test_doubt_where_the_frobenius_norm_needs_more():
-    start = torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    # All of the start lies in the small eigenspace: what is large stays unseen.
-    P = torch.outer(start, start) / start.square().sum()
-    A = oracles.matrix_operator(0.1 * P + 50 * (torch.eye(400, dtype=torch.float64) - P), symmetric=True)
-    s = eigenvalues(A, k=1, tol=1e-2, max_matvecs=1)
-    assert s.doubt
-    assert eigenvalues(A, k=1, guard=False).guard_matvecs == 0
-
-
-@pytest.mark.parametrize(("which", "axis", "part"), [("LI", 1.0, "antisymmetric"), ("LR", 1j, "symmetric")])
-def test_doubt_where_one_half_of_the_bendixson_box_is_left_empty(which, axis, part):
-    A, _ = oracles.rotations(np.linspace(-1, 1, 30), np.linspace(0.5, 1, 30))
-    s = eigenvalues(A, k=4, which=which)
-    assert not s.doubt
-    one_sided = dataclasses.replace(s, values=axis * s.values.abs().to(torch.complex128))
-    assert f"the {part} part is not zero" in find_doubt(A, one_sided, 4, which, 0).doubt
-    one_way = LinearOperator(lambda u: A @ u, A.n, dtype=A.dtype)
-    assert "cannot be judged" in find_doubt(one_way, one_sided, 4, which, 0).doubt
-
-
-@pytest.mark.parametrize(("which", "shift"), [("LM", 3.0), ("LR", 3.0), ("SR", -3.0)])
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_doubt_where_the_trace_needs_more(which, shift, symmetric):
-    matrix = shift * torch.eye(300, dtype=torch.float64) + 0.1 * torch.diag(torch.linspace(-1, 1, 300).double())
-    A = oracles.matrix_operator(matrix, symmetric=symmetric)
-    s = eigenvalues(A, k=3, which=which)
-    assert not s.doubt
-    poor = dataclasses.replace(s, values=s.values * 0.5)
-    assert "by the trace" in find_doubt(A, poor, 3, which, 0).doubt
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("block", [2, 4])
-def test_blocks_find_copies_of_multiple_eigenvalues_at_once(dtype, block):
-    values = np.concatenate([[10.0] * block, [-9.0] * block, np.linspace(-3, 3, 290)])
-    A = oracles.symmetric(values, dtype)
-    s = eigenvalues(A, k=2 * block, block=block)
-    assert s.converged.all()
-    np.testing.assert_allclose(s.values.numpy(), [10.0] * block + [-9.0] * block, rtol=accuracy(dtype))
-    check_vectors(A, s)
-
-
-@pytest.mark.parametrize("which", ["LM", "LR", "SR", "LI"])
-@pytest.mark.parametrize("block", [2, 3])
-def test_blocks_of_a_field_agree_with_lapack(which, block):
-    A, truth = oracles.rotations(np.linspace(-1, 1, 60) ** 3, np.linspace(0.1, 2, 60), condition=10.0)
-    s = eigenvalues(A, k=6, which=which, block=block)
-    assert s.converged.all()
-    best = np.sort(score(truth, which))[::-1][: len(s)]
-    np.testing.assert_allclose(np.sort(score(s.values.numpy(), which))[::-1], best, atol=1e-5)
-
-
-@pytest.mark.parametrize("value", [0.0, -2.5])
-def test_blocks_that_break_down(value):
-    A = oracles.symmetric(np.full(60, value), torch.float64)
-    np.testing.assert_allclose(eigenvalues(A, k=4, block=3).values.numpy(), np.full(4, value), atol=1e-13)
-    low = oracles.symmetric(np.concatenate([[3.0, -2.0, 1.0], np.zeros(97)]), torch.float64)
-    np.testing.assert_allclose(eigenvalues(low, k=4, block=3).values.numpy(), [3, -2, 1, 0], atol=1e-12)
-
-
-def test_a_basis_in_main_memory_gives_the_same_and_one_in_bfloat16_says_what_it_is_worth():
-    values = np.concatenate([[10.0, -8.0, 6.0, 5.0], np.linspace(-1, 1, 396)])
-    A = oracles.symmetric(values, torch.float32)
-    on_device, on_host, rough = (eigenvalues(A, k=4, storage=where) for where in ("device", "host", "bfloat16"))
-    assert torch.equal(on_device.values, on_host.values)
-    np.testing.assert_allclose(rough.values.numpy(), [10.0, -8.0, 6.0, 5.0], rtol=1e-4)
-    assert not rough.converged.all() and "bfloat16" in rough.message
-    assert rough.residuals.max() < 0.005 * 10
-    good_enough = eigenvalues(A, k=4, storage="bfloat16", tol=1e-2, block=2)
-    assert good_enough.converged.all()
-
-
-@pytest.mark.parametrize("symmetric", [True, False])
-@pytest.mark.parametrize("stop", [5, 33, 60])
-def test_interrupted_and_resumed(symmetric, stop, tmp_path):
-    rng = np.random.default_rng(8)
-    real = rng.standard_normal(200) ** 3
-    whole = oracles.symmetric(np.linspace(0, 1, 400)) if symmetric else oracles.rotations(real[:100], real[100:])[0]
-    straight = eigenvalues(whole, k=6, which="SR", basis=24)
-    assert straight.matvecs > 60
-
-    class Stopped(LinearOperator):
-        def _product(self, u):
-            if self.matvecs > stop:
-                raise KeyboardInterrupt
-            return whole @ u
-
-    A = Stopped(lambda u: u, whole.n, symmetric=symmetric)
-    path = tmp_path / "basis.pt"
-    with pytest.raises(KeyboardInterrupt):
-        eigenvalues(A, k=6, which="SR", basis=24, store=path)
-    assert path.exists()
-    before = whole.matvecs
-    s = eigenvalues(whole, k=6, which="SR", basis=24, store=path)
-    assert s.converged.all() and not path.exists()
-    torch.testing.assert_close(s.values, straight.values)
-    assert s.matvecs == straight.matvecs
-    # One product shows that the basis is this operator's.
-    assert s.check_matvecs == straight.check_matvecs + 1
-    transposed = 0 if symmetric else s.guard_matvecs // 2  # counted by whole.T
-    assert whole.matvecs - before == s.matvecs - stop + s.check_matvecs + s.guard_matvecs - transposed
-
-
-def test_a_basis_of_another_operator_is_refused(tmp_path):
-    A = oracles.symmetric(np.linspace(0, 1, 300))
-
-    def failing(u):
-        if A.matvecs > 40:
-            raise ZeroDivisionError
-        return A @ u
-
-    path = tmp_path / "basis.pt"
-    with pytest.raises(ZeroDivisionError):
-        eigenvalues(LinearOperator(failing, 300, symmetric=True), k=3, store=path)
-    with pytest.raises(GantoolsError, match="another operator"):
-        eigenvalues(oracles.symmetric(np.linspace(0, 2, 300)), k=3, store=path)
-    with pytest.raises(GantoolsError, match="another operator"):
-        eigenvalues(A, k=12, store=path)
-
-
-def test_too_large_a_basis_gets_a_sentence_with_sizes():
-    A = LinearOperator(lambda u: u, 10**13, dtype=torch.float32, symmetric=True)
-    with pytest.raises(GantoolsError, match=r"basis of 22 vectors of 10{13} numbers needs .* GiB on cpu.*lower basis="):
-        eigenvalues(A, k=3, basis=21)
-
-
 def test_not_converged_is_a_result():
     A = oracles.symmetric(np.linspace(0, 1, 2000))
     s = eigenvalues(A, k=10, max_matvecs=40)
@@ -425,34 +255,6 @@ def test_global_randomness_is_untouched():
     state = torch.random.get_rng_state()
     eigenvalues(oracles.symmetric(np.linspace(0, 1, 100)), k=3)
     assert torch.equal(state, torch.random.get_rng_state())
-
-
-@pytest.mark.parametrize("which", ["LM", "LR", "LI"])
-def test_verify_agrees(which):
-    rng = np.random.default_rng(4)
-    A, truth = oracles.rotations(rng.standard_normal(100) ** 3, rng.standard_normal(100) ** 3)
-    s = eigenvalues(A, k=6, which=which, verify=True)
-    assert s.verified
-    assert s.guard_matvecs > 0
-    assert not s.complete
-    assert "nothing that was missed" in s.message
-    assert s.matvecs + s.check_matvecs + s.guard_matvecs == A.matvecs
-
-
-def test_verify_finds_what_the_first_start_cannot_see():
-    """The top eigenvector is orthogonal to the first start, which cannot see it; the second does."""
-    values = np.concatenate([np.linspace(0, 1, 200), [1.5]])
-    start = torch.randn(201, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    # Make the top eigenvector orthogonal to the start vector of seed 0, exactly enough to stay hidden for some steps.
-    top = torch.linalg.qr(torch.stack([start, torch.ones(201, dtype=torch.float64)], dim=1))[0][:, 1]
-    basis = torch.linalg.qr(torch.cat([top[:, None], torch.eye(201, dtype=torch.float64)[:, :200]], dim=1))[0]
-    M = basis * torch.as_tensor(values[::-1].copy()) @ basis.T
-    A = oracles.matrix_operator((M + M.T) / 2, symmetric=True)
-    blind = eigenvalues(A, k=1, tol=1e-2)
-    assert abs(blind.values[0] - 1.5) > 0.3
-    s = eigenvalues(A, k=1, tol=1e-2, verify=True)
-    assert s.values[0] == pytest.approx(1.5, abs=1e-2)
-    assert "1 that the first start had missed" in s.message
 
 
 def test_not_finite_says_so():

@@ -1,0 +1,71 @@
+"""Gram-Schmidt against a basis of rows, which may be stored in less precision than it is used in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# What rounding leaves of an orthogonalised product, in units of eps * scale. Anything smaller is noise: as a
+# recurrence coefficient it would only steer the basis to a random direction, which we then take on purpose.
+ROUNDING = 10.0
+_AT_ONCE = 16  # rows of a bfloat16 basis that are widened together
+
+
+def random_vector(n: int, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Tensor:
+    """Return a normal vector (n,), drawn on the CPU so that every device starts from the same one."""
+    return torch.randn(n, generator=generator, dtype=torch.float64).to(dtype=dtype, device=device)
+
+
+def coefficients_on(rows: Tensor, w: Tensor) -> Tensor:
+    """Return rows @ w for w (n,) or (n, b), in the precision of w."""
+    if rows.dtype == w.dtype:
+        return rows @ w
+    return torch.cat([part.to(w.dtype) @ w for part in rows.split(_AT_ONCE)])
+
+
+def combined(rows: Tensor, coefficients: Tensor) -> Tensor:
+    """Return rows.T @ coefficients, (n,) or (n, b), in the precision of the coefficients."""
+    across = coefficients.mT if coefficients.dim() == 2 else coefficients
+    if rows.dtype == across.dtype:
+        return (across @ rows).mT if across.dim() == 2 else across @ rows
+    total = across.new_zeros(*across.shape[:-1], rows.shape[1])
+    for part, own in zip(rows.split(_AT_ONCE), across.split(_AT_ONCE, dim=-1), strict=True):
+        total += own @ part.to(own.dtype)
+    return total.mT if total.dim() == 2 else total
+
+
+def cleared(rows: Tensor, w: Tensor, coefficients: Tensor) -> Tensor:
+    """Return w - rows.T @ coefficients."""
+    if rows.dtype == w.dtype and w.dim() == 1:
+        return torch.addmv(w, rows.T, coefficients, alpha=-1)
+    return w - combined(rows, coefficients)
+
+
+def orthogonalise(
+    basis: Tensor, w: Tensor, known: Tensor | None = None, start: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Remove the rows of `basis` (j + 1, n) from w (n,), twice: once is not enough (Giraud et al., 2005).
+
+    Args:
+        basis: orthonormal rows.
+        w: what to clear of them.
+        known: the coefficients (j - start,) on the rows from `start` to the last but one, those before being 0, as a
+            symmetric operator's recurrence tells them: then the first pass takes only these and the last row, which
+            halves the work. The second pass, over all rows, corrects them.
+
+    Returns the coefficients (j + 1,) float64, what is left of w, and its norms before and after each pass, (3,)
+    float64.
+    """
+    # The first two only scale tolerances; the last is a coefficient of the recurrence, so it is summed in float64.
+    norms = [torch.linalg.vector_norm(w).double()]
+    coefficients = torch.zeros(basis.shape[0], dtype=torch.float64, device=w.device)
+    for first in (True, False):
+        rows = basis[start:] if first else basis
+        if known is None or not first:
+            part = coefficients_on(rows, w)
+        else:
+            part = torch.cat([known, coefficients_on(basis[-1:], w)])
+        w = cleared(rows, w, part)
+        coefficients[len(basis) - len(rows) :] += part
+        norms.append(torch.linalg.vector_norm(w, dtype=None if first else torch.float64).double())
+    return coefficients, w, torch.stack(norms)

@@ -1,0 +1,106 @@
+"""Blocks of vectors, where a basis is stored, and searches that stop and go on."""
+
+import numpy as np
+import pytest
+import torch
+
+from gantools.analysis import LinearOperator, eigenvalues
+from gantools.errors import GantoolsError
+from tests import oracles
+from tests.oracles import DTYPES, accuracy, check_vectors
+from tests.spectral_cases import score
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("block", [2, 4])
+def test_blocks_find_copies_of_multiple_eigenvalues_at_once(dtype, block):
+    values = np.concatenate([[10.0] * block, [-9.0] * block, np.linspace(-3, 3, 290)])
+    A = oracles.symmetric(values, dtype)
+    s = eigenvalues(A, k=2 * block, block=block)
+    assert s.converged.all()
+    np.testing.assert_allclose(s.values.numpy(), [10.0] * block + [-9.0] * block, rtol=accuracy(dtype))
+    check_vectors(A, s)
+
+
+@pytest.mark.parametrize("which", ["LM", "LR", "SR", "LI"])
+@pytest.mark.parametrize("block", [2, 3])
+def test_blocks_of_a_field_agree_with_lapack(which, block):
+    A, truth = oracles.rotations(np.linspace(-1, 1, 60) ** 3, np.linspace(0.1, 2, 60), condition=10.0)
+    s = eigenvalues(A, k=6, which=which, block=block)
+    assert s.converged.all()
+    best = np.sort(score(truth, which))[::-1][: len(s)]
+    np.testing.assert_allclose(np.sort(score(s.values.numpy(), which))[::-1], best, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, -2.5])
+def test_blocks_that_break_down(value):
+    A = oracles.symmetric(np.full(60, value), torch.float64)
+    np.testing.assert_allclose(eigenvalues(A, k=4, block=3).values.numpy(), np.full(4, value), atol=1e-13)
+    low = oracles.symmetric(np.concatenate([[3.0, -2.0, 1.0], np.zeros(97)]), torch.float64)
+    np.testing.assert_allclose(eigenvalues(low, k=4, block=3).values.numpy(), [3, -2, 1, 0], atol=1e-12)
+
+
+def test_a_basis_in_main_memory_gives_the_same_and_one_in_bfloat16_says_what_it_is_worth():
+    values = np.concatenate([[10.0, -8.0, 6.0, 5.0], np.linspace(-1, 1, 396)])
+    A = oracles.symmetric(values, torch.float32)
+    on_device, on_host, rough = (eigenvalues(A, k=4, storage=where) for where in ("device", "host", "bfloat16"))
+    assert torch.equal(on_device.values, on_host.values)
+    np.testing.assert_allclose(rough.values.numpy(), [10.0, -8.0, 6.0, 5.0], rtol=1e-4)
+    assert not rough.converged.all() and "bfloat16" in rough.message
+    assert rough.residuals.max() < 0.005 * 10
+    good_enough = eigenvalues(A, k=4, storage="bfloat16", tol=1e-2, block=2)
+    assert good_enough.converged.all()
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("stop", [5, 33, 60])
+def test_interrupted_and_resumed(symmetric, stop, tmp_path):
+    rng = np.random.default_rng(8)
+    real = rng.standard_normal(200) ** 3
+    whole = oracles.symmetric(np.linspace(0, 1, 400)) if symmetric else oracles.rotations(real[:100], real[100:])[0]
+    straight = eigenvalues(whole, k=6, which="SR", basis=24)
+    assert straight.matvecs > 60
+
+    class Stopped(LinearOperator):
+        def _product(self, u):
+            if self.matvecs > stop:
+                raise KeyboardInterrupt
+            return whole @ u
+
+    A = Stopped(lambda u: u, whole.n, symmetric=symmetric)
+    path = tmp_path / "basis.pt"
+    with pytest.raises(KeyboardInterrupt):
+        eigenvalues(A, k=6, which="SR", basis=24, store=path)
+    assert path.exists()
+    before = whole.matvecs
+    s = eigenvalues(whole, k=6, which="SR", basis=24, store=path)
+    assert s.converged.all() and not path.exists()
+    torch.testing.assert_close(s.values, straight.values)
+    assert s.matvecs == straight.matvecs
+    # One product shows that the basis is this operator's.
+    assert s.check_matvecs == straight.check_matvecs + 1
+    transposed = 0 if symmetric else s.guard_matvecs // 2  # counted by whole.T
+    assert whole.matvecs - before == s.matvecs - stop + s.check_matvecs + s.guard_matvecs - transposed
+
+
+def test_a_basis_of_another_operator_is_refused(tmp_path):
+    A = oracles.symmetric(np.linspace(0, 1, 300))
+
+    def failing(u):
+        if A.matvecs > 40:
+            raise ZeroDivisionError
+        return A @ u
+
+    path = tmp_path / "basis.pt"
+    with pytest.raises(ZeroDivisionError):
+        eigenvalues(LinearOperator(failing, 300, symmetric=True), k=3, store=path)
+    with pytest.raises(GantoolsError, match="another operator"):
+        eigenvalues(oracles.symmetric(np.linspace(0, 2, 300)), k=3, store=path)
+    with pytest.raises(GantoolsError, match="another operator"):
+        eigenvalues(A, k=12, store=path)
+
+
+def test_too_large_a_basis_gets_a_sentence_with_sizes():
+    A = LinearOperator(lambda u: u, 10**13, dtype=torch.float32, symmetric=True)
+    with pytest.raises(GantoolsError, match=r"basis of 22 vectors of 10{13} numbers needs .* GiB on cpu.*lower basis="):
+        eigenvalues(A, k=3, basis=21)
