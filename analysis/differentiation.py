@@ -176,6 +176,9 @@ class Differentiation:
             yield float(self.size(batch)), self.function(batch, number)
 
     def _choose(self, function: engines.Function, reverse: Any) -> str:
+        if self.symmetric and not self.several:
+            # One backward pass against one more evaluation: slower in every model of scripts/bench_products.py.
+            return "reverse"
         rebuild = partial(self.reversed, function) if self.several else None
         try:
             forward = self.make_forward(function, self.snapshot.point)

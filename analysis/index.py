@@ -179,8 +179,7 @@ def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, con
     for name, (low, high) in shares.items():
         bottom, top = fraction_interval(low, high, A.n, probes, confidence)
         other = certain["positive" if name == "negative" else "negative"] if name != "zero" else sum(certain.values())
-        bottom = max(float(bottom), certain.get(name, 0) / A.n)
-        interval[name] = (bottom, max(min(float(top), 1 - other / A.n), bottom))
+        interval[name] = _joined((certain.get(name, 0) / A.n, 1 - other / A.n), (float(bottom), float(top)))
     middle["zero"] = max(0.0, 1.0 - middle["negative"] - middle["positive"])
     taus = _tolerances(tau, epsilon, scale)
     return Index(
@@ -202,6 +201,12 @@ def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, con
         zero_rows=_zero_rows(A, seed),
         make_curve=partial(_estimated_curve, measures, taus, A.n, probes, confidence),
     )
+
+
+def _joined(certain: tuple[float, float], likely: tuple[float, float]) -> tuple[float, float]:
+    """Return what both intervals allow; only the certain one where it is the narrower, or the other contradicts it."""
+    low, high = max(certain[0], likely[0]), min(certain[1], likely[1])
+    return certain if low > high or np.ptp(certain) <= np.ptp(likely) else (low, high)
 
 
 def _parts(below: Array, upto: Array) -> dict[str, Array]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from gantools import functional
 from gantools.analysis import products as engines
 from gantools.analysis.algebra import parameter_slices
 from gantools.analysis.differentiation import DifferentiatedOperator, Differentiation
@@ -104,7 +105,7 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
     if check:
         _require_deterministic(function, reverse)
         if derivative.symmetric:
-            _require_symmetric(reverse)
+            _require_potential(derivative, reverse)
         elif whole:
             require_dependence(derivative.snapshot.game, derivative.first)
     if whole:
@@ -133,14 +134,27 @@ def _require_deterministic(function: engines.Function, products: engines.Reverse
         )
 
 
-def _require_symmetric(products: engines.ReverseProducts) -> None:
+def _require_potential(derivative: Differentiation, products: engines.ReverseProducts) -> None:
+    """Refuse a field that is not the gradient of its loss: the derivative is not symmetric, or misses a part of it."""
     point, source = products.point, torch.Generator().manual_seed(1)
     u, v = (torch.randn(point.numel(), generator=source).to(point) for _ in range(2))
     hu, hv = products.transposed(u), products.transposed(v)
+    tolerance = engines.rounding(point.dtype)
     # For normal u the rounding of u.(H v) has the size of that of H v.
-    if (u.dot(hv) - v.dot(hu)).abs() > engines.rounding(point.dtype) * (hu.norm() + hv.norm()):
+    if (u.dot(hv) - v.dot(hu)).abs() > tolerance * (hu.norm() + hv.norm()):
         raise GantoolsError(
             "The Hessian is not symmetric: a custom autograd function in this model has a wrong second derivative."
+        )
+    losses, player = derivative.snapshot.outputs(derivative.first), cast(str, derivative.snapshot.player)
+    try:
+        slope = functional.forward_product(lambda own: losses(own)[player].reshape(1), point, u)
+    except RuntimeError:  # an operation without a forward derivative
+        return
+    # Near a stationary point the rounding of the field no longer has the size of the field; H u stands for it.
+    if (slope - products.value.dot(u)).abs() > tolerance * (products.value.norm() + hu.norm()):
+        raise GantoolsError(
+            "The gradient misses a part of the loss's dependence on the parameters: no_grad hides it, or a custom "
+            "autograd function has a wrong derivative. Use .detach() for what is meant to be constant."
         )
 
 

@@ -156,3 +156,10 @@ def linear_games() -> dict[str, tuple]:
 def step_batches(optimizer, step: int = 0) -> list:
     """As many batches for `tanh_gan` as a step of the optimizer takes, other ones each step."""
     return [gan_batch(seed=10 * step + k) for k in range(optimizer.batches_per_step)]
+
+
+def noisy_nets() -> gt.Game:
+    """Return a GAN whose nets have batch norm."""
+    torch.manual_seed(0)
+    nets = [nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, n)) for n in (2, 1)]
+    return gt.gan(*(net.to(F64) for net in nets))

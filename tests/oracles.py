@@ -126,3 +126,7 @@ def check_vectors(A, s):
     assert (torch.linalg.vector_norm(V, dim=0) - 1).abs().max() <= 10 * torch.finfo(A.dtype).eps
     slack = 10 * torch.finfo(A.dtype).eps * s.scale
     assert (residuals.double() - s.residuals).abs().max() <= slack
+
+
+def vectors(n, k, seed=0):
+    return torch.randn(n, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -179,6 +179,16 @@ def test_curve_counts_at_every_tolerance():
     assert np.ptp(exact.curve.negative, axis=1).max() == 0.0
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_certain_outranks_what_is_likely(seed):
+    """With as many steps as rows nothing is left to chance, while the law of one probe still misses in 5 of 100."""
+    i = index(
+        oracles.symmetric([*range(-8, 0), *range(1, 13)]), tol=0.1, method="estimate", probes=1, steps=20, seed=seed
+    )
+    for name, share in {"negative": 0.4, "zero": 0.0, "positive": 0.6}.items():
+        assert i.interval[name] == pytest.approx((share, share))
+
+
 def test_what_is_certain_and_which_rows_are_zero():
     values = np.concatenate([-np.ones(7) * np.arange(1, 8), np.zeros(30), np.arange(1.0, 6)])
     diagonal = torch.as_tensor(values)
