@@ -59,10 +59,30 @@ def error_bounds(residuals: Array, gaps: Array) -> Array:
 
 def accepted(errors: Array, values: Array, tol: float, scale: float, dtype: torch.dtype, slack: float = 0.0) -> Array:
     """Return which errors are within tol * max(|value|, eps^(2/3) scale), or within rounding (see `Spectrum`)."""
+    return _excess(errors, values, tol, scale, dtype, slack) <= 1
+
+
+def _excess(errors: Array, values: Array, tol: float, scale: float, dtype: torch.dtype, slack: float = 0.0) -> Array:
+    """Return the errors in units of what is accepted."""
     epsilon = float(torch.finfo(dtype).eps)
     wanted = tol * np.maximum(np.abs(values), epsilon ** (2 / 3) * scale)
     floor = ROUNDING * epsilon * scale
-    return errors <= np.maximum(wanted, floor) + slack * floor
+    allowed = np.maximum(wanted, floor) + slack * floor
+    return np.divide(errors, allowed, out=np.where(errors > 0, np.inf, 0.0), where=allowed > 0)
+
+
+def _pause(products: int, before: float, now: float, longest: int) -> int:
+    """Return after how many products to look again: half of what the worst pair needs at its present rate.
+
+    Args:
+        products: made since the last look.
+        before, now: the worst pair's excess then and now.
+        longest: the pause where there is nothing to go by.
+    """
+    if not 1.0 < now < before < np.inf:
+        return longest
+    needed = products * np.log(now) / np.log(before / now)
+    return int(np.clip(needed / 2, 1, longest))
 
 
 def iterate(
@@ -81,11 +101,12 @@ def iterate(
     """Expand and restart until the k best Ritz pairs are accepted; return them and the number of products.
 
     The small problem is also solved between restarts, every `check_every` products once the basis holds
-    `first_check` vectors: a product costs far more than a look. At least `minimum` products are spent. The basis is
-    saved to `store` at restarts and whenever the loop is interrupted, and resumed from there.
+    `first_check` vectors, and more often where the end is near: a product costs far more than a look. At least
+    `minimum` products are spent. The basis is saved to `store` at restarts and whenever the loop is interrupted, and
+    resumed from there.
     """
     products = basis.load(store) if store is not None and store.exists() else 0
-    agreed = 0
+    agreed, looked, next_look, worst = 0, 0, 0, np.inf
     while True:
         try:
             basis.expand()
@@ -96,15 +117,19 @@ def iterate(
         products += basis.width
         full = basis.length + basis.width > basis.size
         last = products >= max_matvecs
-        due = basis.length >= first_check and (products % check_every < basis.width or agreed > 0)
+        due = basis.length >= first_check and (products >= next_look or agreed > 0)
         if not (full or last or due):
             continue
         ritz = method.extract(basis, k, which)
-        good = accepted(error_bounds(ritz.residuals, ritz.gaps), ritz.values, tol, basis.scale, basis.operator.dtype)
+        errors = error_bounds(ritz.residuals, ritz.gaps)
+        excess = _excess(errors, ritz.values, tol, basis.scale, basis.operator.dtype)
+        good = excess <= 1
         if progress is not None:
             progress(products, int(good.sum()), k)
         enough = len(good) >= k and bool(good.all()) and products >= minimum
         agreed = agreed + 1 if enough else 0
+        next_look = products + _pause(products - looked, worst, float(excess.max()), check_every)
+        looked, worst = products, float(excess.max())
         # Between restarts one more product must confirm: a Ritz value that is about to appear moves the others.
         if last or (enough and (full or agreed > 1)):
             return ritz, products

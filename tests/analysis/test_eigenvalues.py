@@ -345,3 +345,13 @@ def test_no_more_products_than_arpack(k):
     )
     scipy.sparse.linalg.eigsh(B, k, tol=1e-6, v0=np.ones(A.n))
     assert s.matvecs <= 1.1 * (A.matvecs - before)
+
+
+def test_looks_are_frequent_only_where_the_end_is_near():
+    """Bounded by a fifteenth of the basis, and so near before the end that few products are made in vain."""
+    rng = np.random.default_rng(0)
+    A, _ = oracles.rotations(rng.standard_normal(200), rng.standard_normal(200), outliers=np.linspace(5, 9, 10))
+    calls = []
+    s = eigenvalues(A, k=10, basis=120, tol=1e-9, progress=lambda *call: calls.append(call))
+    pauses = np.diff([products for products, _, _ in calls])
+    assert s.converged.all() and pauses.max() == 8 and (pauses[-2:] <= 2).all() and pauses[:4].min() > 2
