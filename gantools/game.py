@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from gantools import functional
 from gantools.batches import Parts, batch_size, each_batch, map_tensors, require_samples
 from gantools.errors import GantoolsError
+from gantools.layout import Layout
 from gantools.recompute import recomputed
 from gantools.registry import suggest
 
@@ -81,24 +82,12 @@ class Game:
         self.players = Players(players)
         self.losses = losses
         self.module = functional.AllPlayers(self.players, losses)
-        self._names: list[str] = []
-        self._parameters: list[nn.Parameter] = []
-        self.slices: dict[str, slice] = {}
-        self._owned: dict[str, slice] = {}
-        self._collect()
+        self.layout = Layout.of(self.players)
         self.constraints = dict(constraints or {})
         self.regularizers: tuple[Any, ...] = ()  # those of a GAN, for what they draw into its batches
         self._still = False  # whether a `frozen` block is being run
         for player in self.constraints:
             self.require_player(player)
-        self._measure()
-
-    def _measure(self) -> None:
-        self._constants = self.module.constant_names(self._names)
-        real = [functional.as_real(p) for p in self._parameters]
-        self._shapes = [r.shape for r in real]
-        self._sizes = [r.numel() for r in real]
-        self._dtypes = [r.dtype for r in real]
 
     def part(self, chosen: Sequence[int]) -> "Game":
         """Return this game where only these of its parameters move, by their places; the others are constants.
@@ -107,100 +96,67 @@ class Game:
         constraints are left out.
         """
         same = copy.copy(self)
-        same._names, same._parameters = [self._names[k] for k in chosen], [self._parameters[k] for k in chosen]
-        same.slices, same._owned, same.constraints = {}, {}, {}
-        same._measure()
-        offset = count = 0
-        for player, owned in self._owned.items():
-            end = count + sum(owned.start <= k < owned.stop for k in chosen)
-            length = sum(same._sizes[count:end])
-            if end > count:
-                same.slices[player], same._owned[player] = slice(offset, offset + length), slice(count, end)
-            offset, count = offset + length, end
+        same.layout, same.constraints = self.layout.part(chosen), {}
         return same
-
-    def _collect(self) -> None:
-        offset = 0
-        for index, (player, module) in enumerate(self.players.items()):
-            own = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-            if not own:
-                raise GantoolsError(
-                    f"Player {player!r} has no trainable parameter: a player must have something to move."
-                )
-            for name, p in own:
-                self._names.append(f"{index}.{name}")
-                self._parameters.append(p)
-            size = sum(functional.as_real(p).numel() for _, p in own)
-            self.slices[player] = slice(offset, offset + size)
-            self._owned[player] = slice(len(self._names) - len(own), len(self._names))
-            offset += size
-        devices = {p.device for p in self._parameters}
-        if len(devices) > 1:
-            raise GantoolsError(
-                f"The players are on several devices ({', '.join(map(str, devices))}): move them to one."
-            )
-        owners = [player for player, owned in self._owned.items() for _ in self._names[owned]]
-        functional.refuse_shared(self._parameters, owners, self._names)
 
     # The flat vector at the border -----------------------------------------------------------------------------------
 
     @property
+    def slices(self) -> dict[str, slice]:
+        """Each player's part of the flat vector."""
+        return self.layout.slices
+
+    @property
     def num_parameters(self) -> int:
         """The length n of the flat vector; a complex parameter counts twice."""
-        return sum(self._sizes)
+        return self.layout.size
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the flat vector."""
-        dtype = self._dtypes[0]
-        for other in self._dtypes[1:]:
-            dtype = torch.promote_types(dtype, other)
-        return dtype
+        return self.layout.dtype
 
     @property
     def device(self) -> torch.device:
         """The device that the players are on."""
-        return self._parameters[0].device
+        return self.layout.device
 
     @property
     def names(self) -> list[str]:
         """The names of the trainable parameters within `module`, in the order of the flat vector."""
-        return list(self._names)
+        return list(self.layout.names)
 
     @property
     def constants(self) -> list[str]:
         """The names there of what `buffers()` copies."""
-        return list(self._constants)
+        return self.module.constant_names(self.layout.names)
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the modules' own trainable parameters, in the order of the flat vector."""
-        return list(self._parameters)
+        return list(self.layout.parameters)
 
     def named_parameters(self) -> dict[str, nn.Parameter]:
         """Return the parameters by `player.name`, in their order; a dot in a player's name is escaped."""
         names = [player.replace("\\", r"\\").replace(".", r"\.") for player in self.players]
-        labels = ((names[int(index)], rest) for index, _, rest in (name.partition(".") for name in self._names))
-        return {f"{player}.{rest}": p for (player, rest), p in zip(labels, self._parameters, strict=True)}
+        labels = ((names[int(index)], rest) for index, _, rest in (name.partition(".") for name in self.layout.names))
+        return {f"{player}.{rest}": p for (player, rest), p in zip(labels, self.layout.parameters, strict=True)}
 
     def vector(self) -> Tensor:
         """Return a copy of the parameters as one vector (n,)."""
-        return self.flatten([functional.as_real(p.detach()) for p in self._parameters])
+        return self.layout.vector()
 
     def load_vector(self, w: Tensor) -> None:
         """Copy the vector `w` (n,) into the modules' parameters."""
         self.require_vector(w)
-        with torch.no_grad():
-            torch._foreach_copy_([functional.as_real(p) for p in self._parameters], self.unflatten(w))
+        self.layout.load(w)
 
     def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
         """Join real tensors, one for each parameter in order, into a vector."""
-        return torch.cat([t.reshape(-1) for t in tensors])
+        return self.layout.flatten(tensors)
 
     def unflatten(self, w: Tensor) -> list[Tensor]:
         """Split a vector (n,) into real tensors, one for each parameter in order (views where dtypes agree)."""
-        # One split: slicing tensor by tensor would make the backward pass quadratic in the number of tensors.
-        pieces = w.split(self._sizes)
-        return [p.view(s).to(d) for p, s, d in zip(pieces, self._shapes, self._dtypes, strict=True)]
+        return self.layout.unflatten(w)
 
     def require_vector(self, w: Tensor) -> None:
         """Refuse a vector that does not fit this game."""
@@ -236,7 +192,7 @@ class Game:
 
     def live_buffers(self) -> dict[str, Tensor]:
         """Return the modules' own tensors of which `buffers()` gives copies."""
-        return self.module.tensors(self._constants)
+        return self.module.tensors(self.constants)
 
     # The field -------------------------------------------------------------------------------------------------------
 
@@ -302,11 +258,11 @@ class Game:
         twice = create_graph and not self.module.safe
         with torch.enable_grad():
             with functional.twice_differentiable(self.module) if twice else nullcontext():
-                losses, moved = self.module.call(self._names, leaves, buffers, batch)
+                losses, moved = self.module.call(self.layout.names, leaves, buffers, batch)
             losses = self._checked(losses)
             pieces: list[Tensor] = []
             for player in players or self.slices:
-                by = leaves if by_all else leaves[self._owned[player]]
+                by = leaves if by_all else leaves[self.layout.owned[player]]
                 pieces += self.gradient(losses[player], by, create_graph)
             vector = self.flatten(pieces)
         return FieldValue(vector, {player: loss.detach() for player, loss in losses.items()}, moved)
