@@ -31,6 +31,15 @@ class RitzCloud:
     matvecs: int
     seed: int
 
+    def __str__(self) -> str:
+        starts, steps = self.values.shape
+        found, near = self.values, len(self.trusted())
+        return (
+            f"{starts} starts of {steps} steps ({self.matvecs} products): real parts from {found.real.min():.4g} to "
+            f"{found.real.max():.4g}, imaginary parts up to {found.imag.abs().max():.4g}. {near} of {found.numel()} "
+            "are eigenvalues to a thousandth of the largest product; the others outline where the spectrum lies."
+        )
+
     def trusted(self, tol: float = 1e-3) -> Tensor:
         """Return the values whose residual is within tol * scale."""
         return self.values[self.residuals <= tol * self.scale]

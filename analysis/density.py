@@ -49,13 +49,17 @@ class Density:
         lower, upper = fraction_interval(low, high, self.n, len(self.measures), self.confidence)
         return torch.from_numpy(lower), torch.from_numpy(upper)
 
+    def to_numpy(self) -> dict[str, np.ndarray]:
+        """Return rules, curve and bounds as arrays, ready for `numpy.savez(path, **d.to_numpy())`."""
+        return {name: getattr(self, name).numpy() for name in ("nodes", "weights", "grid", "density", "lower", "upper")}
+
     def __str__(self) -> str:
-        probes, steps = self.nodes.shape
+        (probes, steps), gap = self.nodes.shape, self.upper - self.lower
+        atom = f" Between {self.atom[0]:.2%} and {self.atom[1]:.2%} are zero." if self.atom else ""
         return (
             f"Spectral density of {self.n} eigenvalues between {self.nodes.min():.4g} and {self.nodes.max():.4g}, from "
-            f"{probes} probes of {steps} steps ({self.matvecs} products); the distribution function is known to within "
-            f"{(self.upper - self.lower).max():.3f} at {self.confidence:.0%}."
-            + (f" Between {self.atom[0]:.2%} and {self.atom[1]:.2%} are zero." if self.atom else "")
+            f"{probes} probe{'s' * (probes > 1)} of {steps} steps ({self.matvecs} products); the distribution function "
+            f"is known to within {gap.median():.3f} ({gap.max():.3f} at worst) at {self.confidence:.0%}.{atom}"
         )
 
 

@@ -23,7 +23,7 @@ from gantools.errors import GantoolsError
 Array = NDArray[Any]
 
 METHODS = ("auto", "exact", "factors", "estimate", "leading")
-CURVE_POINTS = 40
+CURVE_POINTS, SHARP_EVERY = 40, 3  # tolerances of a curve; which of them get a rule of their own
 
 
 def index(
@@ -195,11 +195,12 @@ def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, con
         matvecs=products + 1,
         confidence=confidence,
         seed=seed,
-        message=f"Sizes up to {tau:.1e} count as zero; estimated from {probes} probes of {steps} steps; at least "
+        message=f"Sizes up to {tau:.1e} count as zero; estimated from {probes} probe{'s' * (probes > 1)} of "
+        f"{steps} steps; at least "
         f"{certain['negative']} are negative and {certain['positive']} positive, whatever the probes.",
         certain=certain,
         zero_rows=_zero_rows(A, seed),
-        make_curve=partial(_estimated_curve, measures, taus, A.n, probes, confidence),
+        make_curve=partial(_estimated_curve, measures, tau, taus, A.n, probes, confidence),
     )
 
 
@@ -220,9 +221,13 @@ def _pooled_shares(measures: Sequence[ProbeMeasure], bounds: Array) -> tuple[Arr
     return np.array(pooled_bounds[..., 0]), np.array(pooled_bounds[..., 1])
 
 
-def _estimated_curve(measures: list[ProbeMeasure], taus: Array, n: int, probes: int, confidence: float) -> IndexCurve:
-    below = np.array([np.stack(measure.coarse_bracket(-taus), axis=-1) for measure in measures])
-    upto = np.array([np.stack(measure.coarse_bracket(taus), axis=-1) for measure in measures])
+def _estimated_curve(
+    measures: list[ProbeMeasure], tau: float, taus: Array, n: int, probes: int, confidence: float
+) -> IndexCurve:
+    sharp = (np.arange(len(taus)) % SHARP_EVERY == 0) | (taus == tau)
+    points, both = np.concatenate([-taus[::-1], taus]), np.concatenate([sharp[::-1], sharp])
+    brackets = np.array([measure.brackets(points, both) for measure in measures])
+    below, upto = brackets[:, : len(taus)][:, ::-1], brackets[:, len(taus) :]
     bounds = {
         name: np.stack(fraction_interval(*_pooled_shares(measures, part), n, probes, confidence), axis=-1)
         for name, part in _parts(below, upto).items()

@@ -79,6 +79,21 @@ class Index:
     def curve(self) -> IndexCurve | None:
         return None if self.make_curve is None else self.make_curve()
 
+    def resolved(self, width: float = 0.1) -> tuple[float, dict[str, Interval]] | None:
+        """Return the smallest tolerance of the curve at which all intervals are at most so wide, and these intervals.
+
+        None where the index itself is so sharp, or there is no curve, or nowhere on it.
+        """
+        if self.curve is None or max(high - low for low, high in self.interval.values()) <= width:
+            return None
+        bounds = {name: getattr(self.curve, name) for name in NAMES}
+        sharp = np.all([np.ptp(pair, axis=1) <= width for pair in bounds.values()], axis=0)
+        if not sharp.any():
+            return None
+        first = int(np.flatnonzero(sharp)[0])
+        intervals = {name: (float(pair[first, 0]), float(pair[first, 1])) for name, pair in bounds.items()}
+        return float(self.curve.tolerance[first]), intervals
+
     def __str__(self) -> str:
         parts = []
         for name, place in zip(NAMES, NAMES if self.symmetric else PLACES, strict=True):
@@ -93,4 +108,8 @@ class Index:
         beside = f" {self.zero_rows} rows are exactly zero." if self.zero_rows else ""
         if self.gradient_norm is not None:
             beside += f" The norm of the field here is {self.gradient_norm:.3g}."
+        if (resolved := self.resolved()) is not None:
+            tau, there = resolved
+            shares = ", ".join(f"{low:.2%} to {high:.2%} {name}" for name, (low, high) in there.items())
+            beside += f" Nearer to zero more steps would tell more; beyond {tau:.1e} it is {shares}."
         return f"Of {self.n} eigenvalues: {', '.join(parts)}{sure}. {self.message}{beside}"

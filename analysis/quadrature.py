@@ -83,6 +83,14 @@ class ProbeMeasure:
         high = np.where(upto < last, total[np.minimum(upto + 1, last)], 1.0)
         return total[np.maximum(below - 1, 0)], np.minimum(high, 1.0)
 
+    def brackets(self, points: Array, sharp: Array) -> Array:
+        """Return bounds (p, 2) at ascending points: Radau rules where `sharp`, which serve the points between them."""
+        low, high = self.coarse_bracket(points)
+        for i in np.flatnonzero(sharp):
+            below, upto = self.bracket(points[i])
+            low[i], high[i] = max(low[i], below), min(high[i], upto)
+        return np.stack([np.maximum.accumulate(low), np.minimum.accumulate(high[::-1])[::-1]], axis=-1)
+
 
 def probe_measures(
     operator: LinearOperator, probes: int, steps: int, seed: int

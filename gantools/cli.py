@@ -12,6 +12,7 @@ COMMANDS = {
     "sample": "samples of a run's generator, as a picture and as .npy",
     "spectrum": "eigenvalues of the Jacobian of a run or of FILE.py:FUNCTION, with a verdict",
     "index": "negative, zero and positive fractions of the Hessian of any model or run",
+    "density": "how all eigenvalues of the Hessian of any model or run are distributed, with bounds",
     "path": "the field of a run between two checkpoints: does it lead to the last one, or circle it?",
     "compare": "optimizers side by side on one game: rates predicted and observed, cost, quality",
     "board": "TensorBoard on a folder of runs",

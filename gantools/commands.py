@@ -12,10 +12,11 @@ import tyro
 from gantools import board
 from gantools.comparison import compare
 from gantools.data import DATA
+from gantools.distributions import density, index
 from gantools.errors import GantoolsError
 from gantools.experiment import build
 from gantools.flags import parse_train
-from gantools.inspection import Checkpoint, chosen_steps, index, path_, spectrum, verdict
+from gantools.inspection import path_, spectrum, verdict
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.nn import ACTIVATIONS
@@ -26,6 +27,7 @@ from gantools.run import load
 from gantools.schedules import SCHEDULES
 from gantools.storage import new_folder, unwritable
 from gantools.streams import random_state_kept, seed_global_generators
+from gantools.subjects import Checkpoint, chosen_steps
 from gantools.terminal import command, wrapped
 from gantools.trainers.averages import AVERAGES
 from gantools.trainers.base import BASES
@@ -197,6 +199,7 @@ HANDLERS = {
     "sample": sample,
     "spectrum": spectrum,
     "index": index,
+    "density": density,
     "path": path_,
     "compare": compare,
     "board": board_,

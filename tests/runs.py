@@ -188,3 +188,23 @@ def identical(a, b) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(identical, a, b))
     return a == b
+
+
+def fails(capsys, *argv, code=2):
+    """Run a command that must fail; return its sentence."""
+    try:
+        returned = main([str(word) for word in argv])
+    except SystemExit as exit:  # tyro's own
+        returned = exit.code
+    err = capsys.readouterr().err
+    assert returned == code
+    assert "Traceback" not in err and err.strip()
+    return err
+
+
+def run_ok(capsys, *argv):
+    """Run a command that must succeed without a word on the standard error; return what it prints."""
+    assert main([str(word) for word in argv]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out

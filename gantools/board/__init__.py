@@ -1,16 +1,22 @@
 """The TensorBoard side: figures, summaries, and the server. Imports no torch."""
 
 from gantools.board.comparison_figures import rates_figure, trainings_figure
+from gantools.board.distribution_figures import cloud_figure, density_figure, index_figure
 from gantools.board.figures import image_grid, scatter_figure, spectrum_figure
 from gantools.board.landscape_figures import line_figure, nonnormality_figure, path_figure, plane_figure
 from gantools.board.server import serve
-from gantools.board.writer import add_path, add_spectrum, add_surface, spectrum_scalars
+from gantools.board.writer import add_density, add_index, add_path, add_spectrum, add_surface, spectrum_scalars
 
 __all__ = [
+    "add_density",
+    "add_index",
     "add_path",
     "add_spectrum",
     "add_surface",
+    "cloud_figure",
+    "density_figure",
     "image_grid",
+    "index_figure",
     "line_figure",
     "nonnormality_figure",
     "path_figure",

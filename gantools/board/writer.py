@@ -1,9 +1,10 @@
-"""Spectra, paths and surfaces in TensorBoard: a figure, and scalars of what moves."""
+"""Spectra, indices, densities, paths and surfaces in TensorBoard: a figure, and scalars of what moves."""
 
 from typing import Any
 
 import numpy as np
 
+from gantools.board.distribution_figures import density_figure, index_figure
 from gantools.board.figures import spectrum_figure
 from gantools.board.landscape_figures import line_figure, path_figure, plane_figure
 
@@ -33,6 +34,32 @@ def spectrum_scalars(spectrum: Any) -> dict[str, float]:
     if np.iscomplexobj(values):
         scalars |= {"max_imaginary": float(np.abs(values.imag).max()), "spectral_radius": float(np.abs(values).max())}
     return scalars
+
+
+def add_index(writer: Any, tag: str, index: Any, step: int) -> None:
+    """Add an index to a TensorBoard log: its curve over the tolerance, and a scalar for each known fraction.
+
+    Args:
+        writer: a `torch.utils.tensorboard.SummaryWriter`.
+        tag: such as "game/index".
+        index: what `gantools.analysis.index` returned; with a curve, so exact or estimated.
+        step: the training step that it belongs to.
+    """
+    writer.add_figure(tag, index_figure(index, title=f"{tag}, step {step}"), step)
+    for name in ("negative", "zero", "positive"):
+        writer.add_scalar(f"{tag}/{name}", getattr(index, name), step)
+
+
+def add_density(writer: Any, tag: str, density: Any, step: int) -> None:
+    """Add a figure of a spectral density and its bounds to a TensorBoard log.
+
+    Args:
+        writer: a `torch.utils.tensorboard.SummaryWriter`.
+        tag: such as "game/density".
+        density: what `gantools.analysis.spectral_density` returned.
+        step: the training step that it belongs to.
+    """
+    writer.add_figure(tag, density_figure(density, title=f"{tag}, step {step}"), step)
 
 
 def add_path(writer: Any, tag: str, path: Any, step: int) -> None:

@@ -179,6 +179,32 @@ def test_curve_counts_at_every_tolerance():
     assert np.ptp(exact.curve.negative, axis=1).max() == 0.0
 
 
+def test_the_curve_is_as_sharp_as_the_index_where_that_was_taken():
+    values = np.concatenate([np.geomspace(1e-8, 1, 300), -np.geomspace(1e-8, 1, 200)])
+    i = index(oracles.symmetric(values), tol=1e-4, method="estimate", probes=2, steps=120)
+    at = int(np.flatnonzero(i.curve.tolerance == 1e-4)[0])
+    for name in NAMES:
+        bounds = getattr(i.curve, name)
+        # The index may be narrower by what is certain, and by nothing else.
+        assert np.ptp(bounds[at]) <= np.ptp(i.interval[name]) + 0.1
+        assert bounds[at, 0] <= i.interval[name][0] + 1e-12 and bounds[at, 1] >= i.interval[name][1] - 1e-12
+    assert (np.diff(i.curve.negative, axis=0) <= 1e-12).all() and (np.diff(i.curve.positive, axis=0) <= 1e-12).all()
+
+
+def test_where_the_index_is_vague_it_says_from_where_on_it_is_not():
+    values = np.concatenate([np.geomspace(1e-9, 1, 2000), -np.geomspace(1e-9, 1e-2, 1000)])
+    A = oracles.symmetric(values)
+    i = index(A, tol=1e-8, method="estimate", probes=4, steps=100)
+    assert max(np.ptp(pair) for pair in i.interval.values()) > 0.1
+    tau, there = i.resolved()
+    assert tau > 1e-8 and f"beyond {tau:.1e} it is" in str(i)
+    truth = shares(values, tau)
+    for name in NAMES:
+        assert np.ptp(there[name]) <= 0.1 and there[name][0] <= truth[name] <= there[name][1]
+    sharp = index(A, tol=1e-8)
+    assert sharp.resolved() is None and "beyond" not in str(sharp)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_what_is_certain_outranks_what_is_likely(seed):
     """With as many steps as rows nothing is left to chance, while the law of one probe still misses in 5 of 100."""

@@ -21,53 +21,11 @@ import pytest
 import torch
 
 import gantools.trainers.trainer as trainer
-from gantools.analysis import LinearOperator
 from gantools.cli import COMMANDS, main
 from gantools.commands import AXES
-from gantools.inspection import tell_duration
-from tests.runs import QUIET, RING, cheapen_looks, checkpoint, identical, own_file, records
+from tests.runs import QUIET, RING, cheapen_looks, checkpoint, fails, identical, own_file, records, run_ok
 
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trainer, "METRIC_SAMPLES", 64)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run with checkpoints at 0 < 2 < 4; tests must not change it."""
-    path = tmp_path_factory.mktemp("trained") / "run"
-    args = [*RING, *QUIET, "--optimizer", "simultaneous", "--checkpoint-every", "2", "--steps", "4"]
-    assert main(["train", "--out", str(path), *args]) == 0
-    return path
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-    """A copy of the run that a test may damage."""
-    import shutil
-
-    return shutil.copytree(trained, tmp_path / "run")
-
-
-def fails(capsys, *argv, code=2):
-    """Run a command that must fail; return its sentence."""
-    try:
-        returned = main([str(word) for word in argv])
-    except SystemExit as exit:  # tyro's own
-        returned = exit.code
-    err = capsys.readouterr().err
-    assert returned == code
-    assert "Traceback" not in err and err.strip()
-    return err
-
-
-def run_ok(capsys, *argv):
-    assert main([str(word) for word in argv]) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    return captured.out
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 class TestHelp:
@@ -593,112 +551,6 @@ class TestTrain:
         assert process.wait() == 0
         process.stdout.close()
         assert b"25/25" in shown and b"\r" in shown
-
-
-class TestSpectrum:
-    def test_of_a_run(self, capsys, run):
-        out = run_ok(capsys, "spectrum", run, "--k", "4", "--which", "LR")
-        assert "run, step 4: 39 parameters" in out and "residual" in out and out.count("yes") >= 4
-        assert "This holds among those computed" in out
-        (name,) = {f.stem for f in (run / "analysis").glob("*.np?")}
-        numbers = np.load(run / "analysis" / f"{name}.npz")
-        shown = [complex(m.replace("i", "j")) for m in re.findall(r"^ *([+-]\S+i) ", out, re.M)]
-        assert np.allclose(shown, numbers["values"], rtol=1e-5)
-        assert (run / "analysis" / f"{name}.png").stat().st_size > 1000
-        assert list((run / "analysis").glob("events.out.tfevents.*"))
-
-    def test_all_of_them_at_every_checkpoint(self, capsys, run):
-        out = run_ok(capsys, "spectrum", run, "--k", "0", "--checkpoint", "all", "--lr", "0.1")
-        assert "step 2: " in out and "step 4: " in out
-        for step in (2, 4):
-            assert len(np.load(run / "analysis" / f"analysis-jacobian-all-step-{step:08d}.npz")["values"]) == 39
-
-    def test_of_a_file_without_touching_a_run(self, capsys, tmp_path):
-        own_file(tmp_path)
-        first = run_ok(capsys, "spectrum", "own.py:batch_norm", "--k", "3", "--out", "here")
-        assert "hessian" in first and (tmp_path / "here" / "analysis-hessian-LM-step-00000000.png").exists()
-        # The weights are drawn from the global generator: seeded, the same each time.
-        second = run_ok(capsys, "spectrum", "own.py:batch_norm", "--k", "3", "--out", "here")
-        assert first == second
-
-    def test_none_converged(self, capsys, run, monkeypatch):
-        import dataclasses
-
-        from gantools import analysis
-
-        original = analysis.eigenvalues
-
-        def unconverged(*args, **kwargs):
-            result = original(*args, **kwargs)
-            return dataclasses.replace(result, converged=torch.zeros_like(result.converged))
-
-        monkeypatch.setattr(analysis, "eigenvalues", unconverged)
-        assert "no verdict" in run_ok(capsys, "spectrum", run, "--k", "3")
-
-
-class TestIndex:
-    def test_of_a_run(self, capsys, run):
-        out = run_ok(capsys, "index", run, "--checkpoint", "2")
-        assert "run, step 2: 39 parameters" in out
-        for words in ("Hessian of generator (22 parameters)", "Hessian of discriminator (17", "half planes"):
-            assert words in out
-        fractions = [float(x) for x in re.findall(r"^  (?:negative|zero|positive) +(\S+)", out, re.M)]
-        assert np.allclose(np.reshape(fractions, (3, 3)).sum(1), 1, atol=2e-4)
-
-    def test_of_a_file(self, capsys, tmp_path):
-        own_file(tmp_path)
-        out = run_ok(capsys, "index", "own.py:shuffled", "--method", "estimate", "--probes", "4")
-        assert "Hessian of model (21 parameters)" in out and "95 % interval" in out and "half planes" not in out
-
-    def test_of_a_game_beyond_the_whole_matrix(self, capsys, run):
-        out = " ".join(run_ok(capsys, "index", run, "--max-exact", "22").split())
-        planes = out.partition("half planes")[2]
-        assert out.count("95 % interval") == 0 and planes.count("between [") == 3
-        assert "Of 39 eigenvalues" in planes and "(Bendixson)" in planes and "not counted" not in out
-        exact = run_ok(capsys, "index", run, "--max-exact", "22", "--method", "exact")
-        assert "between [" not in exact
-
-    def test_at_the_stationary_point(self, capsys, tmp_path):
-        own_file(tmp_path)
-        out = " ".join(run_ok(capsys, "index", "own.py:one_batch", "--stationary").split())
-        before = float(re.search(r"norm of the field (\S+) The norm", out)[1])
-        start, end = (float(x) for x in re.search(r"goes from (\S+) to (\S+) over a distance of", out).groups())
-        there = float(re.search(r"The norm of the field here is (\S+)\.$", out)[1])
-        assert start == pytest.approx(before) and end < 1e-2 * start
-        assert there == pytest.approx(end, rel=1e-2)
-
-    def test_steps_to_the_stationary_point(self, capsys, run):
-        out = run_ok(capsys, "index", run, "--stationary", "--stationary-steps", "1", "--checkpoint", "all")
-        assert out.count("within max_steps = 1") == 2 and out.count("half planes") == 2
-        assert "allow no step" in fails(capsys, "index", run, "--stationary", "--stationary-steps", "-1")
-
-    def test_what_takes_minutes_is_said_beforehand(self, capsys):
-        def slow(u):
-            time.sleep(0.05)
-            return u
-
-        tell_duration(LinearOperator(slow, 50), products=3000)
-        assert re.search(r"3000 products, which take about \d+ min", " ".join(capsys.readouterr().err.split()))
-        tell_duration(LinearOperator(lambda u: u, 50), products=3000)
-        tell_duration(LinearOperator(slow, 50), products=50)
-        assert capsys.readouterr().err == ""
-
-    def test_checkpoint_of_a_file(self, capsys, tmp_path):
-        own_file(tmp_path)
-        assert "--checkpoint is for runs" in fails(capsys, "index", "own.py:gan", "--checkpoint", "all")
-
-
-class TestPath:
-    def test_between_two_checkpoints(self, capsys, run):
-        out = run_ok(capsys, "path", run, "--points", "13")
-        assert "run, from step 2 to step 4" in out and "in 39 dimensions, 13 points" in out
-        first = np.load(run / "analysis" / "analysis-path-2-step-00000004.npz")
-        assert (run / "analysis" / "analysis-path-2-step-00000004.png").exists()
-        assert first["cosine"].shape == (13,) and np.isfinite(first["norm generator"]).all()
-        run_ok(capsys, "path", run, "--from", "4", "--to", "2", "--points", "13")
-        back = np.load(run / "analysis" / "analysis-path-4-step-00000002.npz")
-        np.testing.assert_allclose(back["norm"], first["norm"][::-1], rtol=1e-4)
-        np.testing.assert_allclose(back["cosine"], -first["cosine"][::-1], atol=1e-3)
 
 
 class TestSample:

@@ -1,0 +1,92 @@
+"""Figures of how all eigenvalues are distributed: densities, indices over the tolerance, Ritz values; no torch."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, spectrum_figure
+
+DARK = "#444444"
+COLOURS = {"negative": REPELS, "zero": NEUTRAL, "positive": ATTRACTS}
+
+
+def density_figure(density: Any, title: str = "") -> Figure:
+    """Draw a spectral density, on a logarithmic scale, over the bounds on its distribution function.
+
+    The density is smoothed and has no bound; the distribution function below it lies in its band at each point with the
+    stated confidence. An atom at zero is left out of the curve and stands in the heading.
+
+    Args:
+        density: what `gantools.analysis.spectral_density` returned.
+        title: above the figure.
+    """
+    grid, smooth = np.asarray(density.grid), np.asarray(density.density)
+    figure = Figure(figsize=(5.2, 5.2), dpi=130, layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    # A tenth of what one eigenvalue of n would show as: below it there is nothing to see.
+    floor = 0.1 / (density.n * density.width * np.sqrt(2 * np.pi))
+    for chosen, colour in ((grid <= 0, REPELS), (grid >= 0, ATTRACTS)):
+        top.fill_between(grid[chosen], np.maximum(smooth[chosen], floor), floor, color=colour, alpha=0.3, linewidth=0)
+    top.plot(grid, np.maximum(smooth, floor), color=DARK, linewidth=1)
+    top.set_yscale("log")
+    top.set_ylim(bottom=floor)
+    top.set_ylabel("density")
+    bottom.fill_between(grid, np.asarray(density.lower), np.asarray(density.upper), color=DARK, alpha=0.35, linewidth=0)
+    bottom.set_ylim(-0.03, 1.03)
+    bottom.set_ylabel(f"fraction below,\nat {density.confidence:.0%}")
+    bottom.set_xlabel("eigenvalue")
+    for axes in (top, bottom):
+        axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle="--")
+        axes.grid(alpha=0.2)
+    probes, steps = np.asarray(density.nodes).shape
+    heading = f"{density.n} eigenvalues, {probes} probes of {steps} steps"
+    if density.atom:
+        heading += f", {density.atom[0]:.1%} to {density.atom[1]:.1%} zero"
+    top.set_title(f"{title}\n{heading}" if title else heading, fontsize=10)
+    return figure
+
+
+def index_figure(index: Any, title: str = "") -> Figure:
+    """Draw the fractions of negative, zero and positive eigenvalues over what counts as zero.
+
+    Bands are intervals, lines are exact. The dashed line is the tolerance that the index was taken at.
+
+    Args:
+        index: what `gantools.analysis.index` returned, exact or estimated.
+        title: above the figure.
+    """
+    curve = index.curve
+    figure = Figure(figsize=(5.2, 3.8), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    for name, colour in COLOURS.items():
+        low, high = np.asarray(getattr(curve, name)).T
+        axes.fill_between(curve.tolerance, low, high, color=colour, alpha=0.3, linewidth=0)
+        for edge in (low, high):
+            axes.plot(curve.tolerance, edge, color=colour, linewidth=1.2, label=name if edge is low else None)
+    if index.tolerance > 0:
+        axes.axvline(index.tolerance, color=DARK, linewidth=0.8, linestyle="--")
+    if len(curve.tolerance) > 1:
+        axes.set_xscale("log")
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("what counts as zero: |eigenvalue| up to")
+    axes.set_ylabel("fraction")
+    axes.grid(alpha=0.2)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    sure = "exact" if index.counts is not None else f"bands at {index.confidence:.0%}"
+    heading = f"index of {index.n} eigenvalues, {sure}"
+    axes.set_title(f"{title}\n{heading}" if title else heading, fontsize=10)
+    return figure
+
+
+def cloud_figure(cloud: Any, title: str = "") -> Figure:
+    """Draw Ritz values in the complex plane; filled ones are eigenvalues to a thousandth of the largest product.
+
+    Args:
+        cloud: what `gantools.analysis.ritz_cloud` returned.
+        title: above the figure.
+    """
+    values, residuals = np.asarray(cloud.values).ravel(), np.asarray(cloud.residuals).ravel()
+    shown = SimpleNamespace(values=values, converged=residuals <= 1e-3 * cloud.scale, kind="field")
+    return spectrum_figure(shown, title, noun="Ritz values")

@@ -1,0 +1,163 @@
+"""`gantools spectrum`, `index`, `density` and `path`: what they print, draw and keep."""
+
+import dataclasses
+import re
+import time
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gantools.analysis import LinearOperator
+from gantools.analysis.index import split_products
+from gantools.distributions import tell_duration
+from tests.runs import fails, own_file, run_ok
+
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
+
+
+class TestSpectrum:
+    def test_of_a_run(self, capsys, run):
+        out = run_ok(capsys, "spectrum", run, "--k", "4", "--which", "LR")
+        assert "run, step 4: 39 parameters" in out and "residual" in out and out.count("yes") >= 4
+        assert "This holds among those computed" in out
+        (name,) = {f.stem for f in (run / "analysis").glob("*.np?")}
+        numbers = np.load(run / "analysis" / f"{name}.npz")
+        shown = [complex(m.replace("i", "j")) for m in re.findall(r"^ *([+-]\S+i) ", out, re.M)]
+        assert np.allclose(shown, numbers["values"], rtol=1e-5)
+        assert (run / "analysis" / f"{name}.png").stat().st_size > 1000
+        assert list((run / "analysis").glob("events.out.tfevents.*"))
+
+    def test_all_of_them_at_every_checkpoint(self, capsys, run):
+        out = run_ok(capsys, "spectrum", run, "--k", "0", "--checkpoint", "all", "--lr", "0.1")
+        assert "step 2: " in out and "step 4: " in out
+        for step in (2, 4):
+            assert len(np.load(run / "analysis" / f"analysis-jacobian-all-step-{step:08d}.npz")["values"]) == 39
+
+    def test_of_a_file_without_touching_a_run(self, capsys, tmp_path):
+        own_file(tmp_path)
+        first = run_ok(capsys, "spectrum", "own.py:batch_norm", "--k", "3", "--out", "here")
+        assert "hessian" in first and (tmp_path / "here" / "analysis-hessian-LM-step-00000000.png").exists()
+        # The weights are drawn from the global generator: seeded, the same each time.
+        second = run_ok(capsys, "spectrum", "own.py:batch_norm", "--k", "3", "--out", "here")
+        assert first == second
+
+    def test_none_converged(self, capsys, run, monkeypatch):
+
+        from gantools import analysis
+
+        original = analysis.eigenvalues
+
+        def unconverged(*args, **kwargs):
+            result = original(*args, **kwargs)
+            return dataclasses.replace(result, converged=torch.zeros_like(result.converged))
+
+        monkeypatch.setattr(analysis, "eigenvalues", unconverged)
+        assert "no verdict" in run_ok(capsys, "spectrum", run, "--k", "3")
+
+
+class TestIndex:
+    def test_of_a_run(self, capsys, run):
+        out = run_ok(capsys, "index", run, "--checkpoint", "2")
+        assert "run, step 2: 39 parameters" in out
+        for words in ("Hessian of generator (22 parameters)", "Hessian of discriminator (17", "half planes"):
+            assert words in out
+        fractions = [float(x) for x in re.findall(r"^  (?:negative|zero|positive) +(\S+)", out, re.M)]
+        assert np.allclose(np.reshape(fractions, (3, 3)).sum(1), 1, atol=2e-4)
+
+    def test_of_a_file(self, capsys, tmp_path):
+        own_file(tmp_path)
+        out = run_ok(capsys, "index", "own.py:shuffled", "--method", "estimate", "--probes", "4")
+        assert "Hessian of model (21 parameters)" in out and "95 % interval" in out and "half planes" not in out
+
+    def test_the_curve_is_drawn_and_kept(self, capsys, run, tmp_path):
+        out = " ".join(run_ok(capsys, "index", run, "--out", tmp_path / "here").split())
+        for player in ("generator", "discriminator"):
+            file = tmp_path / "here" / f"analysis-index-{player}-step-00000004.png"
+            assert file.exists() and str(file) in out
+            curve = np.load(file.with_suffix(".npz"))
+            assert (np.diff(curve["tolerance"]) > 0).all() and curve["negative"].shape == (len(curve["tolerance"]), 2)
+        log = EventAccumulator(str(tmp_path / "here")).Reload()
+        assert {"analysis/index-generator", "analysis/index-discriminator"} <= set(log.Tags()["images"])
+        tags = [f"analysis/index-generator/{name}" for name in ("negative", "zero", "positive")]
+        assert sum(log.Scalars(tag)[-1].value for tag in tags) == pytest.approx(1)
+
+    @pytest.mark.parametrize("given", [(), ("--probes", "3"), ("--lanczos-steps", "7")])
+    def test_the_estimate_is_split_as_in_the_library(self, capsys, tmp_path, given):
+        """Ten probes of few steps, a former default, gave intervals ten times as wide as one probe of many."""
+        own_file(tmp_path)
+        out = " ".join(run_ok(capsys, "index", "own.py:one_batch", "--method", "estimate", *given).split())
+        asked = {"--probes": None, "--lanczos-steps": None} | dict(zip(given[::2], map(int, given[1::2]), strict=True))
+        probes, steps = split_products(21, asked["--probes"], asked["--lanczos-steps"])
+        assert re.search(rf"estimated from {probes} probes? of {steps} steps", out)
+
+    def test_of_a_game_beyond_the_whole_matrix(self, capsys, run):
+        out = " ".join(run_ok(capsys, "index", run, "--max-exact", "22").split())
+        planes = out.partition("half planes")[2]
+        assert out.count("95 % interval") == 0 and planes.count("between [") == 3
+        assert "Of 39 eigenvalues" in planes and "(Bendixson)" in planes and "not counted" not in out
+        exact = run_ok(capsys, "index", run, "--max-exact", "22", "--method", "exact")
+        assert "between [" not in exact
+
+    def test_at_the_stationary_point(self, capsys, tmp_path):
+        own_file(tmp_path)
+        out = " ".join(run_ok(capsys, "index", "own.py:one_batch", "--stationary").split())
+        before = float(re.search(r"norm of the field (\S+) The norm", out)[1])
+        start, end = (float(x) for x in re.search(r"goes from (\S+) to (\S+) over a distance of", out).groups())
+        there = float(re.search(r"The norm of the field here is (\S+)\. ", out)[1])
+        assert start == pytest.approx(before) and end < 1e-2 * start
+        assert there == pytest.approx(end, rel=1e-2)
+
+    def test_steps_to_the_stationary_point(self, capsys, run):
+        out = run_ok(capsys, "index", run, "--stationary", "--stationary-steps", "1", "--checkpoint", "all")
+        assert out.count("within max_steps = 1") == 2 and out.count("half planes") == 2
+        assert "allow no step" in fails(capsys, "index", run, "--stationary", "--stationary-steps", "-1")
+
+    def test_what_takes_minutes_is_said_beforehand(self, capsys):
+        def slow(u):
+            time.sleep(0.05)
+            return u
+
+        tell_duration(LinearOperator(slow, 50), products=3000)
+        assert re.search(r"3000 products, which take about \d+ min", " ".join(capsys.readouterr().err.split()))
+        tell_duration(LinearOperator(lambda u: u, 50), products=3000)
+        tell_duration(LinearOperator(slow, 50), products=50)
+        assert capsys.readouterr().err == ""
+
+    def test_checkpoint_of_a_file(self, capsys, tmp_path):
+        own_file(tmp_path)
+        assert "--checkpoint is for runs" in fails(capsys, "index", "own.py:gan", "--checkpoint", "all")
+
+
+class TestDensity:
+    def test_of_a_run(self, capsys, run, tmp_path):
+        out = run_ok(capsys, "density", run, "--probes", "2", "--lanczos-steps", "5", "--out", tmp_path / "here")
+        for words in ("Hessian of generator", "of 22 eigenvalues", "2 probes of 5 steps (10 products)", "Ritz values"):
+            assert words in " ".join(out.split())
+        found = np.load(tmp_path / "here" / "analysis-density-generator-step-00000004.npz")
+        assert found["nodes"].shape == (2, 5) and (found["lower"] <= found["upper"]).all()
+        assert np.load(tmp_path / "here" / "analysis-ritz-values-step-00000004.npz")["values"].shape == (4, 39)
+        images = EventAccumulator(str(tmp_path / "here")).Reload().Tags()["images"]
+        assert {"analysis/density-generator", "analysis/density-discriminator", "analysis/ritz-values"} == set(images)
+
+    def test_of_a_model(self, capsys, tmp_path):
+        own_file(tmp_path)
+        out = run_ok(capsys, "density", "own.py:one_batch", "--out", tmp_path / "here")
+        assert "Hessian of model" in out and "Ritz" not in out
+        assert "probes = 0" in fails(capsys, "density", "own.py:one_batch", "--probes", "0")
+        (tmp_path / "file").write_text("")
+        assert "cannot be written" in fails(capsys, "density", "own.py:one_batch", "--out", tmp_path / "file")
+
+
+class TestPath:
+    def test_between_two_checkpoints(self, capsys, run):
+        out = run_ok(capsys, "path", run, "--points", "13")
+        assert "run, from step 2 to step 4" in out and "in 39 dimensions, 13 points" in out
+        first = np.load(run / "analysis" / "analysis-path-2-step-00000004.npz")
+        assert (run / "analysis" / "analysis-path-2-step-00000004.png").exists()
+        assert first["cosine"].shape == (13,) and np.isfinite(first["norm generator"]).all()
+        run_ok(capsys, "path", run, "--from", "4", "--to", "2", "--points", "13")
+        back = np.load(run / "analysis" / "analysis-path-4-step-00000002.npz")
+        np.testing.assert_allclose(back["norm"], first["norm"][::-1], rtol=1e-4)
+        np.testing.assert_allclose(back["cosine"], -first["cosine"][::-1], atol=1e-3)
