@@ -1,6 +1,8 @@
 """`gantools spectrum` and `path`: what the eigenvalues and the field of a run, or of a user's own file, say."""
 
 import dataclasses
+import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +17,7 @@ from gantools.run import load
 from gantools.storage import step_name
 from gantools.subjects import Checkpoint, Where, results, subjects
 from gantools.target import own_errors
-from gantools.terminal import command, wrapped
+from gantools.terminal import SolverProgress, command, wrapped
 
 
 def verdict(spectrum: analysis.Spectrum, lr: float | None = None) -> str:
@@ -36,8 +38,13 @@ class SpectrumArguments:
         where: a run folder, or FILE.py:FUNCTION returning (game, batches).
         k: how many leading eigenvalues, by default 20 (all of a smaller game); 0 for all, by the dense matrix.
         which: LM modulus, LR and SR largest and smallest real part, LI imaginary part, SM nearest to zero.
+        part: a player, a layer, or a pattern such as "generator.*.weight": its own block alone.
         tol: relative tolerance of an eigenvalue.
         verify: solve again from a second start and require agreement.
+        basis: vectors that the solver keeps; more of them need fewer products.
+        block: vectors added to them at a time; several find copies of a multiple eigenvalue at once.
+        storage: where they are kept: on the device, in main memory (host), or in bfloat16, which halves them.
+        store: file to save them to when interrupted and now and then; the same command goes on from it.
         lr: step size to judge plain simultaneous gradient descent by.
         batch_size: samples in the batch that a run is looked at on.
         out: folder for figures, numbers and TensorBoard; by default RUN/analysis, or runs/FILE-analysis.
@@ -46,9 +53,14 @@ class SpectrumArguments:
     where: Where
     k: int | None = None
     which: Literal["LM", "LR", "SR", "LI", "SM"] = "LM"
+    part: str | None = None
     checkpoint: Checkpoint = "last"
     tol: float = 1e-6
     verify: bool = False
+    basis: int | None = None
+    block: int = 1
+    storage: Literal["device", "host", "bfloat16"] = "device"
+    store: Path | None = None
     lr: float | None = None
     batch_size: int = 256
     device: str = "auto"
@@ -58,17 +70,24 @@ class SpectrumArguments:
 def spectrum(argv: list[str]) -> int:
     """Print eigenvalues with residuals and the verdict; write figure, numbers and TensorBoard."""
     args = tyro.cli(SpectrumArguments, args=argv, prog="gantools spectrum")
+    if args.store is not None and args.checkpoint == "all":
+        raise GantoolsError("--store keeps the basis of one point: give --checkpoint a step instead of all.")
     found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size)
     folder = args.out or folder
     for subject in found:
         with own_errors(subject.target):
-            operator = analysis.jacobian(subject.game, subject.batch)
-            k = args.k if args.k is not None else 20 if operator.shape[0] > 20 else 0
+            operator: analysis.LinearOperator = analysis.jacobian(subject.game, subject.batch)
+            if args.part is not None:
+                operator = analysis.restrict(operator, args.part)
+            k = args.k if args.k is not None else 20 if operator.n > 20 else 0
             result = _eigenvalues(operator, k, args)
-        print(f"{subject.name}: {operator.shape[0]} parameters, {operator.dtype}, products by {operator.method} mode")
+        method = getattr(operator, "method", None)
+        how = f", products by {method} mode" if method else ""
+        print(f"{subject.name}: {operator.n} parameters, {operator.dtype}{how}")
         print(result if len(result) <= 100 else f"{len(result)} eigenvalues, in the file below")
         print(wrapped(verdict(result, args.lr)))
         tag = "analysis/hessian" if operator.symmetric else "analysis/jacobian"
+        tag += "" if args.part is None else "-" + re.sub(r"[^\w.-]+", "_", args.part)
         path = folder / f"{tag.replace('/', '-')}-{args.which if k else 'all'}-{step_name(subject.step, 'png')}"
         with results(folder) as writer:
             save_spectrum(path, result, subject.name)
@@ -81,7 +100,18 @@ def spectrum(argv: list[str]) -> int:
 def _eigenvalues(operator: analysis.LinearOperator, k: int, args: SpectrumArguments) -> analysis.Spectrum:
     if k == 0:
         return analysis.spectrum(operator)
-    return analysis.eigenvalues(operator, k=k, which=args.which, tol=args.tol, verify=args.verify)
+    if args.store is not None and not args.store.parent.is_dir():
+        raise GantoolsError(f"--store {args.store}: there is no folder {args.store.parent}.")
+    names = ("which", "tol", "verify", "basis", "block", "storage", "store")
+    progress = SolverProgress()
+    try:
+        return analysis.eigenvalues(operator, k, progress=progress, **{name: getattr(args, name) for name in names})
+    except KeyboardInterrupt:
+        if args.store is not None and args.store.exists():
+            print(f"The basis is in {args.store}: the same command goes on from it.", file=sys.stderr)
+        raise
+    finally:
+        progress.close()
 
 
 # path ----------------------------------------------------------------------------------------------------------------

@@ -42,6 +42,28 @@ class Progress:
             self._bar.close()
 
 
+class SolverProgress:
+    """Products made and eigenvalues converged: one line that changes on a terminal, elsewhere one every ten seconds."""
+
+    def __init__(self) -> None:
+        self._bar = tqdm(bar_format="{desc}", leave=False, file=sys.stderr) if sys.stderr.isatty() else None
+        self._shown = time.monotonic()
+
+    def __call__(self, products: int, converged: int, wanted: int) -> None:
+        """Show them, on the standard error."""
+        line = f"{products} products, {min(converged, wanted)} of {wanted} eigenvalues converged"
+        if self._bar is not None:
+            self._bar.set_description_str(line)
+        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._shown = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Wipe the line."""
+        if self._bar is not None:
+            self._bar.close()
+
+
 def _numbers(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gantools import terminal
 from gantools.analysis import LinearOperator
 from gantools.analysis.index import split_products
+from gantools.analysis.krylov_basis import KrylovBasis
 from gantools.distributions import tell_duration
 from tests.runs import fails, own_file, run_ok
 
@@ -55,6 +57,45 @@ class TestSpectrum:
 
         monkeypatch.setattr(analysis, "eigenvalues", unconverged)
         assert "no verdict" in run_ok(capsys, "spectrum", run, "--k", "3")
+
+    def test_of_a_part(self, capsys, run):
+        out = run_ok(capsys, "spectrum", run, "--part", "discriminator.*weight")
+        assert "12 parameters" in out and "analysis-hessian-discriminator._weight-all-" in out
+        assert "Unknown part 'nobody'" in fails(capsys, "spectrum", run, "--part", "nobody")
+
+    @pytest.mark.parametrize("options", [("--basis", "20"), ("--block", "2"), ("--storage", "host")])
+    def test_options_of_the_solver(self, capsys, run, options):
+        def values(*more):
+            run_ok(capsys, "spectrum", run, "--k", "3", *more)
+            (file,) = (run / "analysis").glob("*-LM-*.npz")
+            return np.load(file)["values"]
+
+        np.testing.assert_allclose(values(*options)[:3], values()[:3], rtol=1e-4)
+        assert "too small" in fails(capsys, "spectrum", run, "--k", "3", "--basis", "4")
+
+    def test_an_interrupted_search_goes_on(self, capsys, run, tmp_path, monkeypatch):
+        store, original, count = tmp_path / "basis.pt", KrylovBasis.expand, iter(range(100))
+
+        def interrupted(basis):
+            if next(count) == 9:
+                raise KeyboardInterrupt
+            original(basis)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(KrylovBasis, "expand", interrupted)
+            err = fails(capsys, "spectrum", run, "--k", "3", "--store", store, code=130)
+        assert "the same command goes on from it" in " ".join(err.split()) and store.exists()
+        out = run_ok(capsys, "spectrum", run, "--k", "3", "--store", store)
+        assert "Converged" in out and not store.exists()
+        assert "no folder" in fails(capsys, "spectrum", run, "--k", "3", "--store", tmp_path / "no" / "basis.pt")
+        assert "one point" in fails(capsys, "spectrum", run, "--store", store, "--checkpoint", "all")
+
+    def test_progress_is_told_where_it_takes_long(self, capsys, monkeypatch):
+        monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0.0)
+        progress = terminal.SolverProgress()
+        progress(30, 4, 3)
+        progress.close()
+        assert capsys.readouterr().err == "30 products, 3 of 3 eigenvalues converged\n"
 
 
 class TestIndex:
