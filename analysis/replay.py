@@ -24,8 +24,9 @@ from gantools.analysis.products import BLOCK, Batching, Function, Products, diff
 from gantools.errors import GantoolsError
 
 BACKEND = "inductor"
-# After so many columns and so many seconds of blocks a recording is tried: it costs about a hundred products at most.
-PATIENCE_COLUMNS, PATIENCE_SECONDS = 512, 1.0
+# After so many columns and so many seconds of blocks a recording is tried. Tracing takes up to a second, whatever the
+# size of the tensors, and saves a fifth to a half of what follows.
+PATIENCE_COLUMNS, PATIENCE_SECONDS = 512, 5.0
 
 _TRANSPARENT = (torch.ops.aten.detach.default, torch.ops.aten.alias.default, torch.ops.aten.lift_fresh.default)
 

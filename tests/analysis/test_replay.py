@@ -157,6 +157,7 @@ def test_blocks_that_cost_much_try_a_recording(faster, monkeypatch):
 
     made = []
     clock = iter([2.0, *[0.5 if faster else 3.0] * 3, 1.0])
+    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(replay, "PATIENCE_COLUMNS", 7)
     monkeypatch.setattr(replay, "timed", lambda work, device: (work(), next(clock, 1.0)))
     products = replay.PatientProducts(Slow(), lambda: made.append(Slow()) or made[-1])
