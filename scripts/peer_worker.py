@@ -174,7 +174,7 @@ def main() -> None:
     try:
         result = peer(problem, arguments.work, truth)
     except Exception as error:  # a crash of a peer is a result
-        result = {"reason": f"crashed: {str(error).splitlines()[0][:100]}"}
+        result = {"reason": f"crashed: {str(error).splitlines()[0].split('. ')[0][:100]}"}
     # The machine may be busier now than before: the unit is the mean of both.
     result["gradient"] = (before + gradient_seconds(problem)) / 2
     print(json.dumps(to_numbers(result)))
