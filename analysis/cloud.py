@@ -12,6 +12,8 @@ from gantools.analysis.krylov_basis import KrylovBasis
 from gantools.analysis.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 
+TRUSTED = 1e-3  # residuals, relative to the largest product, of values to rely on
+
 
 @dataclass(frozen=True)
 class RitzCloud:
@@ -33,14 +35,15 @@ class RitzCloud:
 
     def __str__(self) -> str:
         starts, steps = self.values.shape
-        found, near = self.values, len(self.trusted())
+        found, small = self.values, len(self.trusted())
         return (
             f"{starts} starts of {steps} steps ({self.matvecs} products): real parts from {found.real.min():.4g} to "
-            f"{found.real.max():.4g}, imaginary parts up to {found.imag.abs().max():.4g}. {near} of {found.numel()} "
-            "are eigenvalues to a thousandth of the largest product; the others outline where the spectrum lies."
+            f"{found.real.max():.4g}, imaginary parts up to {found.imag.abs().max():.4g}. Residuals of {small} among "
+            f"{found.numel()} are below {TRUSTED:g} of the largest product (a value counts once for each start that "
+            "found it); the others outline where the spectrum lies."
         )
 
-    def trusted(self, tol: float = 1e-3) -> Tensor:
+    def trusted(self, tol: float = TRUSTED) -> Tensor:
         """Return the values whose residual is within tol * scale."""
         return self.values[self.residuals <= tol * self.scale]
 

@@ -126,7 +126,7 @@ def _atom(
 ) -> tuple[tuple[float, float] | None, bool]:
     """Return bounds on the mass within `zero` of 0, if it is proved positive, and whether the rules resolve it."""
     if zero == 0.0:
-        return (1.0, 1.0), False
+        return (1.0, 1.0), True
     below, upto = (np.array([measure.bracket(x) for measure in measures]) for x in (-zero, zero))
     low = pooled(measures, np.maximum(upto[:, 0] - below[:, 1], 0.0))
     high = pooled(measures, upto[:, 1] - below[:, 0])

@@ -89,7 +89,7 @@ def eigenvalues(
         dense_limit: largest n for which the whole matrix may be formed (SM, NI, NU).
         guard: spend four products at most on cheap tests whether something may be missing (`doubt`), unless verified.
         store: file that the basis is saved to, at restarts and when interrupted; a later call with the same arguments
-            goes on from it. It is removed at the end.
+            goes on from it. It is removed at the end. Not for SM by shift-invert.
         block: vectors added to the basis at a time. One needs the fewest products; a block finds as many copies of a
             multiple eigenvalue at once, and saves time where a block of products costs less than its columns alone.
         storage: of the basis: "device", "host" (main memory), or "bfloat16" (half the memory of float32; residuals
@@ -111,6 +111,8 @@ def eigenvalues(
     limit = max_matvecs or 50 * size
     request = _Request(k, which, name, tol, limit, seed, progress, block, storage)
     if name == "SM":
+        if store is not None:
+            raise GantoolsError("store= keeps no shift-invert: leave it out under which='SM', or pass another which=.")
         best = _inverted(A, request, size)
     else:
         best = _solve(A, request, size, seed, store=None if store is None else Path(store))

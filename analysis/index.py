@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -79,7 +79,7 @@ def _check(A: LinearOperator, tol: float | None, method: str, confidence: float)
         raise GantoolsError(f"confidence = {confidence} is not a probability: give one between 0 and 1, such as 0.95.")
     if tol is not None and not tol >= 0:
         raise GantoolsError(
-            f"tol = {tol} is negative: give the absolute size below which an eigenvalue counts as zero."
+            f"tol = {tol} is not a size: give the absolute size, 0 or more, up to which an eigenvalue counts as zero."
         )
     if A.kind == "map":
         raise GantoolsError(
@@ -172,14 +172,14 @@ def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, con
     tau = tau or float(np.finfo(float).tiny)
     below = np.array([measure.bracket(-tau) for measure in measures])
     upto = np.array([measure.bracket(tau) for measure in measures])
-    certain = _certified(measures, tau)
+    certain = {name: int(count) for name, count in _certified(measures, np.array(tau)).items()}
     shares = {name: _pooled_shares(measures, bounds) for name, bounds in _parts(below, upto).items()}
-    middle = {name: float((low + high) / 2) for name, (low, high) in shares.items()}
     interval = {}
     for name, (low, high) in shares.items():
-        bottom, top = fraction_interval(low, high, A.n, probes, confidence)
-        other = certain["positive" if name == "negative" else "negative"] if name != "zero" else sum(certain.values())
-        interval[name] = _joined((certain.get(name, 0) / A.n, 1 - other / A.n), (float(bottom), float(top)))
+        likely = np.stack(fraction_interval(low, high, A.n, probes, confidence))
+        joined = _joined(_possible(certain, name, A.n), likely)
+        interval[name] = (float(joined[0]), float(joined[1]))
+    middle = {name: float(np.clip(np.mean(shares[name]), *interval[name])) for name in ("negative", "positive")}
     middle["zero"] = max(0.0, 1.0 - middle["negative"] - middle["positive"])
     taus = _tolerances(tau, epsilon, scale)
     return Index(
@@ -204,10 +204,18 @@ def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, con
     )
 
 
-def _joined(certain: tuple[float, float], likely: tuple[float, float]) -> tuple[float, float]:
-    """Return what both intervals allow; only the certain one where it is the narrower, or the other contradicts it."""
-    low, high = max(certain[0], likely[0]), min(certain[1], likely[1])
-    return certain if low > high or np.ptp(certain) <= np.ptp(likely) else (low, high)
+def _possible(certain: Mapping[str, Any], name: str, n: int) -> Array:
+    """Return what the counts (...) that are certain leave for a fraction: bounds (..., 2)."""
+    other = {"negative": certain["positive"], "positive": certain["negative"]}
+    beyond = other.get(name, certain["negative"] + certain["positive"])
+    return np.stack([np.zeros_like(beyond) + certain.get(name, 0), n - beyond], axis=-1) / n
+
+
+def _joined(possible: Array, likely: Array) -> Array:
+    """Return what both bounds (..., 2) allow; only the possible where it is the narrower, or the likely contradict."""
+    low, high = np.maximum(possible[..., 0], likely[..., 0]), np.minimum(possible[..., 1], likely[..., 1])
+    alone = (low > high) | (np.ptp(possible, axis=-1) <= np.ptp(likely, axis=-1))
+    return np.where(alone[..., None], possible, np.stack([low, high], axis=-1))
 
 
 def _parts(below: Array, upto: Array) -> dict[str, Array]:
@@ -228,10 +236,10 @@ def _estimated_curve(
     points, both = np.concatenate([-taus[::-1], taus]), np.concatenate([sharp[::-1], sharp])
     brackets = np.array([measure.brackets(points, both) for measure in measures])
     below, upto = brackets[:, : len(taus)][:, ::-1], brackets[:, len(taus) :]
-    bounds = {
-        name: np.stack(fraction_interval(*_pooled_shares(measures, part), n, probes, confidence), axis=-1)
-        for name, part in _parts(below, upto).items()
-    }
+    certain, bounds = _certified(measures, taus), {}
+    for name, part in _parts(below, upto).items():
+        likely = np.stack(fraction_interval(*_pooled_shares(measures, part), n, probes, confidence), axis=-1)
+        bounds[name] = _joined(_possible(certain, name, n), likely)
     return IndexCurve(taus, **bounds)
 
 
@@ -241,8 +249,8 @@ def _zero_rows(A: LinearOperator, seed: int) -> int:
     return int(((A @ u) == 0).sum())
 
 
-def _certified(measures: list[ProbeMeasure], tau: float) -> dict[str, int]:
-    """Return how many eigenvalues lie beyond -tau and tau at least: Ritz values interlace (Cauchy)."""
-    negative = max(int((measure.nodes < -tau - measure.margin).sum()) for measure in measures)
-    positive = max(int((measure.nodes > tau + measure.margin).sum()) for measure in measures)
-    return {"negative": negative, "positive": positive}
+def _certified(measures: list[ProbeMeasure], tau: Array) -> dict[str, Array]:
+    """Return how many eigenvalues lie beyond -tau and tau (...) at least: Ritz values interlace (Cauchy)."""
+    below = [(m.nodes < -tau[..., None] - m.margin).sum(axis=-1) for m in measures]
+    above = [(m.nodes > tau[..., None] + m.margin).sum(axis=-1) for m in measures]
+    return {"negative": np.max(below, axis=0), "positive": np.max(above, axis=0)}

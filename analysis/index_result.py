@@ -80,17 +80,18 @@ class Index:
         return None if self.make_curve is None else self.make_curve()
 
     def resolved(self, width: float = 0.1) -> tuple[float, dict[str, Interval]] | None:
-        """Return the smallest tolerance of the curve at which all intervals are at most so wide, and these intervals.
+        """Return the tolerance from which on all intervals of the curve are at most so wide, and those at it.
 
-        None where the index itself is so sharp, or there is no curve, or nowhere on it.
+        None where the index itself is so sharp, there is no curve, or it is nowhere.
         """
-        if self.curve is None or max(high - low for low, high in self.interval.values()) <= width:
+        if max(high - low for low, high in self.interval.values()) <= width or self.curve is None:
             return None
         bounds = {name: getattr(self.curve, name) for name in NAMES}
-        sharp = np.all([np.ptp(pair, axis=1) <= width for pair in bounds.values()], axis=0)
-        if not sharp.any():
+        vague = np.any([np.ptp(pair, axis=1) > width for pair in bounds.values()], axis=0)
+        vague |= self.curve.tolerance <= self.tolerance
+        first = int(np.flatnonzero(vague)[-1]) + 1
+        if first == len(vague):
             return None
-        first = int(np.flatnonzero(sharp)[0])
         intervals = {name: (float(pair[first, 0]), float(pair[first, 1])) for name, pair in bounds.items()}
         return float(self.curve.tolerance[first]), intervals
 
@@ -111,5 +112,5 @@ class Index:
         if (resolved := self.resolved()) is not None:
             tau, there = resolved
             shares = ", ".join(f"{low:.2%} to {high:.2%} {name}" for name, (low, high) in there.items())
-            beside += f" Nearer to zero more steps would tell more; beyond {tau:.1e} it is {shares}."
+            beside += f" More steps would tell more; with sizes up to {tau:.1e} as zero it is {shares}."
         return f"Of {self.n} eigenvalues: {', '.join(parts)}{sure}. {self.message}{beside}"

@@ -110,22 +110,22 @@ def iterate(
     while True:
         try:
             basis.expand()
+            products += basis.width
+            full = basis.length + basis.width > basis.size
+            last = products >= max_matvecs
+            due = basis.length >= first_check and (products >= next_look or agreed > 0)
+            if not (full or last or due):
+                continue
+            ritz = method.extract(basis, k, which)
+            errors = error_bounds(ritz.residuals, ritz.gaps)
+            excess = _excess(errors, ritz.values, tol, basis.scale, basis.operator.dtype)
+            good = excess <= 1
+            if progress is not None:
+                progress(products, int(good.sum()), k)
         except BaseException:
             if store is not None and basis.length:
                 basis.save(store, products)
             raise
-        products += basis.width
-        full = basis.length + basis.width > basis.size
-        last = products >= max_matvecs
-        due = basis.length >= first_check and (products >= next_look or agreed > 0)
-        if not (full or last or due):
-            continue
-        ritz = method.extract(basis, k, which)
-        errors = error_bounds(ritz.residuals, ritz.gaps)
-        excess = _excess(errors, ritz.values, tol, basis.scale, basis.operator.dtype)
-        good = excess <= 1
-        if progress is not None:
-            progress(products, int(good.sum()), k)
         enough = len(good) >= k and bool(good.all()) and products >= minimum
         agreed = agreed + 1 if enough else 0
         next_look = products + _pause(products - looked, worst, float(excess.max()), check_every)

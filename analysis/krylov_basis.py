@@ -221,8 +221,11 @@ class KrylovBasis:
             "generator": self.generator.get_state(),
         }
         partial = path.with_name(path.name + ".part")
-        torch.save(state, partial)
-        partial.replace(path)  # so that an interruption while writing leaves the previous one
+        try:
+            torch.save(state, partial)
+            partial.replace(path)  # so that an interruption while writing leaves the previous one
+        except (OSError, RuntimeError) as error:
+            raise GantoolsError(f"The basis cannot be kept in {path} ({error}): give another file as store.") from None
 
     def load(self, path: Path) -> int:
         """Go on from a saved decomposition, after one product that shows it to be this operator's; return those before.
@@ -230,8 +233,11 @@ class KrylovBasis:
         Raises:
             GantoolsError: for one of another operator, size, width or storage.
         """
-        state = torch.load(path, weights_only=True)
-        vectors, projected = state["vectors"], state["projected"].numpy()
+        try:
+            state = torch.load(path, weights_only=True)
+            vectors, projected = state["vectors"], state["projected"].numpy()
+        except Exception as error:  # what is no such file is unreadable in as many ways as there are files
+            raise GantoolsError(f"{path} holds no basis of a search to go on with: give another file.") from error
         fits = projected.shape == self.projected.shape and vectors.shape[1] == self.operator.n
         if fits and vectors.dtype == self.vectors.dtype:
             self.length = len(vectors) - self.width

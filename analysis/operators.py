@@ -36,10 +36,11 @@ def jacobian(
         size: the weight of a batch among several.
         method: "reverse" (kept graphs), "forward" (dual numbers), "replay" (recorded once), "compiled" (the same
             through torch.compile: up to a minute before the first product, and then the fastest), or "auto": reverse
-            or forward, the faster here, and of one batch a recording once blocks have cost much. That is for a clock
-            to say, and changes the rounding: with "reverse" and "forward" results repeat to the last bit.
-            Of several batches these walk over them at every product and have one batch's activations in memory at a
-            time. "replay" and "compiled" walk once and keep those of all: faster, where memory has the room.
+            or forward, the faster here (of a Hessian on one batch always reverse), and of one batch a recording once
+            blocks have cost much. That is for a clock to say, and changes the rounding: with "reverse" and "forward"
+            results repeat to the last bit. Of several batches these walk over them at every product and have one
+            batch's activations in memory at a time. "replay" and "compiled" walk once and keep those of all: faster,
+            where memory has the room.
         check: whether to probe, once, that the field is deterministic and that no loss detaches another player.
 
     Raises:
@@ -102,17 +103,17 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
     reverse = derivative.reversed(function)
     if not reverse.value.isfinite().all():
         raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
-    if check:
-        _require_deterministic(function, reverse)
-        if derivative.symmetric:
-            _require_potential(derivative, reverse)
-        elif whole:
-            require_dependence(derivative.snapshot.game, derivative.first)
+    if check and derivative.symmetric:
+        _require_symmetric(function, reverse)
+    elif check:
+        _require_deterministic(function(reverse.point), function, reverse)
+        require_dependence(derivative.snapshot.game, derivative.first)
     if whole:
         derivative.require_same_order()
     operator = derivative.operator(function, reverse)
     operator.field_norm = None if derivative.several else float(reverse.value.norm())
-    operator.restricted = lambda where: _restricted(derivative, where, check)
+    # A part of what was checked needs no check; its derivative may vanish to rounding, which looks like a wrong one.
+    operator.restricted = lambda where: _restricted(derivative, where, check=False)
     return operator
 
 
@@ -123,39 +124,45 @@ def _restricted(derivative: Differentiation, where: Tensor, check: bool) -> Diff
         return _field_operator(derivative.of(where, constant=False), check, whole=False)
 
 
-def _require_deterministic(function: engines.Function, products: engines.ReverseProducts) -> None:
-    again = function(products.point)
-    # Parallel sums may differ in the last digits; a fresh random draw differs in the first.
-    tolerance = torch.finfo(again.dtype).eps ** 0.75
-    if (again - products.value).norm() > tolerance * products.value.norm():
+def _require_deterministic(again: Tensor, function: engines.Function, products: engines.ReverseProducts) -> None:
+    """Refuse a function whose value `again` is not the one that the products were built at."""
+
+    def differs(value: Tensor) -> bool:
+        # Parallel sums may differ in the last digits; a fresh random draw differs in the first.
+        tolerance = torch.finfo(value.dtype).eps ** 0.75
+        return bool((value - products.value).norm() > tolerance * products.value.norm())
+
+    # By dual numbers the same function may round otherwise; once more as before, it may not.
+    if differs(again) and differs(function(products.point)):
         raise GantoolsError(
             "The field differs between two evaluations on the same batch: something draws random numbers inside the "
             "loss (functional dropout, noise, a penalty's mixing). Draw them once, into the batch."
         )
 
 
-def _require_potential(derivative: Differentiation, products: engines.ReverseProducts) -> None:
-    """Refuse a field that is not the gradient of its loss: the derivative is not symmetric, or misses a part of it."""
+def _require_symmetric(function: engines.Function, products: engines.ReverseProducts) -> None:
+    """Refuse a field that is random, whose derivative is not symmetric, or not the same forwards as backwards.
+
+    Where dual numbers work, one product each way tells it all: a wrong second derivative of an activation is symmetric.
+    """
     point, source = products.point, torch.Generator().manual_seed(1)
     u, v = (torch.randn(point.numel(), generator=source).to(point) for _ in range(2))
-    hu, hv = products.transposed(u), products.transposed(v)
-    tolerance = engines.rounding(point.dtype)
+    try:
+        again, forwards = functional.forward_value_and_product(function, point, u)
+    except RuntimeError:  # an operation without a forward derivative
+        again, forwards = function(point), None
+    _require_deterministic(again, function, products)
+    backwards = products.transposed(u)
+    if forwards is not None and not engines.differ(forwards, backwards):
+        return
+    hv = products.transposed(v)
     # For normal u the rounding of u.(H v) has the size of that of H v.
-    if (u.dot(hv) - v.dot(hu)).abs() > tolerance * (hu.norm() + hv.norm()):
+    if (u.dot(hv) - v.dot(backwards)).abs() > engines.rounding(point.dtype) * (backwards.norm() + hv.norm()):
         raise GantoolsError(
             "The Hessian is not symmetric: a custom autograd function in this model has a wrong second derivative."
         )
-    losses, player = derivative.snapshot.outputs(derivative.first), cast(str, derivative.snapshot.player)
-    try:
-        slope = functional.forward_product(lambda own: losses(own)[player].reshape(1), point, u)
-    except RuntimeError:  # an operation without a forward derivative
-        return
-    # Near a stationary point the rounding of the field no longer has the size of the field; H u stands for it.
-    if (slope - products.value.dot(u)).abs() > tolerance * (products.value.norm() + hu.norm()):
-        raise GantoolsError(
-            "The gradient misses a part of the loss's dependence on the parameters: no_grad hides it, or a custom "
-            "autograd function has a wrong derivative. Use .detach() for what is meant to be constant."
-        )
+    if forwards is not None:
+        raise engines.DerivativesDisagreeError
 
 
 def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> DifferentiatedOperator:
@@ -194,7 +201,7 @@ def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> Diffe
     if not products.value.isfinite().all():
         raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
     require_dependence(game, batches[0])
-    _require_deterministic(function, products)
+    _require_deterministic(function(products.point), function, products)
     operator = DifferentiatedOperator(products, "reverse", slices, point, kind="map")
     operator.parameters = parameter_slices(game)
     return operator

@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gantools.errors import GantoolsError
 from gantools.functional import forward_product
 
 Function = Callable[[Tensor], Tensor]
@@ -22,8 +23,14 @@ BLOCK = 64
 UNMEASURED = 16  # in a block whose memory and time nobody has looked at
 
 
-class DerivativesDisagreeError(ArithmeticError):
+class DerivativesDisagreeError(GantoolsError):
     """Forward and reverse differentiation of the same function give different products."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Forward and reverse derivatives of the field disagree: a loss uses no_grad on something that depends on "
+            "parameters, or a custom autograd function has a wrong derivative."
+        )
 
 
 class Products(Protocol):

@@ -12,12 +12,14 @@ import tyro
 
 from gantools import analysis, board
 from gantools.analysis.index import split_products
-from gantools.storage import step_name
+from gantools.errors import GantoolsError
+from gantools.storage import file_part, step_name
 from gantools.subjects import Checkpoint, Subject, Where, results, subjects
 from gantools.target import own_errors
 from gantools.terminal import command, wrapped
 
-MANY_PRODUCTS = 500  # fewer are not worth a word beforehand
+MANY_PRODUCTS = 200  # fewer are not worth a word beforehand
+RITZ_STEPS = 60
 
 
 # index ---------------------------------------------------------------------------------------------------------------
@@ -58,6 +60,7 @@ class IndexArguments:
 def index(argv: list[str]) -> int:
     """Print the index of a model's Hessian, or of each player's and of the Jacobian's half planes; draw its curve."""
     args = tyro.cli(IndexArguments, args=argv, prog="gantools index")
+    _require_positive(probes=args.probes, lanczos_steps=args.lanczos_steps)
     found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size)
     folder = args.out or folder
     for subject in found:
@@ -78,7 +81,7 @@ def _print_index(subject: Subject, args: IndexArguments, folder: Path) -> None:
         print(f"\nHessian of {player} ({hessian.n} parameters)")
         whole = args.method == "exact" or (args.method == "auto" and hessian.n <= args.max_exact)
         probes, steps = split_products(hessian.n, args.probes, args.lanczos_steps)
-        tell_duration(hessian, hessian.n if whole else probes * steps)
+        tell_duration(hessian, hessian.n if whole else probes * steps, "--method estimate with fewer --probes")
         result = analysis.index(hessian, method=args.method, probes=probes, steps=steps, **common)
         print(_index_table(result))
         _save_index(result, player, subject, folder)
@@ -87,7 +90,7 @@ def _print_index(subject: Subject, args: IndexArguments, folder: Path) -> None:
         method = "exact" if args.method == "exact" else "auto"
         jacobian = analysis.jacobian(game, batch)
         if method == "exact" or jacobian.n <= args.max_exact:
-            tell_duration(jacobian, jacobian.n)
+            tell_duration(jacobian, jacobian.n, "a smaller --max-exact")
         print(_index_table(analysis.index(jacobian, method=method, **common)))
 
 
@@ -102,7 +105,7 @@ def _save_index(result: analysis.Index, player: str, subject: Subject, folder: P
     print(f"  curve over the tolerance: {file}, {file.with_suffix('.npz').name}")
 
 
-def tell_duration(A: analysis.LinearOperator, products: int) -> None:
+def tell_duration(A: analysis.LinearOperator, products: int, remedy: str) -> None:
     """Say beforehand on the standard error what will take more than a minute, from the time of a few products."""
     if products < MANY_PRODUCTS:
         return
@@ -113,8 +116,8 @@ def tell_duration(A: analysis.LinearOperator, products: int) -> None:
     if minutes > 1:
         print(
             wrapped(
-                f"{products} products, which take about {minutes:.0f} min here: fewer batches, --method estimate with "
-                "fewer --probes, or --device cuda are faster."
+                f"{products} products, which take about {minutes:.0f} min here: fewer batches, {remedy}, or --device "
+                "cuda are faster."
             ),
             file=sys.stderr,
         )
@@ -162,6 +165,7 @@ class DensityArguments:
 def density(argv: list[str]) -> int:
     """Draw the spectral density of a model's Hessian, or of each player's and the Jacobian's Ritz values."""
     args = tyro.cli(DensityArguments, args=argv, prog="gantools density")
+    _require_positive(probes=args.probes, lanczos_steps=args.lanczos_steps, starts=args.starts)
     found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size)
     folder = args.out or folder
     for subject in found:
@@ -176,7 +180,7 @@ def _draw_densities(subject: Subject, args: DensityArguments, folder: Path) -> N
     print(f"{subject.name}: {game.num_parameters} parameters")
     for player in game.slices:
         hessian = analysis.hessian(game, batch, player=player)
-        tell_duration(hessian, args.probes * args.lanczos_steps)
+        tell_duration(hessian, args.probes * min(args.lanczos_steps, hessian.n), "fewer --probes")
         found = analysis.spectral_density(hessian, args.probes, args.lanczos_steps, args.seed)
         print(f"\nHessian of {player}\n{wrapped(f'  {found}', 2)}")
         file = _file(folder, f"density-{player}", subject.step)
@@ -187,7 +191,9 @@ def _draw_densities(subject: Subject, args: DensityArguments, folder: Path) -> N
             board.add_density(writer, f"analysis/density-{player}", found, subject.step)
         print(f"  figure and numbers: {file}, {file.with_suffix('.npz').name}")
     if len(game.slices) > 1:
-        cloud = analysis.ritz_cloud(analysis.jacobian(game, batch), args.starts, seed=args.seed)
+        jacobian = analysis.jacobian(game, batch)
+        tell_duration(jacobian, args.starts * RITZ_STEPS, "fewer --starts")
+        cloud = analysis.ritz_cloud(jacobian, args.starts, RITZ_STEPS, args.seed)
         file = _file(folder, "ritz-values", subject.step)
         with results(folder) as writer:
             np.savez(file.with_suffix(".npz"), values=cloud.values.numpy(), residuals=cloud.residuals.numpy())
@@ -198,5 +204,11 @@ def _draw_densities(subject: Subject, args: DensityArguments, folder: Path) -> N
         print(f"  figure and numbers: {file}, {file.with_suffix('.npz').name}")
 
 
+def _require_positive(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise GantoolsError(f"--{name.replace('_', '-')} is {count}: pass at least 1.")
+
+
 def _file(folder: Path, name: str, step: int) -> Path:
-    return folder / f"analysis-{name}-{step_name(step, 'png')}"
+    return folder / f"analysis-{file_part(name)}-{step_name(step, 'png')}"

@@ -56,12 +56,17 @@ def load_forward_rules() -> None:
 
 def forward_product(function: Callable[[Tensor], Tensor], point: Tensor, u: Tensor) -> Tensor:
     """Return the derivative of `function` at `point` along `u` by dual numbers: one evaluation, no graph kept."""
+    return forward_value_and_product(function, point, u)[1]
+
+
+def forward_value_and_product(function: Callable[[Tensor], Tensor], point: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the value of `function` at `point` and its derivative along `u`, from one evaluation by dual numbers."""
     load_forward_rules()
     with forward_ad.dual_level(), torch.enable_grad():
         dual = forward_ad.make_dual(point.detach().clone().requires_grad_(), u)
-        value = function(dual)
-        tangent = forward_ad.unpack_dual(value).tangent
-    return torch.zeros_like(value.detach()) if tangent is None else tangent.detach()
+        value, tangent = forward_ad.unpack_dual(function(dual))
+        value = value.detach()
+    return value, torch.zeros_like(value) if tangent is None else tangent.detach()
 
 
 def is_dual(x: Tensor) -> bool:

@@ -1,7 +1,7 @@
 """`gantools spectrum` and `path`: what the eigenvalues and the field of a run, or of a user's own file, say."""
 
 import dataclasses
-import re
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from gantools.errors import GantoolsError
 from gantools.experiment import set_threads
 from gantools.recorder import save_spectrum
 from gantools.run import load
-from gantools.storage import step_name
+from gantools.storage import file_part, step_name
 from gantools.subjects import Checkpoint, Where, results, subjects
 from gantools.target import own_errors
 from gantools.terminal import SolverProgress, command, wrapped
@@ -70,8 +70,8 @@ class SpectrumArguments:
 def spectrum(argv: list[str]) -> int:
     """Print eigenvalues with residuals and the verdict; write figure, numbers and TensorBoard."""
     args = tyro.cli(SpectrumArguments, args=argv, prog="gantools spectrum")
-    if args.store is not None and args.checkpoint == "all":
-        raise GantoolsError("--store keeps the basis of one point: give --checkpoint a step instead of all.")
+    if args.store is not None:
+        _require_store(args.store, args)
     found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size)
     folder = args.out or folder
     for subject in found:
@@ -87,7 +87,7 @@ def spectrum(argv: list[str]) -> int:
         print(result if len(result) <= 100 else f"{len(result)} eigenvalues, in the file below")
         print(wrapped(verdict(result, args.lr)))
         tag = "analysis/hessian" if operator.symmetric else "analysis/jacobian"
-        tag += "" if args.part is None else "-" + re.sub(r"[^\w.-]+", "_", args.part)
+        tag += "" if args.part is None else f"-{file_part(args.part)}"
         path = folder / f"{tag.replace('/', '-')}-{args.which if k else 'all'}-{step_name(subject.step, 'png')}"
         with results(folder) as writer:
             save_spectrum(path, result, subject.name)
@@ -97,11 +97,21 @@ def spectrum(argv: list[str]) -> int:
     return 0
 
 
+def _require_store(store: Path, args: SpectrumArguments) -> None:
+    """Refuse before anything is computed what could not be kept, or gone on with."""
+    if args.checkpoint == "all":
+        raise GantoolsError("--store keeps the basis of one point: give --checkpoint a step instead of all.")
+    if args.k == 0:
+        raise GantoolsError("--k 0 takes all eigenvalues from the whole matrix: there is no basis to --store.")
+    if store.is_dir() or not store.parent.is_dir():
+        raise GantoolsError(f"--store {store} must be a file in a folder that exists.")
+    if not os.access(store.parent, os.W_OK):
+        raise GantoolsError(f"--store {store}: nothing can be written there.")
+
+
 def _eigenvalues(operator: analysis.LinearOperator, k: int, args: SpectrumArguments) -> analysis.Spectrum:
     if k == 0:
         return analysis.spectrum(operator)
-    if args.store is not None and not args.store.parent.is_dir():
-        raise GantoolsError(f"--store {args.store}: there is no folder {args.store.parent}.")
     names = ("which", "tol", "verify", "basis", "block", "storage", "store")
     progress = SolverProgress()
     try:

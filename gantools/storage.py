@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from gantools.errors import GantoolsError
 
@@ -11,6 +12,11 @@ PART = ".part"
 def step_name(step: int, suffix: str) -> str:
     """Return the file name of what belongs to a step; names sort by step."""
     return f"step-{step:08d}.{suffix}"
+
+
+def file_part(name: str) -> str:
+    """Return any text as a part of a file's name; what differs stays different."""
+    return quote(name, safe=" ")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

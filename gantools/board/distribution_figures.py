@@ -1,12 +1,11 @@
 """Figures of how all eigenvalues are distributed: densities, indices over the tolerance, Ritz values; no torch."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, spectrum_figure
+from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS
 
 DARK = "#444444"
 COLOURS = {"negative": REPELS, "zero": NEUTRAL, "positive": ATTRACTS}
@@ -41,7 +40,7 @@ def density_figure(density: Any, title: str = "") -> Figure:
         axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle="--")
         axes.grid(alpha=0.2)
     probes, steps = np.asarray(density.nodes).shape
-    heading = f"{density.n} eigenvalues, {probes} probes of {steps} steps"
+    heading = f"{density.n} eigenvalues, {_times(probes, 'probe')} of {_times(steps, 'step')}"
     if density.atom:
         heading += f", {density.atom[0]:.1%} to {density.atom[1]:.1%} zero"
     top.set_title(f"{title}\n{heading}" if title else heading, fontsize=10)
@@ -60,11 +59,13 @@ def index_figure(index: Any, title: str = "") -> Figure:
     curve = index.curve
     figure = Figure(figsize=(5.2, 3.8), dpi=130, layout="constrained")
     axes = figure.add_subplot()
+    alone = "o" if len(curve.tolerance) == 1 else None
     for name, colour in COLOURS.items():
         low, high = np.asarray(getattr(curve, name)).T
         axes.fill_between(curve.tolerance, low, high, color=colour, alpha=0.3, linewidth=0)
         for edge in (low, high):
-            axes.plot(curve.tolerance, edge, color=colour, linewidth=1.2, label=name if edge is low else None)
+            label = name if edge is low else None
+            axes.plot(curve.tolerance, edge, color=colour, linewidth=1.2, marker=alone, label=label)
     if index.tolerance > 0:
         axes.axvline(index.tolerance, color=DARK, linewidth=0.8, linestyle="--")
     if len(curve.tolerance) > 1:
@@ -81,12 +82,32 @@ def index_figure(index: Any, title: str = "") -> Figure:
 
 
 def cloud_figure(cloud: Any, title: str = "") -> Figure:
-    """Draw Ritz values in the complex plane; filled ones are eigenvalues to a thousandth of the largest product.
+    """Draw Ritz values in the complex plane: filled where their residual is small, hollow where they only outline.
+
+    The same eigenvalue is drawn once for each start that found it.
 
     Args:
         cloud: what `gantools.analysis.ritz_cloud` returned.
         title: above the figure.
     """
-    values, residuals = np.asarray(cloud.values).ravel(), np.asarray(cloud.residuals).ravel()
-    shown = SimpleNamespace(values=values, converged=residuals <= 1e-3 * cloud.scale, kind="field")
-    return spectrum_figure(shown, title, noun="Ritz values")
+    values: Any = np.asarray(cloud.values)
+    trusted = np.asarray(cloud.trusted())
+    figure = Figure(figsize=(5.2, 4.4), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    for chosen, colour in ((values.real < 0, REPELS), (values.real >= 0, ATTRACTS)):
+        sure = np.isin(values, trusted) & chosen
+        axes.plot(values[sure].real, values[sure].imag, "o", color=colour, markersize=4, linestyle="")
+        rest = chosen & ~sure
+        axes.plot(values[rest].real, values[rest].imag, "o", color=colour, markersize=4, fillstyle="none", alpha=0.6)
+    axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle="--")
+    axes.grid(alpha=0.2)
+    axes.set_xlabel("Re λ")
+    axes.set_ylabel("Im λ")
+    starts, steps = values.shape
+    heading = f"Ritz values, {_times(starts, 'start')} of {_times(steps, 'step')}; filled: small residual"
+    axes.set_title(f"{title}\n{heading}" if title else heading, fontsize=10)
+    return figure
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -23,12 +23,11 @@ def spectrum_figure(spectrum: Any, title: str = "", neutral: float | None = None
     Args:
         spectrum: has `values` (k,), and may have `kind`, `n`, `complete` and `converged`.
         neutral: eigenvalues within this distance of 0 (of 1 for a map) are neutral; 1e-7 of the largest by default.
-        noun: what the heading calls them.
     """
     values: Any = np.asarray(spectrum.values)
     converged = np.asarray(getattr(spectrum, "converged", np.ones(len(values), bool)))
     finite = np.isfinite(values)
-    heading = _heading(spectrum, noun, len(values), int((~converged).sum()), int((~finite).sum()))
+    heading = _heading(spectrum, len(values), int((~converged).sum()), int((~finite).sum()))
     values, converged = values[finite], converged[finite]
     kind = getattr(spectrum, "kind", "field")
     if neutral is None:
@@ -50,12 +49,12 @@ def spectrum_figure(spectrum: Any, title: str = "", neutral: float | None = None
     return figure
 
 
-def _heading(spectrum: Any, noun: str, count: int, unconverged: int, infinite: int) -> str:
+def _heading(spectrum: Any, count: int, unconverged: int, infinite: int) -> str:
     whole = "" if getattr(spectrum, "complete", True) else f" of {spectrum.n}"
     which = f" ({spectrum.which})" if whole and getattr(spectrum, "which", "") else ""
     notes = [f"{unconverged} not converged"] if unconverged else []
     notes += [f"{infinite} not finite, not shown"] if infinite else []
-    return ", ".join([f"{count}{whole} {noun}{which}", *notes])
+    return ", ".join([f"{count}{whole} eigenvalues{which}", *notes])
 
 
 def _groups(values: Any, kind: str, neutral: float) -> list[Group]:

@@ -104,3 +104,39 @@ def test_too_large_a_basis_gets_a_sentence_with_sizes():
     A = LinearOperator(lambda u: u, 10**13, dtype=torch.float32, symmetric=True)
     with pytest.raises(GantoolsError, match=r"basis of 22 vectors of 10{13} numbers needs .* GiB on cpu.*lower basis="):
         eigenvalues(A, k=3, basis=21)
+
+
+def test_an_interruption_while_looking_keeps_the_basis(tmp_path):
+    A = oracles.symmetric(np.linspace(0, 1, 300) ** 2)
+    path = tmp_path / "basis.pt"
+
+    def stop(products, *_):
+        if products > 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        eigenvalues(A, k=8, store=path, progress=stop)
+    assert path.exists()
+    before = A.matvecs
+    s = eigenvalues(A, k=8, store=path)
+    straight = eigenvalues(A, k=8)
+    np.testing.assert_allclose(s.values.numpy(), straight.values.numpy(), rtol=1e-9)
+    assert s.matvecs == straight.matvecs > A.matvecs - before - straight.matvecs - 2 * 8
+
+
+def test_a_store_that_is_none(tmp_path):
+    A = oracles.symmetric(np.linspace(0, 1, 300))
+    torch.save({"other": 1}, tmp_path / "other.pt")
+    (tmp_path / "junk.pt").write_text("hello")
+    (tmp_path / "empty.pt").write_text("")
+    for name in ("other", "junk", "empty"):
+        with pytest.raises(GantoolsError, match="holds no basis"):
+            eigenvalues(A, k=3, store=tmp_path / f"{name}.pt")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(GantoolsError, match="cannot be kept"):
+        eigenvalues(A, k=3, store=tmp_path / "no" / "basis.pt", progress=stop)
+    with pytest.raises(GantoolsError, match="keeps no shift-invert"):
+        eigenvalues(A, k=3, which="SM", dense_limit=10, store=tmp_path / "basis.pt")

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import gantools as gt
+from gantools.analysis.algebra import restrict
 from gantools.analysis.operators import hessian, jacobian, update_operator
 from gantools.dependence import require_dependence
 from gantools.errors import GantoolsError, NonFiniteFieldError
@@ -191,12 +192,12 @@ def test_a_field_that_is_not_finite_is_refused():
         update_operator(Simultaneous(game), batch)
 
 
-class WrongGradient(torch.autograd.Function):
-    """The sum of squares, with a gradient that is symmetric but half of the true one."""
+class WrongCube(torch.autograd.Function):
+    """x^3 with right first derivatives, forwards and backwards, whose backward pass hides its own derivative."""
 
     @staticmethod
     def forward(x):
-        return x.square().sum()
+        return x**3
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -205,16 +206,18 @@ class WrongGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return grad * ctx.saved_tensors[0]
+        with torch.no_grad():
+            slope = 3 * ctx.saved_tensors[0] ** 2
+        return grad * slope
 
     @staticmethod
     def jvp(ctx, tangent):
-        return 2 * ctx.saved_tensors[0].dot(tangent)
+        return 3 * ctx.saved_tensors[0] ** 2 * tangent
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
-def test_a_gradient_that_misses_a_part_of_the_loss_is_refused(method, dtype):
+def test_derivatives_that_disagree_are_refused(method, dtype):
     model, loss, (x, y) = cases.classifier()
     model, batch = model.to(dtype), (x.to(dtype), y)
 
@@ -223,13 +226,35 @@ def test_a_gradient_that_misses_a_part_of_the_loss_is_refused(method, dtype):
             size = m[0].weight.square().sum()
         return loss(m, b) * (1 + size)
 
-    with pytest.raises(GantoolsError, match="misses a part of the loss.*no_grad hides it"):
-        hessian(model, hidden, batch, method=method)
-    with pytest.raises(GantoolsError, match="misses a part of the loss.*custom"):
-        hessian(model, lambda m, b: WrongGradient.apply(m[0].weight.flatten()), batch, method=method)
+    # The Hessian without the cube's second derivative is symmetric.
+    def cubed(m, b):
+        return nn.functional.cross_entropy(m[2](WrongCube.apply(m[0](b[0]))), b[1])
+
+    for wrong in (hidden, cubed):
+        with pytest.raises(GantoolsError, match="derivatives of the field disagree.*no_grad.*custom"):
+            hessian(model, wrong, batch, method=method)
     if method != "replay":  # a recording knows no intent, and says so
         # What is detached is a constant.
         hessian(model, lambda m, b: loss(m, b) * (1 + m[0].weight.detach().square().sum()), batch, method=method)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_no_false_alarm_where_hessian_and_gradient_vanish(dtype):
+    """A bias before batch norm moves nothing, and a linear critic has no curvature: both are zero up to rounding."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 1)).to(dtype)
+    x = torch.randn(16, 3, dtype=dtype)
+    game = gt.minimization(model, lambda m, b: m(b).square().mean())
+    assert restrict(jacobian(game, x), "model.0.bias").dense().norm() < 1e-3
+    critic = nn.Sequential(nn.Linear(2, 5), nn.Linear(5, 1)).to(dtype)
+    same = gt.gan(nn.Linear(2, 2).to(dtype), critic, "wasserstein")
+    with torch.no_grad():
+        same.players.generator.weight.copy_(torch.eye(2))
+        same.players.generator.bias.zero_()
+    z = torch.randn(64, 2, dtype=dtype)
+    batch = {"real": z, "latent": z[torch.randperm(64)]}
+    assert hessian(same, batch, player="discriminator").dense().norm() < 1e-3
+    assert restrict(jacobian(same, batch), "discriminator.1.weight").dense().norm() < 1e-3
 
 
 def test_no_false_alarm_near_a_stationary_point():

@@ -39,17 +39,28 @@ def test_index_figure_shows_the_curve_and_the_tolerance(method, tmp_path):
     figure.savefig(tmp_path / "x.png")
 
 
-def test_index_figure_of_a_zero_operator(tmp_path):
-    found = index(LinearOperator(torch.zeros_like, 6, symmetric=True))
-    index_figure(found).savefig(tmp_path / "x.png")
+def test_figures_of_a_zero_operator(tmp_path):
+    zero = LinearOperator(torch.zeros_like, 6, symmetric=True)
+    figure = index_figure(index(zero))
+    shown = {line.get_label(): (line.get_ydata()[0], line.get_marker()) for line in figure.axes[0].lines}
+    assert shown["zero"] == (1.0, "o") and shown["negative"] == (0.0, "o")
+    figure.savefig(tmp_path / "x.png")
+    density = spectral_density(zero, probes=1, steps=4)
+    assert density.atom == (1.0, 1.0) and not density.density.any()
+    figure = density_figure(density)
+    assert "1 probe of 1 step, 100.0% to 100.0% zero" in figure.axes[0].get_title()
+    figure.savefig(tmp_path / "x.png")
 
 
-def test_cloud_figure_counts_what_is_trusted(tmp_path):
+def test_cloud_figure_fills_what_is_trusted(tmp_path):
     A, _ = oracles.rotations(np.linspace(-1, 1, 40), np.linspace(0.1, 2, 40), outliers=[9.0, 8.0])
     cloud = ritz_cloud(A, starts=2, steps=30)
     trusted = len(cloud.trusted())
     figure = cloud_figure(cloud, "title")
-    assert 0 < trusted < 60
-    assert f"60 Ritz values, {60 - trusted} not converged" in figure.axes[0].get_title()
-    assert f"{trusted} of 60 are eigenvalues to a thousandth" in str(cloud)
+    filled = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_fillstyle() == "full"]
+    hollow = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_fillstyle() == "none"]
+    assert 0 < trusted < 60 and sum(hollow) == 60 - trusted
+    assert sum(filled) == trusted + 2  # both ends of the axis, which is a line as well
+    assert "title\nRitz values, 2 starts of 30 steps" in figure.axes[0].get_title()
+    assert f"Residuals of {trusted} among 60 are below 0.001" in str(cloud)
     figure.savefig(tmp_path / "x.png")
