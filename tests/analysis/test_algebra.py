@@ -147,7 +147,7 @@ def test_the_block_of_a_player_alone_is_its_hessian():
     torch.testing.assert_close(own.dense(), H.dense())
 
 
-@pytest.mark.parametrize("method", ["reverse", "forward", "replay", "auto"])
+@pytest.mark.parametrize("method", ["reverse", "forward", pytest.param("replay", marks=pytest.mark.slow), "auto"])
 @pytest.mark.parametrize("several", [False, True])
 def test_a_part_is_differentiated_alone(method, several, monkeypatch):
     """The rows and columns of the dense whole, with no product of the whole; of a game that has moved on."""

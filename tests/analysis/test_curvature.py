@@ -60,9 +60,10 @@ def test_gauss_newton_and_exact_fisher_of_a_classifier():
 
 
 METHODS = ["auto", "reverse", "forward", "replay"]
+REPLAY_SLOW = [*METHODS[:3], pytest.param("replay", marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", REPLAY_SLOW)
 @pytest.mark.parametrize("several", [False, True])
 def test_every_method_and_a_part_of_it(method, several):
     model, x = problem()

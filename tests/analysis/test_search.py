@@ -15,7 +15,7 @@ def test_symmetric(family, which, n, k, seed, single):
     assert complaint(family, which, n, k, seed, single) == ""
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.sampled_from(GENERAL), st.sampled_from(SELECTIONS), *NUMBERS.values())
 def test_general(family, which, n, k, seed, single):
     assert complaint(family, which, n, k, seed, single) == ""

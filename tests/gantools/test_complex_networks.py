@@ -365,6 +365,7 @@ def compiled_agrees(backend, name):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of torch's own compiler
 @pytest.mark.parametrize("name", ["complex_mlp", "complex_dcgan", "complex_resnet", "unitary_mlp"])
 def test_compiled_gradients_are_those_of_eager_mode(name):

@@ -360,7 +360,7 @@ def test_every_branch_of_p_is_met():
     ("kind", "settings", "branch"),
     [
         ("three", {"alpha": 0.15, "a": 0.3}, "p1"),
-        ("gan", {"alpha": 0.15, "b": 0.9}, "p2"),
+        pytest.param("gan", {"alpha": 0.15, "b": 0.9}, "p2", marks=pytest.mark.slow),
     ],
 )
 def test_the_linearisation_holds_the_derivative_of_p(kind, settings, branch):
