@@ -22,7 +22,7 @@ from gantools.comparison_tables import (
     trainings_table,
 )
 from gantools.contestants import RING, RING_STEPS, Interrupted, configuration, train_one
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, require_positive
 from gantools.experiment import resolve_device
 from gantools.provenance import provenance
 from gantools.rates import GRID, rate_of

@@ -6,7 +6,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, require_positive
 
 _CHOICES = ("optimizer", "data", "network", "average")
 WHICH = ("LM", "LR", "SR", "LI")
@@ -84,9 +84,7 @@ class TrainConfig:
     checkpoint_every: int = 250
 
     def __post_init__(self) -> None:
-        for name in ("latent_size", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass at least 1.")
+        require_positive(latent_size=self.latent_size, batch_size=self.batch_size, accumulate=self.accumulate)
         for name in (
             "steps",
             "seed",

@@ -3,16 +3,18 @@
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import tyro
+from matplotlib.figure import Figure
 
 from gantools import analysis, board
 from gantools.analysis.index import split_products
-from gantools.errors import GantoolsError
+from gantools.errors import require_positive
 from gantools.storage import file_part, step_name
 from gantools.subjects import Checkpoint, Subject, Where, results, subjects
 from gantools.target import own_errors
@@ -60,14 +62,8 @@ class IndexArguments:
 def index(argv: list[str]) -> int:
     """Print the index of a model's Hessian, or of each player's and of the Jacobian's half planes; draw its curve."""
     args = tyro.cli(IndexArguments, args=argv, prog="gantools index")
-    _require_positive(probes=args.probes, lanczos_steps=args.lanczos_steps)
-    found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size)
-    folder = args.out or folder
-    for subject in found:
-        with own_errors(subject.target):
-            _print_index(subject, args, folder)
-    print(f"\nTensorBoard: {command('board', folder)}")
-    return 0
+    require_positive(probes=args.probes, lanczos_steps=args.lanczos_steps)
+    return _at_each(args, lambda subject, folder: _print_index(subject, args, folder))
 
 
 def _print_index(subject: Subject, args: IndexArguments, folder: Path) -> None:
@@ -84,7 +80,15 @@ def _print_index(subject: Subject, args: IndexArguments, folder: Path) -> None:
         tell_duration(hessian, hessian.n if whole else probes * steps, "--method estimate with fewer --probes")
         result = analysis.index(hessian, method=args.method, probes=probes, steps=steps, **common)
         print(_index_table(result))
-        _save_index(result, player, subject, folder)
+        assert result.curve is not None  # a Hessian's index always has one
+        _save(
+            folder,
+            f"index-{player}",
+            subject.step,
+            dataclasses.asdict(result.curve),
+            board.index_figure(result, f"{subject.name}, {player}"),
+            lambda writer, tag, result=result: board.add_index(writer, tag, result, subject.step),
+        )
     if len(game.slices) > 1:
         print("\nhalf planes of the Jacobian (negative real part repels)")
         method = "exact" if args.method == "exact" else "auto"
@@ -92,17 +96,6 @@ def _print_index(subject: Subject, args: IndexArguments, folder: Path) -> None:
         if method == "exact" or jacobian.n <= args.max_exact:
             tell_duration(jacobian, jacobian.n, "a smaller --max-exact")
         print(_index_table(analysis.index(jacobian, method=method, **common)))
-
-
-def _save_index(result: analysis.Index, player: str, subject: Subject, folder: Path) -> None:
-    curve = result.curve
-    assert curve is not None  # a Hessian's index always has one
-    file = _file(folder, f"index-{player}", subject.step)
-    with results(folder) as writer:
-        np.savez(file.with_suffix(".npz"), **dataclasses.asdict(curve))
-        board.index_figure(result, f"{subject.name}, {player}").savefig(file)
-        board.add_index(writer, f"analysis/index-{player}", result, subject.step)
-    print(f"  curve over the tolerance: {file}, {file.with_suffix('.npz').name}")
 
 
 def tell_duration(A: analysis.LinearOperator, products: int, remedy: str) -> None:
@@ -165,14 +158,8 @@ class DensityArguments:
 def density(argv: list[str]) -> int:
     """Draw the spectral density of a model's Hessian, or of each player's and the Jacobian's Ritz values."""
     args = tyro.cli(DensityArguments, args=argv, prog="gantools density")
-    _require_positive(probes=args.probes, lanczos_steps=args.lanczos_steps, starts=args.starts)
-    found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size)
-    folder = args.out or folder
-    for subject in found:
-        with own_errors(subject.target):
-            _draw_densities(subject, args, folder)
-    print(f"\nTensorBoard: {command('board', folder)}")
-    return 0
+    require_positive(probes=args.probes, lanczos_steps=args.lanczos_steps, starts=args.starts)
+    return _at_each(args, lambda subject, folder: _draw_densities(subject, args, folder))
 
 
 def _draw_densities(subject: Subject, args: DensityArguments, folder: Path) -> None:
@@ -183,32 +170,50 @@ def _draw_densities(subject: Subject, args: DensityArguments, folder: Path) -> N
         tell_duration(hessian, args.probes * min(args.lanczos_steps, hessian.n), "fewer --probes")
         found = analysis.spectral_density(hessian, args.probes, args.lanczos_steps, args.seed)
         print(f"\nHessian of {player}\n{wrapped(f'  {found}', 2)}")
-        file = _file(folder, f"density-{player}", subject.step)
-        arrays: dict[str, Any] = found.to_numpy()
-        with results(folder) as writer:
-            np.savez(file.with_suffix(".npz"), **arrays)
-            board.density_figure(found, f"{subject.name}, {player}").savefig(file)
-            board.add_density(writer, f"analysis/density-{player}", found, subject.step)
-        print(f"  figure and numbers: {file}, {file.with_suffix('.npz').name}")
+        _save(
+            folder,
+            f"density-{player}",
+            subject.step,
+            found.to_numpy(),
+            board.density_figure(found, f"{subject.name}, {player}"),
+            lambda writer, tag, found=found: board.add_density(writer, tag, found, subject.step),
+        )
     if len(game.slices) > 1:
         jacobian = analysis.jacobian(game, batch)
         tell_duration(jacobian, args.starts * RITZ_STEPS, "fewer --starts")
         cloud = analysis.ritz_cloud(jacobian, args.starts, RITZ_STEPS, args.seed)
-        file = _file(folder, "ritz-values", subject.step)
-        with results(folder) as writer:
-            np.savez(file.with_suffix(".npz"), values=cloud.values.numpy(), residuals=cloud.residuals.numpy())
-            figure = board.cloud_figure(cloud, f"{subject.name}, Jacobian")
-            figure.savefig(file)
-            writer.add_figure("analysis/ritz-values", figure, subject.step)
         print(f"\nRitz values of the Jacobian\n{wrapped(f'  {cloud}', 2)}")
-        print(f"  figure and numbers: {file}, {file.with_suffix('.npz').name}")
+        figure = board.cloud_figure(cloud, f"{subject.name}, Jacobian")
+        _save(
+            folder,
+            "ritz-values",
+            subject.step,
+            {"values": cloud.values.numpy(), "residuals": cloud.residuals.numpy()},
+            figure,
+            lambda writer, tag: writer.add_figure(tag, figure, subject.step),
+        )
 
 
-def _require_positive(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise GantoolsError(f"--{name.replace('_', '-')} is {count}: pass at least 1.")
+# both ----------------------------------------------------------------------------------------------------------------
 
 
-def _file(folder: Path, name: str, step: int) -> Path:
-    return folder / f"analysis-{file_part(name)}-{step_name(step, 'png')}"
+def _at_each(args: IndexArguments | DensityArguments, look: Callable[[Subject, Path], None]) -> int:
+    """Look at each subject, with the folder for results; return the exit code."""
+    found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size, args.out)
+    for subject in found:
+        with own_errors(subject.target):
+            look(subject, folder)
+    print(f"\nTensorBoard: {command('board', folder)}")
+    return 0
+
+
+def _save(
+    folder: Path, name: str, step: int, arrays: dict[str, Any], figure: Figure, log: Callable[[Any, str], None]
+) -> None:
+    """Write a figure and its numbers, and log it under its tag in TensorBoard."""
+    file = folder / f"analysis-{file_part(name)}-{step_name(step, 'png')}"
+    with results(folder) as writer:
+        np.savez(file.with_suffix(".npz"), **arrays)
+        figure.savefig(file)
+        log(writer, f"analysis/{name}")
+    print(f"  figure and numbers: {file}, {file.with_suffix('.npz').name}")

@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 
 from gantools import analysis, board
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, require_positive
 from gantools.experiment import set_threads
 from gantools.recorder import save_spectrum
 from gantools.run import load
@@ -72,8 +72,7 @@ def spectrum(argv: list[str]) -> int:
     args = tyro.cli(SpectrumArguments, args=argv, prog="gantools spectrum")
     if args.store is not None:
         _require_store(args.store, args)
-    found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size)
-    folder = args.out or folder
+    found, folder = subjects(args.where, args.checkpoint, args.device, args.batch_size, args.out)
     for subject in found:
         with own_errors(subject.target):
             operator: analysis.LinearOperator = analysis.jacobian(subject.game, subject.batch)
@@ -152,8 +151,7 @@ class PathArguments:
 def path_(argv: list[str]) -> int:
     """Print what the path-angle says; write figure, numbers and TensorBoard."""
     args = tyro.cli(PathArguments, args=argv, prog="gantools path")
-    if args.batch_size < 1:
-        raise GantoolsError(f"--batch-size is {args.batch_size}: pass at least 1.")
+    require_positive(batch_size=args.batch_size)
     run = load(args.run, device=args.device)
     set_threads(run.game, run.config.threads)
     steps = [run.steps[0] if args.start is None else args.start, run.steps[-1] if args.end is None else args.end]

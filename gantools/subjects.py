@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 from torch.utils.tensorboard import SummaryWriter
 
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, require_positive
 from gantools.experiment import load_own, resolve_device, set_threads
 from gantools.game import Game
 from gantools.run import Run, load, no_such_step
@@ -34,10 +34,17 @@ class Subject:
     target: str | None
 
 
-def subjects(where: str, checkpoint: str, device: str, batch_size: int) -> tuple[Iterator[Subject], Path]:
-    """Return the subjects, one for every checkpoint asked for, each built when it is its turn; a folder for results."""
-    if batch_size < 1:
-        raise GantoolsError(f"--batch-size is {batch_size}: pass at least 1.")
+def subjects(
+    where: str, checkpoint: str, device: str, batch_size: int, out: Path | None = None
+) -> tuple[Iterator[Subject], Path]:
+    """Return the subjects, one for every checkpoint asked for, each built when it is its turn; the folder for results.
+
+    Args:
+        where, checkpoint, device: what the command line says.
+        batch_size: samples in the batch that a run is looked at on.
+        out: the folder, if it was chosen.
+    """
+    require_positive(batch_size=batch_size)
     if is_target(where):
         if checkpoint != "last":
             raise GantoolsError("--checkpoint is for runs; FILE.py:FUNCTION has only the point that it builds.")
@@ -46,11 +53,11 @@ def subjects(where: str, checkpoint: str, device: str, batch_size: int) -> tuple
         game, _, batches = load_own(where, on)
         set_threads(game)
         name = Path(where.rpartition(":")[0]).stem
-        return iter([Subject(name, game, batches, 0, where)]), Path("runs") / f"{name}-analysis"
+        return iter([Subject(name, game, batches, 0, where)]), out or Path("runs") / f"{name}-analysis"
     run = load(where, device=device)
     set_threads(run.game, run.config.threads)
     steps = chosen_steps(run, checkpoint)
-    return (_subject(run.at(step), batch_size) for step in steps), run.path / "analysis"
+    return (_subject(run.at(step), batch_size) for step in steps), out or run.path / "analysis"
 
 
 def _subject(run: Run, batch_size: int) -> Subject:
