@@ -106,8 +106,7 @@ def _check(args: CompareArguments) -> None:
         raise suggest("game", args.game, [*GAMES, "FILE.py:FUNCTION"])
     if args.lr is not None and not 0 < args.lr < math.inf:
         raise GantoolsError(f"--lr is {args.lr}: pass a positive number.")
-    if args.steps is not None and args.steps < 1:
-        raise GantoolsError(f"--steps is {args.steps}: pass at least 1.")
+    require_positive(steps=args.steps)
     if not args.seeds or min(args.seeds) < 0:
         raise GantoolsError("--seeds needs one or more numbers of at least 0.")
     if args.game not in TOY_GAMES:
