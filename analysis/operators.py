@@ -37,8 +37,9 @@ def jacobian(
         method: "reverse" (kept graphs), "forward" (dual numbers), "replay" (recorded once), "compiled" (the same
             through torch.compile: up to a minute before the first product, and then the fastest), or "auto": reverse
             or forward, the faster here (of a Hessian on one batch always reverse), and of one batch a recording once
-            blocks have cost much. That is for a clock to say, and changes the rounding: with "reverse" and "forward"
-            results repeat to the last bit. Of several batches these walk over them at every product and have one
+            blocks have cost much. A clock makes that choice, and so decides how results are rounded. With "reverse"
+            and "forward" the same program on the same machine, with the same number of threads, repeats its results
+            to the last bit. Of several batches these walk over them at every product and have one
             batch's activations in memory at a time. "replay" and "compiled" walk once and keep those of all: faster,
             where memory has the room.
         check: whether to probe, once, that the field is deterministic and that no loss detaches another player.

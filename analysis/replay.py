@@ -22,6 +22,7 @@ from torch.fx.node import map_arg
 
 from gantools.analysis.products import BLOCK, Batching, Function, Products, differ, probe, timed
 from gantools.errors import GantoolsError
+from gantools.functional import forward_product
 
 BACKEND = "inductor"
 # After so many columns and so many seconds of blocks a recording is tried. Tracing takes up to a second, whatever the
@@ -56,6 +57,8 @@ def record(function: Function, point: Tensor) -> Recording:
         CannotRecordError: when the function cannot be traced or differentiated forwards.
     """
     try:
+        # Where this raises, a trace of the same may kill the process (mse_loss: pytorch issue 123996).
+        forward_product(function, point, probe(point))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = _without_detach(make_fx(function)(point.detach().clone()))

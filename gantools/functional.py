@@ -13,8 +13,8 @@ from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.dropout import _DropoutNd
 
+from gantools.elementary import ElementaryOperations
 from gantools.errors import GantoolsError
-from gantools.normalization import ExactNormalization
 
 
 def as_real(x: Tensor) -> Tensor:
@@ -87,12 +87,12 @@ class AllPlayers(nn.Module):
         self._aliases = self._find_aliases()
         self._complex = {name for name, p in self.named_parameters() if p.is_complex()}
         self._homes: dict[str, tuple[nn.Module, str]] = {}
-        self.normalization = ExactNormalization()
+        self.elementary = ElementaryOperations()
         self.safe = False  # whether fused kernels are being avoided
-        self.exact = False  # whether normalizations are being replaced as well
+        self.exact = False  # whether functions are being replaced by elementary operations as well
 
     def forward(self, batch: Any, read_back: Sequence[str]) -> tuple[Any, dict[str, Tensor]]:
-        with self.normalization if self.exact else nullcontext():
+        with self.elementary if self.exact else nullcontext():
             losses = self._losses(self._players, batch)
         # Read here, while they are swapped in: a module may assign a new buffer instead of moving the old one in place.
         return losses, {name: t.detach() for name, t in self.tensors(read_back).items()}
@@ -223,16 +223,16 @@ def refuse_dropout(module: nn.Module, players: Sequence[str]) -> None:
 def twice_differentiable(module: AllPlayers, exact: bool | None = None) -> Iterator[None]:
     """Avoid fused kernels whose higher or forward derivatives are missing or wrong, in forward passes in this block.
 
-    Those of attention are missing everywhere and those of recurrent nets on CUDA. Those of normalizations are wrong.
-    Looking out for them costs time in a small net's forward pass, so training steps do it (`exact=None`) only
-    if an earlier evaluation with `exact=True` met any.
+    Those of attention are missing everywhere and those of recurrent nets on CUDA; others are in `elementary`. Looking
+    out for these costs time in a small net's forward pass, so training steps do it (`exact=None`) only if an earlier
+    evaluation with `exact=True` met any that they may need.
     """
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if any(isinstance(m, nn.RNNBase) for m in module.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         present = module.safe, module.exact
-        module.safe, module.exact = True, module.normalization.used if exact is None else exact
+        module.safe, module.exact = True, module.elementary.used if exact is None else exact
         try:
             yield
         finally:

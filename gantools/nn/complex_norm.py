@@ -7,7 +7,7 @@ s = \sqrt{\det V},\quad t = \sqrt{\mathrm{tr} V + 2 s}$$
 
 then $\gamma \tilde z + \beta$ with a symmetric 2 x 2 matrix $\gamma$, at first $I/\sqrt2$, so that $E|z|^2 = 1$ (Deep
 Complex Networks, arXiv 1705.09792, section 3.5). All of it is made of elementary operations: third derivatives
-are right, unlike those of PyTorch's fused norms (`gantools.normalization`).
+are right, unlike those of PyTorch's fused norms (`gantools.elementary`).
 """
 
 import math

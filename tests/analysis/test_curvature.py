@@ -167,7 +167,8 @@ def test_draws_come_from_the_generator_and_stay():
     first = fisher(model, "categorical", batches, generator=source(3))
     again = fisher(model, "categorical", batches, generator=source(3))
     other = fisher(model, "categorical", batches, generator=source(4))
-    assert torch.equal(first.dense(), first.dense()) and torch.equal(first.dense(), again.dense())
+    # The second may come from a recording, which rounds otherwise.
+    assert relative(first.dense(), first.dense()) < 1e-13 and relative(again.dense(), first.dense()) < 1e-13
     assert relative(other.dense(), first.dense()) > 1e-3
 
 

@@ -187,7 +187,8 @@ class TestLoad:
         run = gt.load(trained)
         assert run.sample(5).shape == (5, 2) and run.sample(5).equal(run.sample(5))
         assert not run.sample(5, seed=1).equal(run.sample(5))
-        assert run.sample(700)[:5].equal(run.sample(5))
+        # The latents are the same; a product of 700 rows may round otherwise than one of 5.
+        torch.testing.assert_close(run.sample(700)[:5], run.sample(5))
 
     def test_leaves_the_global_random_state_and_the_files_alone(self, trained):
         before = random_state()
