@@ -1,27 +1,29 @@
 """What the spectrum says: operators, eigenvalues, density, index, and verdicts in sentences."""
 
-from gantools.analysis.algebra import antisymmetric_part, coupling, gram, identity, restrict, symmetric_part
-from gantools.analysis.chebyshev import cross_check, kernel_polynomial
-from gantools.analysis.cloud import RitzCloud, ritz_cloud
-from gantools.analysis.condition import Conditions, conditions
-from gantools.analysis.curvature import fisher, gauss_newton
-from gantools.analysis.dense import spectrum
-from gantools.analysis.density import Density, spectral_density
-from gantools.analysis.effective_dimension import effective_dimension
-from gantools.analysis.eigenvalues import eigenvalues
-from gantools.analysis.field_of_values import FieldOfValues, field_of_values
-from gantools.analysis.index import Index, index
-from gantools.analysis.linear_operator import LinearOperator
-from gantools.analysis.nonnormality import Normality, Pseudospectrum, departure_from_normality, pseudospectrum
-from gantools.analysis.operators import DifferentiatedOperator, hessian, jacobian, update_operator
-from gantools.analysis.path import PathAngle, Point, path_angle, point
-from gantools.analysis.preconditioned import preconditioned
-from gantools.analysis.result import Spectrum
+from gantools.analysis.eigen.dense import spectrum
+from gantools.analysis.eigen.eigenvalues import eigenvalues
+from gantools.analysis.eigen.ritz_cloud import RitzCloud, ritz_cloud
+from gantools.analysis.eigen.spectrum import Spectrum
+from gantools.analysis.estimates.chebyshev import cross_check, kernel_polynomial
+from gantools.analysis.estimates.density import Density, spectral_density
+from gantools.analysis.estimates.effective_dimension import effective_dimension
+from gantools.analysis.estimates.index import Index, index
+from gantools.analysis.estimates.traces import Diagonal, Estimate, diagonal, frobenius_norm, trace
+from gantools.analysis.landscape.path import PathAngle, path_angle
+from gantools.analysis.landscape.sampler import Point, point
+from gantools.analysis.landscape.stationary import StationaryPoint, stationary_point
+from gantools.analysis.landscape.surface import Line, Plane, filter_normalized, line, plane, random_direction
+from gantools.analysis.nonnormal.condition import Conditions, conditions
+from gantools.analysis.nonnormal.departure import Normality, departure_from_normality
+from gantools.analysis.nonnormal.field_of_values import FieldOfValues, field_of_values
+from gantools.analysis.nonnormal.pseudospectrum import Pseudospectrum, pseudospectrum
+from gantools.analysis.operators.algebra import antisymmetric_part, coupling, gram, identity, restrict, symmetric_part
+from gantools.analysis.operators.curvature import fisher, gauss_newton
+from gantools.analysis.operators.jacobian import DifferentiatedOperator, hessian, jacobian, update_operator
+from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.analysis.operators.preconditioned import preconditioned
+from gantools.analysis.operators.through_time import recurrent_jacobian
 from gantools.analysis.stability import Stability, stability
-from gantools.analysis.stationary import StationaryPoint, stationary_point
-from gantools.analysis.surface import Line, Plane, filter_normalized, line, plane, random_direction
-from gantools.analysis.through_time import recurrent_jacobian
-from gantools.analysis.traces import Diagonal, Estimate, diagonal, frobenius_norm, trace
 
 __all__ = [
     "Conditions",

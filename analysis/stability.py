@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gantools.analysis.gram_schmidt import ROUNDING
-from gantools.analysis.index import gap_tolerance
-from gantools.analysis.result import Spectrum
+from gantools.analysis.eigen.spectrum import Spectrum
+from gantools.analysis.estimates.index import gap_tolerance
+from gantools.analysis.krylov.gram_schmidt import ROUNDING
 from gantools.errors import GantoolsError
 
 Array = NDArray[Any]

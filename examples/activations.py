@@ -6,7 +6,7 @@ python examples/activations.py
 """
 
 import gantools as gt
-from gantools.tasks import problem
+from gantools.data.classification import problem
 
 
 def _trained(activation, output_activation=""):

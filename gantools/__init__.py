@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _NAMES = {
-    "Game": "gantools.game",
-    "gan": "gantools.adversarial",
-    "minimization": "gantools.game",
-    "load": "gantools.run",
+    "Game": "gantools.games.game",
+    "gan": "gantools.games.gan",
+    "minimization": "gantools.games.game",
+    "load": "gantools.runs.load",
     "split": "gantools.batches",
     "GantoolsError": "gantools.errors",
     "NonFiniteFieldError": "gantools.errors",
@@ -42,11 +42,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from gantools import analysis, board, data, losses, metrics, networks, nn, regularizers, schedules, trainers
-    from gantools.adversarial import gan
     from gantools.batches import split
     from gantools.errors import GantoolsError, NonFiniteFieldError
-    from gantools.game import Game, minimization
-    from gantools.run import load
+    from gantools.games.game import Game, minimization
+    from gantools.games.gan import gan
+    from gantools.runs.load import load
 
 
 def __getattr__(name: str) -> Any:

@@ -132,10 +132,10 @@ def cheapen_looks(monkeypatch) -> None:
     def small_figure(*args, **kwargs):
         return Figure(figsize=(1, 1), dpi=8)
 
-    monkeypatch.setattr("gantools.trainers.trainer.METRIC_SAMPLES", 64)
-    for name in ("gantools.recorder", "gantools.board.writer"):
+    monkeypatch.setattr("gantools.runs.training_loop.METRIC_SAMPLES", 64)
+    for name in ("gantools.runs.store.recorder", "gantools.board.writer"):
         monkeypatch.setattr(f"{name}.spectrum_figure", small_figure)
-    monkeypatch.setattr("gantools.recorder.scatter_figure", small_figure)
+    monkeypatch.setattr("gantools.runs.store.recorder.scatter_figure", small_figure)
 
 
 def killed(*argv: str, at) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gantools import functional
 from gantools.errors import GantoolsError
-from gantools.game import Game
+from gantools.games import functional
+from gantools.games.game import Game
 from gantools.registry import Registry, setting
 
 

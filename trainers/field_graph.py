@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantools.game import Game
+from gantools.games.game import Game
 
 
 class FieldGraph:

@@ -12,15 +12,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gantools import functional
 from gantools.batches import is_batch
-from gantools.dependence import require_dependence
 from gantools.errors import GantoolsError
-from gantools.game import FieldValue, Game
+from gantools.games import functional
+from gantools.games.detach_probe import require_dependence
+from gantools.games.game import FieldValue, Game
 from gantools.registry import Registry, setting, suggest
 from gantools.schedules import Scheduled, value_at
-from gantools.trainers.base import Base, make_base
-from gantools.trainers.rates import LearningRate, player_rates
+from gantools.trainers.base_rules import Base, make_base
+from gantools.trainers.per_player import LearningRate, player_rates
 from gantools.trainers.state import State, StepInfo
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from gantools.nn.activations import activation
-from gantools.nn.complex_init import complex_independent_, complex_normal_
-from gantools.nn.complex_input import Complexify, LearnedImaginary, Parts
-from gantools.nn.complex_layers import ComplexConv2d, ComplexConvTranspose2d, ComplexLinear
-from gantools.nn.complex_norm import ComplexBatchNorm
+from gantools.nn.complex.init import complex_independent_, complex_normal_
+from gantools.nn.complex.input import Complexify, LearnedImaginary, Parts
+from gantools.nn.complex.layers import ComplexConv2d, ComplexConvTranspose2d, ComplexLinear
+from gantools.nn.complex.norm import ComplexBatchNorm
 from gantools.nn.init import Layer, blank, variance_gain
 
 _DCGAN = 0.02  # DCGAN draws every weight from N(0, 0.02^2)

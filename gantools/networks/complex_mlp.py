@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from gantools.errors import GantoolsError
 from gantools.networks.base import NETWORKS, Network, is_image
 from gantools.nn.activations import activation as make_activation
-from gantools.nn.complex_init import complex_glorot_
-from gantools.nn.complex_input import Complexify, LearnedImaginary, Parts
-from gantools.nn.complex_layers import ComplexLinear
+from gantools.nn.complex.init import complex_glorot_
+from gantools.nn.complex.input import Complexify, LearnedImaginary, Parts
+from gantools.nn.complex.layers import ComplexLinear
+from gantools.nn.complex.unitary import UnitaryLinear
 from gantools.nn.init import blank
-from gantools.nn.unitary import UnitaryLinear
 from gantools.registry import setting
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from gantools.errors import GantoolsError
 from gantools.networks.base import NETWORKS, Network, is_image
 from gantools.networks.mlp import MLP
-from gantools.nn.ode import FIXED, ODEBlock
+from gantools.nn.integrators.ode import FIXED, ODEBlock
 from gantools.registry import setting
 
 

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-import gantools.trainers.trainer as trainer
 from gantools.cli import main
+from gantools.runs import training_loop as trainer
 from tests.runs import QUIET, RING
 
 

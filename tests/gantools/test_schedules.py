@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from gantools import GantoolsError
-from gantools.config import Choice
-from gantools.experiment import make_optimizer
+from gantools.cli.schedule_text import number_text, parse_number, parse_rate, rate_text
+from gantools.runs.config import Choice
+from gantools.runs.experiment import make_optimizer
 from gantools.schedules import SCHEDULES, Cosine, Exponential, Linear, extremes, value_at
-from gantools.spelling import number_text, parse_number, parse_rate, rate_text
 from gantools.trainers import Adam, make
 from tests import cases
 from tests.game_oracles import relative, tanh_gan_field

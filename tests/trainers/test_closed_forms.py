@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gantools.analysis.operators import update_operator
+from gantools.analysis.operators.jacobian import update_operator
 from gantools.trainers import make
 from tests import cases
 from tests.game_oracles import eigenvalues, match_distance, relative, state_vector

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import gantools as gt
-from gantools.analysis.operators import update_operator
+from gantools.analysis.operators.jacobian import update_operator
 from gantools.batches import Parts, split
 from gantools.trainers import OPTIMIZERS, Adam, make
 from tests import cases

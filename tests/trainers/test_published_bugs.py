@@ -7,7 +7,7 @@ from torch import nn
 import gantools as gt
 from gantools.errors import GantoolsError
 from gantools.trainers import make
-from gantools.trainers.linear_solvers import gmres
+from gantools.trainers.second_order.linear_solvers import gmres
 from tests import cases
 from tests.game_oracles import relative
 

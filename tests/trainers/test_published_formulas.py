@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import gantools as gt
-from gantools.analysis.operators import jacobian, update_operator
+from gantools.analysis.operators.jacobian import jacobian, update_operator
 from gantools.trainers import Average, Consensus, Exponential, make
 from tests import cases
 from tests.game_oracles import (

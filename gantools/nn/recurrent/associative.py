@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gantools.errors import GantoolsError
-from gantools.nn.complex_activations import modulus
-from gantools.nn.holographic import random_permutations, rearranged
+from gantools.nn.complex.activations import modulus
 from gantools.nn.recurrent.base import Recurrent, State, cast, glorot, stacked, unstacked
+from gantools.nn.recurrent.holographic import random_permutations, rearranged
 
 
 class AssociativeLSTM(Recurrent):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gantools.errors import GantoolsError
-from gantools.nn.complex_activations import modulus
+from gantools.nn.complex.activations import modulus
 
 State = tuple[Tensor, ...]
 

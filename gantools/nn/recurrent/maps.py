@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from gantools.errors import GantoolsError
-from gantools.nn.complex_layers import as_complex
+from gantools.nn.complex.layers import as_complex
+from gantools.nn.complex.unitary import haar_unitary
 from gantools.nn.recurrent.base import cast, uniform
-from gantools.nn.unitary import haar_unitary
 
 
 class StateMap(nn.Module):

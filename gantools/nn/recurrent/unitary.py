@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gantools.nn.complex.unitary import UnitaryLinear
 from gantools.nn.recurrent.base import Recurrent, State, cast, glorot, modrelu, stacked, uniform, unstacked
 from gantools.nn.recurrent.maps import FactoredUnitary, KroneckerMap, StateMap
 from gantools.nn.recurrent.rotations import RotationProduct, Style
-from gantools.nn.unitary import UnitaryLinear
 
 Device = torch.device | str | None
 

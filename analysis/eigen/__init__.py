@@ -1,0 +1,1 @@
+"""Eigenvalues with residuals, and tests for those that were missed."""

@@ -1,0 +1,146 @@
+"""The leading eigenvalues of any operator, with residuals, and a second opinion on request."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from gantools.analysis.eigen.dense import dense_eigenvalues
+from gantools.analysis.eigen.guard import find_doubt, unite
+from gantools.analysis.eigen.search import SearchRequest, search
+from gantools.analysis.eigen.shift_invert import shift_invert
+from gantools.analysis.eigen.spectrum import Spectrum
+from gantools.analysis.krylov.basis import STORAGES
+from gantools.analysis.krylov.iteration import Progress
+from gantools.analysis.krylov.selection import INTERIOR, criterion
+from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.errors import GantoolsError
+from gantools.registry import suggest
+
+DENSE_LIMIT = 5000
+SEARCHES = 6
+
+
+def eigenvalues(
+    A: LinearOperator,
+    k: int = 10,
+    which: str = "LM",
+    tol: float = 1e-6,
+    basis: int | None = None,
+    max_matvecs: int | None = None,
+    seed: int = 0,
+    vectors: bool = True,
+    verify: bool = False,
+    progress: Progress | None = None,
+    dense_limit: int = DENSE_LIMIT,
+    guard: bool = True,
+    store: str | Path | None = None,
+    block: int = 1,
+    storage: str = "device",
+) -> Spectrum:
+    r"""Compute the k leading eigenvalues of an operator from its products.
+
+    Thick-restart Lanczos (Wu and Simon 2000) for symmetric operators, Krylov-Schur (Stewart 2001) otherwise, on the
+    operator's device.
+
+    Args:
+        A: the operator, (n, n).
+        k: how many; k + 1 are returned where k would split a conjugate pair.
+        which: LM (largest modulus), LR, SR (largest, smallest real part), LI (largest |Im|); for symmetric operators
+            also LA = LR, SA = SR and BE (both ends, by turns from the top). SM (smallest modulus), NI and NU (nearest
+            to the imaginary axis, to the unit circle) may lie inside the spectrum, where products alone do not
+            converge: up to n = `dense_limit` they are taken from the whole matrix; beyond, SM by shift-invert with
+            inner solves, NI and NU by the plain method, which finds them where they are extreme. What did not converge
+            is marked.
+        tol: relative to max(|value|, eps^(2/3) scale), on the error bound of each value: for symmetric operators
+            min(r, max(r^2/gap, r/10)), since the gap is estimated; otherwise the residual r.
+        basis: vectors kept, by default max(2k + 1, 20) if symmetric, else max(6k, 2k + 20). Smaller ones lose
+            eigenvalues silently: at 2k + 1 every solver, ARPACK too, calls GAN Jacobians "all real" under LI.
+        max_matvecs: stop after so many products, by default 50 bases; what was reached is returned and marked.
+        seed: of the start vector.
+        vectors: return them, unit length, (n, k), on the operator's device.
+        verify: search on from a random start orthogonal to what was found, with twice the basis and at least as many
+            products again. Residuals prove that a value is an eigenvalue, not that none was missed: one hidden from the
+            first start, or a further copy of a multiple one, of which a Krylov space contains a single one. The union
+            is returned, doubt in `message`, and `verified` says whether nothing new was found.
+        progress: called with (products, converged, k).
+        dense_limit: largest n for which the whole matrix may be formed (SM, NI, NU).
+        guard: spend four products at most on cheap tests whether something may be missing (`doubt`), unless verified.
+        store: file that the basis is saved to, at restarts and when interrupted; a later call with the same arguments
+            goes on from it. It is removed at the end. Not for SM by shift-invert.
+        block: vectors added to the basis at a time. One needs the fewest products; a block finds as many copies of a
+            multiple eigenvalue at once, and saves time where a block of products costs less than its columns alone.
+        storage: of the basis: "device", "host" (main memory), or "bfloat16" (half the memory of float32; residuals
+            cannot fall below about 0.2 % of the norm of A: give such a tol).
+
+    Returns:
+        A `Spectrum`, best first. Not converged is a result, with a sentence.
+
+    Raises:
+        GantoolsError: for k, which, basis or tol that cannot be meant, and for products that are not finite.
+    """
+    name = criterion(which, A.symmetric)
+    _check(A, k, tol, basis, max_matvecs, block, storage)
+    usual = max(2 * k + 1, 20) if A.symmetric else max(6 * k, 2 * k + 20)
+    size = min(basis or max(usual, k + 10 * block if block > 1 else 0), A.n)
+    inside = name in INTERIOR and dense_limit >= A.n
+    if inside or size + block >= A.n or k >= A.n - 2:
+        return _dense(A, k, which, name, vectors, inside)
+    limit = max_matvecs or 50 * size
+    request = SearchRequest(k, which, name, tol, limit, seed, progress, block, storage)
+    if name == "SM":
+        if store is not None:
+            raise GantoolsError("store= keeps no shift-invert: leave it out under which='SM', or pass another which=.")
+        best = shift_invert(A, request, size)
+    else:
+        best = search(A, request, size, seed, store=None if store is None else Path(store))
+        if verify:
+            best = _verified(A, best, request, min(2 * size, A.n - block))
+        elif guard:
+            best = find_doubt(A, best, k, name, seed)
+    return best if vectors else dataclasses.replace(best, vectors=None)
+
+
+def _check(
+    A: LinearOperator, k: int, tol: float, basis: int | None, max_matvecs: int | None, block: int, storage: str
+) -> None:
+    if not 1 <= k <= A.n:
+        raise GantoolsError(f"k = {k} eigenvalues cannot be had of a {A.n} x {A.n} operator: ask for 1 to {A.n}.")
+    if basis is not None and basis < min(k + 3, A.n):
+        raise GantoolsError(f"basis = {basis} is too small for k = {k}: give at least k + 3 = {k + 3}, better 6k.")
+    if block < 1 or (basis is not None and basis < k + 2 * block < A.n):
+        raise GantoolsError(f"block = {block} does not fit: give 1 or more, and a basis of k + 2 blocks at least.")
+    if storage not in STORAGES:
+        raise suggest("storage", storage, list(STORAGES))
+    if not tol > 0:
+        raise GantoolsError(f"tol = {tol} cannot be reached: give a positive relative tolerance such as 1e-6.")
+    if max_matvecs is not None and max_matvecs < 1:
+        raise GantoolsError(f"max_matvecs = {max_matvecs} allows no product: give at least a few times k.")
+
+
+def _dense(A: LinearOperator, k: int, which: str, name: str, vectors: bool, inside: bool) -> Spectrum:
+    result = dense_eigenvalues(A, k, which, vectors, A.n)
+    reason = f"which={which!r} may lie inside the spectrum" if inside else "the basis would be as large as the matrix"
+    return dataclasses.replace(result, message=f"From the whole matrix, since {reason}.")
+
+
+def _verified(A: LinearOperator, first: Spectrum, request: SearchRequest, size: int) -> Spectrum:
+    """Search again, orthogonally to what is known, until a search finds nothing new; return the union."""
+    known, products, added = first, 0, 0
+    # More than what is locked must converge: a search that stops where it began has looked at nothing.
+    further = dataclasses.replace(request, k=request.k + (1 if A.symmetric else 2))
+    for attempt in range(1, SEARCHES + 1):
+        second = search(A, further, size, request.seed + attempt, known)
+        products += second.matvecs + second.check_matvecs
+        known, new = unite(known, second, request.k, request.name)
+        added += new
+        clear = new == 0 and bool(second.converged.all())
+        if clear or not second.converged.all():
+            break
+    agree = clear and bool(known.converged.all())
+    found = f"{added} that the first start had missed were added. " if added else ""
+    if agree:
+        words = f"Converged. {found}A last search, orthogonal to these, found nothing that was missed."
+    else:
+        words = f"{first.message} {found}In doubt: the last search was not clear; raise basis= and verify again."
+    return dataclasses.replace(known, guard_matvecs=products, verified=agree, message=words)

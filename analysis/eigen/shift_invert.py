@@ -1,0 +1,105 @@
+r"""Eigenvalues of smallest modulus of operators too large for their whole matrix: shift-invert by iterative solves.
+
+Lanczos and Krylov-Schur converge to the outside of a spectrum; that of $A^{-1}$ is what lies nearest to zero. Each of
+its products is a linear system, solved by MINRES (Paige and Saunders 1975) or GMRES (Saad and Schultz 1986) from SciPy,
+on the host. A Hessian with a dense cluster at zero is nearly singular there, and no such solve converges: what is
+returned then has large residuals, and is marked as not converged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+import numpy as np
+import scipy.sparse.linalg as host
+import torch
+from torch import Tensor
+
+from gantools.analysis.eigen.search import SearchRequest, search
+from gantools.analysis.eigen.spectrum import Spectrum
+from gantools.analysis.krylov.iteration import accepted
+from gantools.analysis.krylov.selection import leading
+from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.errors import GantoolsError
+
+
+class Inverse(LinearOperator):
+    """Products with the inverse of an operator, as exact as the inner solver gets.
+
+    Attributes:
+        failures: solves that stopped before `tol`.
+    """
+
+    def __init__(self, A: LinearOperator, tol: float, inner_limit: int):
+        super().__init__(self._solve, A.n, dtype=A.dtype, device=A.device, symmetric=A.symmetric, kind=A.kind)
+        self._forward = A
+        self._tol = max(tol, 10 * float(torch.finfo(A.dtype).eps))
+        self._limit = inner_limit
+        self.failures = 0
+
+    def _solve(self, b: Tensor) -> Tensor:
+        A, right = self._forward, b.double().cpu().numpy()
+
+        def matvec(u: np.ndarray) -> np.ndarray:
+            product = A @ torch.from_numpy(np.ascontiguousarray(u.reshape(-1))).to(dtype=A.dtype, device=A.device)
+            return product.double().cpu().numpy()
+
+        operator = cast(Any, host.LinearOperator)(A.shape, matvec=matvec, dtype=np.float64)
+        if A.symmetric:
+            x, info = host.minres(operator, right, rtol=self._tol, maxiter=self._limit)
+        else:
+            restart = min(self._limit, 100, A.n)
+            cycles = max(1, self._limit // restart)
+            x, info = host.gmres(operator, right, rtol=self._tol, restart=restart, maxiter=cycles)
+        if not np.isfinite(x).all():
+            raise GantoolsError(
+                "A linear system with the operator has no finite solution: its products contain NaN or infinite values."
+            )
+        self.failures += info != 0
+        norm = np.linalg.norm(x)
+        if norm == 0.0:
+            raise GantoolsError("The operator is zero: every eigenvalue is 0, and which='SM' has nothing to choose.")
+        return torch.from_numpy(x).to(dtype=A.dtype, device=A.device)
+
+
+INNER_LIMIT = 2000
+
+
+def shift_invert(A: LinearOperator, request: SearchRequest, size: int) -> Spectrum:
+    """Return the eigenvalues nearest to zero: the largest of the inverse, put back and judged by A itself."""
+    before = A.matvecs
+    inverse = Inverse(A, min(1e-2 * request.tol, 1e-8), inner_limit=INNER_LIMIT)
+    # Two more than asked for: they tell the gaps.
+    outside = dataclasses.replace(request, k=request.k + 2, name="LM", limit=min(request.limit, 3 * size))
+    found = search(inverse, outside, size, request.seed)
+    assert found.vectors is not None
+    # Backwards, so that the conjugate with positive imaginary part comes first again.
+    vectors, known = found.vectors.flip(1), found.values.numpy()[::-1]
+    values = 1 / np.where(known == 0, np.inf, known)
+    product = A @ vectors
+    if A.symmetric:
+        values = (vectors.double() * product.double()).sum(dim=0).cpu().numpy()
+    shifted = vectors * torch.as_tensor(values).to(vectors)
+    residuals = torch.linalg.vector_norm(product - shifted, dim=0).double().cpu().numpy()
+    scale = max(found.scale and 1 / found.scale, float(torch.linalg.vector_norm(product, dim=0).max()))
+    apart = np.abs(values[:, None] - values) + np.diag(np.full(len(values), np.inf))
+    errors = residuals.copy()
+    if A.symmetric:
+        # Parlett's bound: these gaps are between values that converged.
+        gap = np.maximum(apart.min(axis=1) - residuals, 0.0)
+        errors = np.where(gap > residuals, residuals**2 / np.maximum(gap, 1e-300), residuals)
+    good = accepted(errors, values, request.tol, scale, A.dtype, slack=1.0)
+    chosen = leading(values, request.k, "SM")
+    order = torch.from_numpy(chosen)
+    words = "Converged, by shift-invert."
+    if not good[chosen].all():
+        words = (
+            f"Only {int(good[chosen].sum())} of {request.k} converged: {inverse.failures} inner solves did not; the "
+            "spectrum is too dense near zero for products alone (use index or spectral_density, or raise dense_limit=)."
+        )
+    fields = {"values": values, "residuals": residuals, "errors": errors, "converged": good}
+    arrays: dict[str, Any] = {name: torch.from_numpy(array)[order] for name, array in fields.items()}
+    spent = {"matvecs": A.matvecs - before - len(values), "check_matvecs": len(values)}
+    vectors = vectors[:, order.to(vectors.device)]
+    return dataclasses.replace(found, **arrays, **spent, vectors=vectors, which="SM", scale=scale, message=words)

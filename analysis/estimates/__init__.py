@@ -1,0 +1,1 @@
+"""Stochastic estimates: spectral density, index, traces, effective dimension."""

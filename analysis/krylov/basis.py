@@ -1,0 +1,269 @@
+"""A Krylov basis that stays on a device, grown by one vector or by a block, and the operator's projection on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gantools.analysis.krylov.gram_schmidt import (
+    ROUNDING,
+    cleared,
+    coefficients_on,
+    combined,
+    orthogonalise,
+    random_vector,
+)
+from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.errors import GantoolsError
+
+Array = NDArray[Any]
+
+STORAGES = ("device", "host", "bfloat16")
+
+
+class KrylovBasis:
+    r"""An orthonormal basis $V$, and $A$'s projection on it, in float64 on the host.
+
+    It keeps a Krylov decomposition $A V_j = V_j S_j + W_j B_j$ (Stewart, SIAM J. Matrix Anal. Appl. 23, 2001), where
+    $W_j$, orthonormal and orthogonal to $V_j$, is the one vector, or the block, that the basis goes on with.
+
+    Args:
+        operator: $A$.
+        size: vectors kept at most.
+        generator: of the start and of what replaces directions that break down.
+        width: vectors added at a time. A block finds as many copies of a multiple eigenvalue, and pays where a block of
+            products costs less than its columns do one by one; a single vector needs the fewest products.
+        storage: "device" (where the operator is, in its dtype); "host" (main memory: for bases that a GPU cannot hold;
+            the orthogonalisation runs there too); "bfloat16" (half the memory of float32: the residuals of what is
+            found cannot fall below about 0.2 % of the norm of A, and say so).
+
+    Attributes:
+        vectors: (size + width, n), one tensor; the rows up to `length` are the basis, the next ones its continuation.
+        projected: (size + width, size): A V[:j]^T = V[:j + width]^T projected[:j + width, :j].
+        scale: the largest ||A v|| seen, a lower estimate of the norm of A.
+    """
+
+    def __init__(
+        self,
+        operator: LinearOperator,
+        size: int,
+        generator: torch.Generator,
+        width: int = 1,
+        storage: str = "device",
+    ):
+        self.operator = operator
+        self.generator = generator
+        self.size = size
+        self.width = width
+        self.length = 0
+        self.scale = 0.0
+        self.epsilon = float(torch.finfo(operator.dtype).eps)
+        self.vectors = self._allocate(storage)
+        self.projected = np.zeros((size + width, size))
+        self._go_on(0)
+
+    def _allocate(self, storage: str) -> Tensor:
+        shape = (self.size + self.width, self.operator.n)
+        device = torch.device("cpu") if storage == "host" else self.operator.device
+        dtype = torch.bfloat16 if storage == "bfloat16" else self.operator.dtype
+        try:
+            return torch.empty(shape, dtype=dtype, device=device)
+        except RuntimeError as error:  # also torch.OutOfMemoryError
+            gigabytes = shape[0] * shape[1] * dtype.itemsize / 2**30
+            elsewhere = ", keep the basis in main memory (storage='host')" if device.type != "cpu" else ""
+            raise GantoolsError(
+                f"A basis of {shape[0]} vectors of {shape[1]} numbers needs {gigabytes:.3g} GiB on {device}, more than "
+                f"there is: lower basis= or k=, store it as bfloat16{elsewhere}, or take a player or a layer instead "
+                "of the whole."
+            ) from error
+
+    def _go_on(self, rows: int) -> None:
+        """Let the basis of `rows` vectors continue with random ones."""
+        for i in range(rows, rows + self.width):
+            self.vectors[i] = self._fresh(i)
+
+    def _fresh(self, rows: int, beside: Tensor | None = None) -> Tensor:
+        """Return a random unit vector orthogonal to the first rows, and to the columns of `beside` (n, b)."""
+        w = random_vector(self.operator.n, self.operator.dtype, self.vectors.device, self.generator)
+        for _ in range(2):
+            if rows:
+                w = orthogonalise(self.vectors[:rows], w)[1]
+            if beside is not None:
+                w = w - beside @ (beside.T @ w)
+        return w / torch.linalg.vector_norm(w)
+
+    def lock(self, vectors: Tensor, square: Array) -> None:
+        """Begin with an invariant subspace instead: A X = X `square` for X = `vectors` (n, p), columns independent.
+
+        The next directions are random and orthogonal to it, so that only what X lacks can appear.
+        """
+        Q, R = torch.linalg.qr(vectors.double())
+        triangle = R.cpu().numpy()
+        count = len(triangle)
+        self.vectors[:count] = Q.T.to(self.vectors)
+        self.projected[:count, :count] = triangle @ square @ np.linalg.inv(triangle)
+        self._go_on(count)
+        self.length = count
+        self.scale = float(np.linalg.norm(self.projected[:count, :count], 2))
+
+    def expand(self) -> None:
+        """Append one vector or block: as many products, two passes of Gram-Schmidt, one transfer to the host."""
+        if self.width == 1:
+            self._append_vector()
+        else:
+            self._append_block()
+
+    def _times(self, rows: Tensor) -> Tensor:
+        """Return A times a row (n,) of the basis or rows (b, n), as a vector or as columns, where the basis is."""
+        A = self.operator
+        u = rows.to(dtype=A.dtype, device=A.device)
+        return (A @ (u.T if u.dim() == 2 else u)).to(self.vectors.device)
+
+    def _append_vector(self) -> None:
+        j = self.length
+        w = self._times(self.vectors[j])
+        coefficients, w, norms = orthogonalise(self.vectors[: j + 1], w, *self._recurrence())
+        host = torch.cat([coefficients, norms]).cpu().numpy()
+        self._require_finite(host)
+        column, (before, once, beta) = host[: j + 1], host[j + 1 :]
+        self.scale = max(self.scale, float(before))
+        breakdown = beta <= ROUNDING * self.epsilon * self.scale
+        if not breakdown and beta < 0.5 * once:
+            # The second pass removed much again, so its own rounding matters; rare, hence outside the fixed two.
+            more, w, norms = orthogonalise(self.vectors[: j + 1], w)
+            column, beta = column + more.cpu().numpy(), float(norms[-1])
+            breakdown = beta <= ROUNDING * self.epsilon * self.scale
+        self.projected[: j + 1, j] = column
+        # A breakdown means an invariant subspace, which holds one copy of each of its eigenvalues: other copies, and
+        # other eigenvalues, are looked for from a fresh direction, decoupled by an exact zero.
+        self.projected[j + 1, j] = 0.0 if breakdown else beta
+        self.vectors[j + 1] = self._fresh(j + 1) if breakdown else w / beta
+        self.length = j + 1
+
+    def _append_block(self) -> None:
+        """As for one vector, with block Gram-Schmidt (Barlow and Smoktunowicz, Numer. Math. 123, 2013)."""
+        b, end = self.width, self.length + self.width
+        rows = self.vectors[:end]
+        w = self._times(self.vectors[self.length : end])
+        norms = torch.linalg.vector_norm(w, dim=0)
+        self._require_finite(norms.cpu().numpy())
+        self.scale = max(self.scale, float(norms.max()))
+        column, border = torch.zeros(end, b, dtype=torch.float64), torch.eye(b, dtype=torch.float64)
+        for attempt in range(4):
+            part = coefficients_on(rows, w)
+            w, triangle = torch.linalg.qr(cleared(rows, w, part))
+            column += part.double().cpu() @ border
+            border = triangle.double().cpu() @ border
+            # From the second pass on w is orthonormal before: what shrinks it again is rounding.
+            if attempt and float(torch.linalg.matrix_norm(triangle, -2)) > 0.5:
+                break
+        # Turned so that what the block lacks in rank is whole columns.
+        left, sizes, right = torch.linalg.svd(border)
+        w = w @ left.to(w)
+        lost = (sizes <= ROUNDING * self.epsilon * self.scale).tolist()
+        for i in (i for i in range(b) if lost[i]):
+            sizes[i] = 0.0
+            w[:, i] = self._fresh(end, torch.cat([w[:, :i], w[:, [m for m in range(i + 1, b) if not lost[m]]]], dim=1))
+        self.projected[:end, self.length : end] = column.numpy()
+        self.projected[end : end + b, self.length : end] = (sizes[:, None] * right).numpy()
+        self.vectors[end : end + b] = w.T
+        self.length = end
+
+    def _require_finite(self, numbers: Array) -> None:
+        if not np.isfinite(numbers).all():
+            raise GantoolsError(
+                f"Product {self.operator.matvecs} of the operator contains NaN or infinite values: check that the "
+                "parameters and the batch are finite and that the loss is differentiable there."
+            )
+
+    def _recurrence(self) -> tuple[Tensor | None, int]:
+        """Return what symmetry tells of the next column above its diagonal: the coefficients, and where they start."""
+        j = self.length
+        if not self.operator.symmetric or j == 0:
+            return None, 0
+        row = self.projected[j, :j]
+        start = int(np.argmax(row != 0.0)) if row.any() else j
+        return torch.as_tensor(row[start:]).to(dtype=self.operator.dtype, device=self.vectors.device), start
+
+    @property
+    def square(self) -> Array:
+        """The projection (j, j)."""
+        return self.projected[: self.length, : self.length]
+
+    @property
+    def border(self) -> Array:
+        """The rows (width, j) that couple the basis to its continuation."""
+        return self.projected[self.length : self.length + self.width, : self.length]
+
+    def residuals(self, coordinates: Array) -> Array:
+        """Return the residual norms (m,) of Ritz vectors with unit coordinates (j, m)."""
+        return np.linalg.norm(self.border @ coordinates, axis=0)
+
+    def restart(self, rotation: Array, square: Array) -> None:
+        """Shrink the basis to V Q for Q = `rotation` (j, p), whose projection is `square` (p, p)."""
+        kept, width = rotation.shape[1], self.width
+        border = self.border @ rotation
+        # Deflation: a direction that couples less than rounding is invariant as far as this dtype can tell.
+        border[:, np.linalg.norm(border, axis=0) <= self.epsilon * self.scale] = 0.0
+        continuation = self.vectors[self.length : self.length + width].clone()
+        self.vectors[:kept] = self.lift(rotation).T
+        self.vectors[kept : kept + width] = continuation
+        self.projected[:] = 0.0
+        self.projected[:kept, :kept] = square
+        self.projected[kept : kept + width, :kept] = border
+        self.length = kept
+
+    def save(self, path: Path, products: int) -> None:
+        """Write the decomposition, so that `load` can go on from it."""
+        state = {
+            "vectors": self.vectors[: self.length + self.width].cpu(),
+            "projected": torch.from_numpy(self.projected),
+            "scale": self.scale,
+            "products": products,
+            "generator": self.generator.get_state(),
+        }
+        partial = path.with_name(path.name + ".part")
+        try:
+            torch.save(state, partial)
+            partial.replace(path)  # so that an interruption while writing leaves the previous one
+        except (OSError, RuntimeError) as error:
+            raise GantoolsError(f"The basis cannot be kept in {path} ({error}): give another file as store.") from None
+
+    def load(self, path: Path) -> int:
+        """Go on from a saved decomposition, after one product that shows it to be this operator's; return those before.
+
+        Raises:
+            GantoolsError: for one of another operator, size, width or storage.
+        """
+        try:
+            state = torch.load(path, weights_only=True)
+            vectors, projected = state["vectors"], state["projected"].numpy()
+        except Exception as error:  # what is no such file is unreadable in as many ways as there are files
+            raise GantoolsError(f"{path} holds no basis of a search to go on with: give another file.") from error
+        fits = projected.shape == self.projected.shape and vectors.shape[1] == self.operator.n
+        if fits and vectors.dtype == self.vectors.dtype:
+            self.length = len(vectors) - self.width
+            self.vectors[: len(vectors)] = vectors.to(self.vectors.device)
+            self.projected[:] = projected
+            self.scale = float(state["scale"])
+            self.generator.set_state(state["generator"])
+            weights = np.linspace(1, 2, max(self.length, 1))[: self.length]
+            expected = self.lift((self.projected[:, : self.length] @ weights)[: len(vectors)][:, None])[:, 0]
+            product = self._times(self.lift(weights[:, None])[:, 0]) if self.length else expected
+            rounding = float(torch.finfo(self.vectors.dtype).eps)
+            if float((product - expected).norm()) <= 1e3 * rounding * self.scale * float(np.linalg.norm(weights)):
+                return int(state["products"])
+        raise GantoolsError(
+            f"{path} holds the basis of another operator, size or dtype: resume with the same parameters, batch, k, "
+            "basis, block and storage, or give another file."
+        )
+
+    def lift(self, coordinates: Array) -> Tensor:
+        """Return the vectors (n, k) with real coordinates (j, k) in the basis, in the operator's precision."""
+        matrix = torch.as_tensor(coordinates).to(dtype=self.operator.dtype, device=self.vectors.device)
+        return combined(self.vectors[: len(coordinates)], matrix)

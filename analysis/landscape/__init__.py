@@ -1,0 +1,1 @@
+"""The loss surface: path-angle, lines and planes, stationary points."""

@@ -1,0 +1,1 @@
+"""Non-normality: pseudospectra, field of values, condition numbers of eigenvalues."""

@@ -1,0 +1,69 @@
+"""Left eigenvectors, and how sensitive each eigenvalue is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantools.analysis.eigen.eigenvalues import eigenvalues
+from gantools.analysis.eigen.spectrum import Spectrum
+from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.errors import GantoolsError
+
+
+@dataclass(frozen=True)
+class Conditions:
+    r"""Left eigenvectors and condition numbers of the values of a `Spectrum`, in its order.
+
+    Attributes:
+        left: (n, k) unit y with $y^* A = \lambda y^*$; columns of NaN where none was found.
+        numbers: (k,) float64, $1 / |y^* x|$: a change of A by E moves the value by at most that times $\|E\|$, to first
+            order. 1 for a normal operator; NaN where no left eigenvector was found.
+        matvecs: transposed products spent.
+    """
+
+    left: Tensor
+    numbers: Tensor
+    matvecs: int
+
+    def errors(self, s: Spectrum) -> Tensor:
+        """Return bounds (k,) on the errors of the values to first order: residual times condition number."""
+        return s.residuals * self.numbers
+
+
+def conditions(A: LinearOperator, s: Spectrum, basis: int | None = None, max_matvecs: int | None = None) -> Conditions:
+    """Find the left eigenvectors of eigenvalues that are known, by the same search with the transpose.
+
+    Args:
+        A: the operator; it needs a transpose.
+        s: eigenvalues of A with vectors; they should be simple: the left eigenvectors of a multiple one are not
+            matched to its right ones.
+        basis, max_matvecs: of the search, as in `eigenvalues`.
+
+    Raises:
+        GantoolsError: without a transpose or vectors.
+    """
+    if s.vectors is None:
+        raise GantoolsError("Condition numbers need the right eigenvectors: compute them with vectors=True.")
+    if A.symmetric:
+        return Conditions(s.vectors, torch.ones(len(s), dtype=torch.float64), 0)
+    other = eigenvalues(A.T, len(s), s.which, tol=max(s.tol, 1e-12), basis=basis, max_matvecs=max_matvecs, guard=False)
+    assert other.vectors is not None
+    left = torch.full_like(s.vectors, float("nan"))
+    numbers = np.full(len(s), np.nan)
+    values, found = s.values.numpy(), other.values.numpy()
+    free = other.converged.numpy().copy()
+    for i, value in enumerate(values):
+        # y^* A = l y^* is A^T conj(y) = l conj(y).
+        distance = np.where(free, np.abs(found - value), np.inf)
+        j = int(distance.argmin())
+        near = 1e3 * (float(s.residuals[i]) + float(other.residuals[j])) + 1e-6 * abs(value) + s.tol * s.scale
+        if distance[j] <= near:
+            free[j] = False
+            left[:, i] = other.vectors[:, j].conj()
+            overlap = abs(complex(torch.vdot(left[:, i].to(torch.complex128), s.vectors[:, i].to(torch.complex128))))
+            numbers[i] = 1 / overlap if overlap > 0 else np.inf
+    return Conditions(left, torch.from_numpy(numbers), other.matvecs + other.check_matvecs)

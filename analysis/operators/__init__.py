@@ -1,0 +1,1 @@
+"""Matrix-free linear operators: Jacobians, Hessians, curvature matrices, and their algebra."""

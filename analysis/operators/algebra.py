@@ -1,0 +1,188 @@
+r"""Operators made of operators: the identity, attraction and rotation, the blocks of players, layers and parameters.
+
+All are as matrix-free as what they are made of; each product with one of them costs one or two of its operands' (which
+keep their own count), but for parts, which may cost less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from gantools.analysis.operators.linear_operator import LinearOperator, combination
+from gantools.errors import GantoolsError
+from gantools.games.functional import as_real
+from gantools.games.game import Game
+from gantools.registry import suggest
+
+Part = str | slice | Tensor | Iterable[str]
+
+
+def identity(like: LinearOperator | int, dtype: torch.dtype | None = None, kind: str = "hessian") -> LinearOperator:
+    """Return the identity, of the order, dtype and device of another operator, or of order n in float64 on the CPU.
+
+    `J + 2 * identity(J)` shifts every eigenvalue; `identity(J, kind="map") - lr * J` is the map of one gradient step.
+    """
+    n = like if isinstance(like, int) else like.n
+    if not isinstance(like, int):
+        dtype = dtype or like.dtype
+    device = "cpu" if isinstance(like, int) else like.device
+    made = LinearOperator(
+        lambda u: u.clone(), n, dtype or torch.float64, device, matmat=lambda u: u.clone(), symmetric=True, kind=kind
+    )
+    if not isinstance(like, int):
+        made.slices, made.parameters = like.slices, like.parameters
+    return made
+
+
+def symmetric_part(A: LinearOperator) -> LinearOperator:
+    r"""Return $S = (A + A^\top)/2$: what attracts (positive eigenvalues) and repels. Two products each.
+
+    The real parts of A's eigenvalues lie between the least and the largest eigenvalue of S (Bendixson 1902).
+    """
+    if A.symmetric:
+        return A
+    half = combination([(0.5, A), (0.5, A.T)])
+    return _like(A, half, symmetric=True, kind="hessian")
+
+
+def antisymmetric_part(A: LinearOperator) -> LinearOperator:
+    r"""Return $K = (A - A^\top)/2$: what rotates; its eigenvalues are purely imaginary. Two products each.
+
+    Those of A have imaginary parts of at most $\|K\|_2$ (Bendixson 1902).
+    """
+    half = combination([(0.5, A), (-0.5, A.T)])
+    return _like(A, half, rmatvec=lambda u: -(half @ u), kind="field")
+
+
+def gram(A: LinearOperator) -> LinearOperator:
+    r"""Return $A^\top A$, whose eigenvalues are the squared singular values of A. Two products each."""
+    return _like(A, A.T @ A, symmetric=True, kind="hessian")
+
+
+def _like(A: LinearOperator, product: LinearOperator, **kwargs) -> LinearOperator:
+    if "rmatvec" in kwargs:
+        kwargs["rmatmat"] = kwargs["rmatvec"]
+    made = LinearOperator(product.__matmul__, A.n, A.dtype, A.device, matmat=product.__matmul__, **kwargs)
+    made.slices, made.parameters = A.slices, A.parameters
+    return made
+
+
+# Parts ---------------------------------------------------------------------------------------------------------------
+
+
+def restrict(A: LinearOperator, part: Part) -> LinearOperator:
+    r"""Return the principal block $P^\top A P$ of a player, a layer, or any set of parameters.
+
+    Of a Jacobian, Hessian, Gauss-Newton or Fisher matrix the part alone is differentiated, by itself alone; every other
+    parameter is a constant, so that a product costs less, and a part of one player's parameters is symmetric. Of any
+    other operator each product costs a whole one of A.
+
+    Args:
+        A: any operator; one of a game knows names.
+        part: a name or pattern, or several: "generator", "generator.*", "*.bias", or, of an update operator,
+            "generator:*" for the memory; or a slice, or indices (k,) of the vectors.
+
+    Raises:
+        GantoolsError: where nothing bears the name, and for an empty part.
+    """
+    where = indices(A, part)
+    if A.restricted is not None:
+        return A.restricted(where)
+
+    def product(u: Tensor) -> Tensor:
+        return (A @ _spread(u, where, A.n))[where]
+
+    def transposed(u: Tensor) -> Tensor:
+        return (A.T @ _spread(u, where, A.n))[where]
+
+    there = transposed if A.has_transpose else None
+    options = {"matmat": product, "rmatvec": there, "rmatmat": there, "symmetric": A.symmetric, "kind": A.kind}
+    made = LinearOperator(product, len(where), A.dtype, A.device, **options)
+    made.slices, made.parameters = kept(A.slices, where, A.n), kept(A.parameters, where, A.n)
+    return made
+
+
+def coupling(A: LinearOperator, rows: Part, columns: Part) -> LinearOperator:
+    r"""Return $\begin{pmatrix} 0 & B \\ B^\top & 0 \end{pmatrix}$ for the block B of A with these rows and columns.
+
+    It is symmetric, and its nonzero eigenvalues are plus and minus the singular values of B: how strongly one player
+    moves another's field. Two products each. Its vectors hold the rows' part, then the columns'.
+    """
+    above, below = indices(A, rows), indices(A, columns)
+
+    def product(u: Tensor) -> Tensor:
+        x, y = u.split([len(above), len(below)])
+        return torch.cat([(A @ _spread(y, below, A.n))[above], (A.T @ _spread(x, above, A.n))[below]])
+
+    n = len(above) + len(below)
+    made = LinearOperator(product, n, A.dtype, A.device, matmat=product, symmetric=True)
+    made.slices = {"rows": slice(0, len(above)), "columns": slice(len(above), n)}
+    return made
+
+
+def indices(A: LinearOperator, part: Part) -> Tensor:
+    """Return which entries of A's vectors a part names, ascending, (k,) on its device."""
+    mask = torch.zeros(A.n, dtype=torch.bool, device=A.device)
+    if isinstance(part, Tensor):
+        if part.is_floating_point():
+            raise GantoolsError("A part is a name, a slice, or integer indices: this tensor holds floating numbers.")
+        try:
+            mask[part.to(A.device)] = True
+        except IndexError as error:
+            raise GantoolsError(f"These indices do not fit an operator of order {A.n}: {error}.") from None
+    elif isinstance(part, slice):
+        mask[part] = True
+    else:
+        for pattern in [part] if isinstance(part, str) else part:
+            for found in _matching(A, pattern):
+                mask[found] = True
+    where = mask.nonzero().squeeze(1)
+    if not len(where):
+        raise GantoolsError(f"The part {part!r} of an operator of order {A.n} is empty: name at least one entry.")
+    return where
+
+
+def _matching(A: LinearOperator, pattern: str) -> list[slice]:
+    if pattern in A.slices:
+        return [A.slices[pattern]]
+    names = A.slices | A.parameters
+    if not names:
+        raise GantoolsError("This operator has no names: pass a slice, or the indices of the entries.")
+    found = [where for name, where in names.items() if fnmatchcase(str(name), str(pattern))]
+    if not found:
+        raise suggest("part", str(pattern), list(names))
+    return found
+
+
+def parameter_slices(game: Game, player: str | None = None) -> dict[str, slice]:
+    """Return where each parameter lives in the flat vector of a game, or of one of its players, by "player.name"."""
+    part = slice(0, game.num_parameters) if player is None else game.slices[player]
+    slices, offset = {}, 0
+    for name, p in game.named_parameters().items():
+        length = as_real(p).numel()
+        if part.start <= offset < part.stop:
+            slices[name] = slice(offset - part.start, offset - part.start + length)
+        offset += length
+    return slices
+
+
+def _spread(u: Tensor, where: Tensor, n: int) -> Tensor:
+    whole = torch.zeros(n, *u.shape[1:], dtype=u.dtype, device=u.device)
+    whole[where] = u
+    return whole
+
+
+def kept(names: dict[str, slice], where: Tensor, n: int) -> dict[str, slice]:
+    """Return where the names that are kept whole live among the kept entries."""
+    kept = torch.zeros(n + 1, dtype=torch.long)
+    kept[where.cpu() + 1] = 1
+    before = kept.cumsum(0).tolist()
+    return {
+        name: slice(before[part.start], before[part.stop])
+        for name, part in names.items()
+        if before[part.stop] - before[part.start] == part.stop - part.start
+    }

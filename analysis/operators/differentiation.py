@@ -1,0 +1,184 @@
+"""What an operator differentiates, where, over which batches and by which method; and what comes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
+from typing import Any
+
+from torch import Tensor
+
+from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.analysis.operators.snapshot import Snapshot
+from gantools.analysis.products import autograd as engines
+from gantools.analysis.products.recorded import PatientProducts, ReplayProducts
+from gantools.batches import each_batch, fingerprint, is_batch, map_tensors
+from gantools.errors import GantoolsError
+from gantools.registry import suggest
+
+METHODS = ("auto", "reverse", "forward", "replay", "compiled")
+
+
+class DifferentiatedOperator(LinearOperator):
+    """The Jacobian of a function that autograd differentiates.
+
+    Attributes:
+        slices: where each named part lives in the vectors that the operator acts on.
+        field_norm: of the field at the point, where it was evaluated as a whole: on one batch.
+        method: how products with one vector are made: "reverse", "forward", "replay" or "compiled".
+    """
+
+    def __init__(
+        self,
+        products: engines.Products,
+        method: str,
+        slices: dict[str, slice],
+        like: Tensor,
+        **kwargs: Any,
+    ):
+        transposed = products.product if kwargs.get("symmetric") else products.transposed
+        super().__init__(
+            products.product,
+            like.numel(),
+            dtype=like.dtype,
+            device=like.device,
+            rmatvec=transposed,
+            matmat=products.product,
+            rmatmat=transposed,
+            **kwargs,
+        )
+        self.slices = slices
+        self.method = method
+        self.field_norm: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Differentiation:
+    """What `jacobian`, `hessian`, `gauss_newton` and `fisher` have in common.
+
+    Attributes:
+        snapshot: the point.
+        batches: what can be walked again and again; one batch in a tuple.
+        several: whether that is more than one.
+        size: the weight of a batch among several.
+        method: see `jacobian`.
+        function_of: makes of the snapshot, a batch and its number the function to be differentiated.
+        always_symmetric: whether the derivative is symmetric whatever moves; else where one player's parameters move.
+        make_reverse, make_forward: products of a function at a point.
+    """
+
+    snapshot: Snapshot
+    batches: Iterable[Any]
+    several: bool
+    size: Callable[[Any], float]
+    method: str
+    function_of: Callable[[Snapshot, Any, int], engines.Function]
+    always_symmetric: bool = False
+    make_reverse: Callable[..., Any] = engines.ReverseProducts
+    make_forward: Callable[..., Any] = engines.ForwardProducts
+
+    @classmethod
+    def over(
+        cls,
+        snapshot: Snapshot,
+        batch: Any,
+        size: Callable[[Any], float],
+        method: str,
+        function_of: Callable[[Snapshot, Any, int], engines.Function],
+        **options: Any,
+    ) -> Differentiation:
+        """Return that over one batch, of which a copy is kept, or over several."""
+        if method not in METHODS:
+            raise suggest("method", method, list(METHODS))
+        several = not is_batch(batch)
+        batches = each_batch(batch) if several else (map_tensors(Tensor.clone, batch),)
+        return cls(snapshot, batches, several, size, method, function_of, **options)
+
+    @cached_property
+    def first(self) -> Any:
+        """The first batch.
+
+        Raises:
+            GantoolsError: when there is none.
+        """
+        first = next(iter(self.batches), ...)
+        if first is ...:
+            raise GantoolsError("There are no batches: the iterable was empty.")
+        return first
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether J = J^T."""
+        return self.always_symmetric or self.snapshot.player is not None
+
+    def of(self, where: Tensor, constant: bool = True) -> Differentiation:
+        """Return the same of some entries (k,) of the vectors, see `Snapshot.of`."""
+        return dataclasses.replace(self, snapshot=self.snapshot.of(where, constant))
+
+    def function(self, batch: Any, number: int = 0) -> engines.Function:
+        """Return what is differentiated on a batch."""
+        return self.function_of(self.snapshot, batch, number)
+
+    @cached_property
+    def reversed(self) -> Callable[..., Any]:
+        """Makes reverse products of a function; what they learn about blocks is shared."""
+        make = partial(self.make_reverse, symmetric=self.symmetric, batching={}, measure=self.method == "auto")
+        return lambda function, point=self.snapshot.point: make(function, point)
+
+    def require_same_order(self) -> None:
+        """Refuse batches that are others at the next pass."""
+        if self.several and [fingerprint(b) for b in self.batches] != [fingerprint(b) for b in self.batches]:
+            raise GantoolsError(
+                "The batches differ from one pass to the next, but every product walks over all of them: build the "
+                "DataLoader with shuffle=False and without random augmentation, or pass a list of batches."
+            )
+
+    def operator(self, function: engines.Function, reverse: Any) -> DifferentiatedOperator:
+        """Return the operator.
+
+        Args:
+            function: on the first batch.
+            reverse: its reverse products, which serve as they are where there is no other batch.
+        """
+        point, name = self.snapshot.point, self.method
+        if name == "auto":
+            name = self._choose(function, reverse)
+
+        def over_all(make: Callable[..., engines.Products], kept: engines.Products | None = None) -> engines.Products:
+            if self.several:
+                return engines.MeanProducts(self._weighted, point, make)
+            return make(function, point) if kept is None else kept
+
+        def recorded(compiled: bool = False) -> ReplayProducts:
+            there = None if self.symmetric else over_all(self.reversed, reverse).transposed
+            if not self.several:
+                return ReplayProducts([(1.0, function, lambda: reverse)], point, there, compiled)
+            parts = ((weight, one, partial(self.reversed, one)) for weight, one in self._weighted())
+            return ReplayProducts(parts, point, there, compiled)
+
+        if name in ("replay", "compiled"):
+            products = recorded(name == "compiled")
+        elif name == "forward":
+            products = over_all(self.make_forward)
+        else:
+            products = over_all(self.reversed, reverse)
+        if self.method == "auto" and name == "forward":
+            products = engines.MixedProducts(products, over_all(self.reversed, reverse))
+        if self.method == "auto" and not self.several:
+            products = PatientProducts(products, recorded)
+        operator = DifferentiatedOperator(products, name, self.snapshot.slices, point, symmetric=self.symmetric)
+        operator.parameters = self.snapshot.parameters
+        return operator
+
+    def _weighted(self) -> Iterator[tuple[float, engines.Function]]:
+        for number, batch in enumerate(self.batches):
+            yield float(self.size(batch)), self.function(batch, number)
+
+    def _choose(self, function: engines.Function, reverse: Any) -> str:
+        if self.symmetric and not self.several:
+            # One backward pass against one more evaluation: slower in every model of bench_products.py.
+            return "reverse"
+        rebuild = partial(self.reversed, function) if self.several else None
+        forward = self.make_forward(function, self.snapshot.point)
+        return "forward" if engines.forward_pays(reverse, forward, self.snapshot.point, rebuild) else "reverse"

@@ -1,0 +1,208 @@
+r"""Operators of games and models: the Jacobian of the field, the Hessian, and the Jacobian of a whole training step.
+
+All are matrix-free and act on the device that the players are on. They are snapshots: copies of the parameters and
+buffers are held, each module's train or eval mode is kept, power iterations stand still, and later training steps
+change nothing.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from gantools.analysis.operators.algebra import parameter_slices
+from gantools.analysis.operators.differentiation import DifferentiatedOperator, Differentiation
+from gantools.analysis.operators.snapshot import snapshot
+from gantools.analysis.products import autograd as engines
+from gantools.batches import batch_size, map_tensors
+from gantools.errors import GantoolsError, NonFiniteFieldError
+from gantools.games import functional
+from gantools.games.detach_probe import require_dependence
+from gantools.games.game import Game, minimization
+
+if TYPE_CHECKING:
+    from gantools.trainers.optimizer import GameOptimizer
+
+
+def jacobian(
+    game: Game, batch: Any, *, size: Callable[[Any], float] = batch_size, method: str = "auto", check: bool = True
+) -> DifferentiatedOperator:
+    r"""Return the Jacobian $J = D\xi$ of a game's field at the present parameters; for one player, the Hessian.
+
+    Args:
+        game: the game.
+        batch: one batch, or several in a list or DataLoader: their mean, weighted by size.
+        size: the weight of a batch among several.
+        method: "reverse" (kept graphs), "forward" (dual numbers), "replay" (recorded once), "compiled" (the same
+            through torch.compile: up to a minute before the first product, and then the fastest), or "auto": reverse
+            or forward, the faster here (of a Hessian on one batch always reverse), and of one batch a recording once
+            blocks have cost much. A clock makes that choice, and so decides how results are rounded. With "reverse"
+            and "forward" the same program on the same machine, with the same number of threads, repeats its results
+            to the last bit. Of several batches these walk over them at every product and have one
+            batch's activations in memory at a time. "replay" and "compiled" walk once and keep those of all: faster,
+            where memory has the room.
+        check: whether to probe, once, that the field is deterministic and that no loss detaches another player.
+
+    Raises:
+        GantoolsError: for active dropout, a field that differs between evaluations, a shuffled loader, a detached
+            player, and a field that is not finite.
+    """
+    return _field_operator(_field_derivative(game, batch, size, method), check)
+
+
+def hessian(
+    subject: Game | nn.Module,
+    loss: Any = None,
+    batch: Any = ...,
+    *,
+    player: str | None = None,
+    size: Callable[[Any], float] = batch_size,
+    method: str = "auto",
+    check: bool = True,
+) -> DifferentiatedOperator:
+    """Return a Hessian: `hessian(model, loss, batch)`, or `hessian(game, batch, player=...)` for one player's block.
+
+    Args:
+        subject: any module, with `loss(model, batch)` a scalar; or a game, whose second argument is the batch.
+        player: whose own block: the second derivative of its own loss by its own parameters. Needed when there are
+            several players.
+        loss, batch, size, method, check: see above and `jacobian`.
+    """
+    game, batch = game_of(subject, loss, batch, "hessian")
+    if player is None and len(game.slices) > 1:
+        raise GantoolsError(
+            f"A game of {len(game.slices)} players has a Hessian for each: pass player= one of "
+            f"{', '.join(map(repr, game.slices))} (jacobian(game, batch) is the whole)."
+        )
+    derivative = _field_derivative(game, batch, size, method)
+    if len(game.slices) == 1 and player in (None, *game.slices):
+        return _field_operator(derivative, check)
+    game.require_player(cast(str, player))
+    derivative.require_same_order()
+    part = game.slices[cast(str, player)]
+    return _restricted(derivative, torch.arange(part.start, part.stop, device=game.device), check)
+
+
+def game_of(subject: Game | nn.Module, loss: Any, batch: Any, caller: str) -> tuple[Game, Any]:
+    """Return game and batch of the arguments (game, batch) or (model, loss, batch) of a function named `caller`."""
+    if isinstance(subject, Game):
+        return subject, loss if batch is ... else batch
+    if isinstance(subject, nn.Module) and callable(loss) and batch is not ...:
+        return minimization(subject, cast(Any, loss)), batch
+    raise GantoolsError(
+        f"Call {caller}(model, loss, batch) with loss(model, batch) -> scalar, or {caller}(game, batch)."
+    )
+
+
+def _field_derivative(game: Game, batch: Any, size: Callable[[Any], float], method: str) -> Differentiation:
+    return Differentiation.over(snapshot(game), batch, size, method, lambda there, one, _: there.field(one))
+
+
+def _field_operator(derivative: Differentiation, check: bool, whole: bool = True) -> DifferentiatedOperator:
+    function = derivative.function(derivative.first)
+    reverse = derivative.reversed(function)
+    if not reverse.value.isfinite().all():
+        raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
+    if check and derivative.symmetric:
+        _require_symmetric(function, reverse)
+    elif check:
+        _require_deterministic(function(reverse.point), function, reverse)
+        require_dependence(derivative.snapshot.game, derivative.first)
+    if whole:
+        derivative.require_same_order()
+    operator = derivative.operator(function, reverse)
+    operator.field_norm = None if derivative.several else float(reverse.value.norm())
+    # A part of what was checked needs no check; its derivative may vanish to rounding, which looks like a wrong one.
+    operator.restricted = lambda where: _restricted(derivative, where, check=False)
+    return operator
+
+
+def _restricted(derivative: Differentiation, where: Tensor, check: bool) -> DifferentiatedOperator:
+    try:
+        return _field_operator(derivative.of(where), check, whole=False)
+    except RuntimeError:  # a loss that itself differentiates by parameters which are constants now
+        return _field_operator(derivative.of(where, constant=False), check, whole=False)
+
+
+def _require_deterministic(again: Tensor, function: engines.Function, products: engines.ReverseProducts) -> None:
+    """Refuse a function whose value `again` is not the one that the products were built at."""
+
+    def differs(value: Tensor) -> bool:
+        # Parallel sums may differ in the last digits; a fresh random draw differs in the first.
+        tolerance = torch.finfo(value.dtype).eps ** 0.75
+        return bool((value - products.value).norm() > tolerance * products.value.norm())
+
+    # By dual numbers the same function may round otherwise; once more as before, it may not.
+    if differs(again) and differs(function(products.point)):
+        raise GantoolsError(
+            "The field differs between two evaluations on the same batch: something draws random numbers inside the "
+            "loss (functional dropout, noise, a penalty's mixing). Draw them once, into the batch."
+        )
+
+
+def _require_symmetric(function: engines.Function, products: engines.ReverseProducts) -> None:
+    """Refuse a field that is random, whose derivative is not symmetric, or not the same forwards as backwards.
+
+    Where dual numbers work, one product each way tells it all: a wrong second derivative of an activation is symmetric.
+    """
+    point, source = products.point, torch.Generator().manual_seed(1)
+    u, v = (torch.randn(point.numel(), generator=source).to(point) for _ in range(2))
+    try:
+        again, forwards = functional.forward_value_and_product(function, point, u)
+    except RuntimeError:  # an operation without a forward derivative
+        again, forwards = function(point), None
+    _require_deterministic(again, function, products)
+    backwards = products.transposed(u)
+    if forwards is not None and not engines.differ(forwards, backwards):
+        return
+    hv = products.transposed(v)
+    # For normal u the rounding of u.(H v) has the size of that of H v.
+    if (u.dot(hv) - v.dot(backwards)).abs() > engines.rounding(point.dtype) * (backwards.norm() + hv.norm()):
+        raise GantoolsError(
+            "The Hessian is not symmetric: a custom autograd function in this model has a wrong second derivative."
+        )
+    if forwards is not None:
+        raise engines.DerivativesDisagreeError
+
+
+def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> DifferentiatedOperator:
+    r"""Return the Jacobian of one training step: of the map $(w, \mathrm{memory}) \mapsto (w', \mathrm{memory}')$.
+
+    Its spectral radius says whether this very step, with its momentum and second moments, contracts. Counters, buffers
+    and the batch are constants. `U.slices` names the parts: each player, then the memory as "player:name".
+
+    Args:
+        optimizer: a game optimizer; its present state is the point of linearisation.
+        batch, more: the batches of one step; fewer are used in turn.
+    """
+    game, state = optimizer.game, optimizer.state
+    batches, _ = optimizer.complete(tuple(map_tensors(Tensor.clone, one) for one in (batch, *more)))
+    w, buffers, modes = game.vector(), game.buffers(), game.modes()
+    counters = dict(state.counters)
+    names, sizes = list(state.memory), [value.numel() for value in state.memory.values()]
+    shapes = [value.shape for value in state.memory.values()]
+    slices = dict(game.slices)
+    offset = w.numel()
+    for name, length in zip(names, sizes, strict=True):
+        slices[name] = slice(offset, offset + length)
+        offset += length
+
+    def function(z: Tensor) -> Tensor:
+        w, *pieces = z.split([game.num_parameters, *sizes])
+        memory = {name: piece.view(shape) for name, piece, shape in zip(names, pieces, shapes, strict=True)}
+        current = type(state)(memory, counters, buffers)
+        with game.frozen(modes):
+            for _ in range(optimizer.period):
+                w, current = optimizer.update(w, current, *batches)
+        return torch.cat([w, *(current.memory[name].reshape(-1) for name in names)])
+
+    point = torch.cat([w, *(value.detach().reshape(-1).to(w) for value in state.memory.values())])
+    products = engines.ReverseProducts(function, point)
+    if not products.value.isfinite().all():
+        raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
+    require_dependence(game, batches[0])
+    _require_deterministic(function(products.point), function, products)
+    operator = DifferentiatedOperator(products, "reverse", slices, point, kind="map")
+    operator.parameters = parameter_slices(game)
+    return operator

@@ -1,0 +1,93 @@
+"""The Jacobian as an adaptive optimizer sees it: divided, row by row, by the roots of its second moments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.errors import GantoolsError
+
+if TYPE_CHECKING:
+    from gantools.trainers.optimizer import GameOptimizer
+
+
+def preconditioned(J: LinearOperator, optimizer: GameOptimizer) -> LinearOperator:
+    r"""Return $D^{-1} J$, where D is what the optimizer divides by at present: $\sqrt{\hat v} + \epsilon$ for Adam.
+
+    Near a stationary point, and with second moments that move slowly, a step is $w' = w - h D^{-1} \xi(w)$, so that
+    these eigenvalues, not those of J, bound the step size. For a symmetric J the similar $D^{-1/2} J D^{-1/2}$ is
+    returned: the same eigenvalues, real, by the symmetric solvers; an eigenvector s of it belongs to $D^{-1/2} s$.
+    The whole step, momentum and moving moments included, is `update_operator`.
+
+    Args:
+        J: the Jacobian of the optimizer's game, a player's Hessian, or their like (Gauss-Newton), unrestricted.
+        optimizer: with a base that has second moments (adam, rmsprop, rmsprop_tf1), after its first step; players
+            with another base are divided by 1.
+
+    Raises:
+        GantoolsError: before the first step, and for an operator that is not of this game's parameters.
+    """
+    D = torch.cat([_denominator(optimizer, player) for player in _players(J, optimizer)]).to(J.device, J.dtype)
+    if J.symmetric:
+        root = D.rsqrt()
+
+        def scaled(u: Tensor) -> Tensor:
+            return _rows(root, J @ _rows(root, u))
+
+        made = LinearOperator(scaled, J.n, J.dtype, J.device, matmat=scaled, symmetric=True, kind=J.kind)
+    else:
+        inverse = D.reciprocal()
+
+        def product(u: Tensor) -> Tensor:
+            return _rows(inverse, J @ u)
+
+        def transposed(u: Tensor) -> Tensor:
+            return J.T @ _rows(inverse, u)
+
+        there = transposed if J.has_transpose else None
+        options: dict[str, Any] = {"matmat": product, "rmatvec": there, "rmatmat": there, "kind": J.kind}
+        made = LinearOperator(product, J.n, J.dtype, J.device, **options)
+    made.slices, made.parameters = J.slices, J.parameters
+    return made
+
+
+def _players(J: LinearOperator, optimizer: GameOptimizer) -> list[str]:
+    """Return whose parameters the operator's vectors are made of, in order."""
+    if J.kind == "map":
+        raise GantoolsError("An update operator contains its optimizer's second moments already.")
+    game, players, offset = optimizer.game, [], 0
+    for player, part in J.slices.items():
+        own = game.slices.get(player)
+        if own is None or part.start != offset or part.stop - part.start != own.stop - own.start:
+            break
+        players.append(player)
+        offset = part.stop
+    if offset != J.n:
+        raise GantoolsError(
+            f"This operator of order {J.n} is not made of whole players of the optimizer's game "
+            f"({', '.join(map(repr, game.slices))}): precondition first, then restrict."
+        )
+    return players
+
+
+def _denominator(optimizer: GameOptimizer, player: str) -> Tensor:
+    state, part = optimizer.state, optimizer.game.slices[player]
+    rule: Any = optimizer.rules[player]
+    rule = getattr(rule, "over", rule)  # complex momentum keeps its own first moment over another rule's second
+    if not hasattr(rule, "denominator"):
+        return optimizer.game.vector()[part].new_ones(part.stop - part.start)
+    count, prefix = state.counters[player], f"{player}:"
+    if count < 1:
+        raise GantoolsError(f"The second moments of player {player!r} have seen no gradient: take a step first.")
+    memory = {key.removeprefix(prefix): v for key, v in state.memory.items() if key.startswith(prefix)}
+    zero = torch.zeros_like(next(iter(memory.values())))
+    (moment,) = rule.denominator(zero, memory, count - 1)[1]
+    # A gradient whose square is the second moment leaves it as it is.
+    return rule.denominator(memory[moment].sqrt(), memory, count - 1)[0]
+
+
+def _rows(factors: Tensor, u: Tensor) -> Tensor:
+    return factors * u if u.dim() == 1 else factors[:, None] * u

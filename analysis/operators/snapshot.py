@@ -1,0 +1,103 @@
+"""A game held at one point: some of its parameters move, all others are constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantools.analysis.operators.algebra import kept, parameter_slices
+from gantools.batches import map_tensors
+from gantools.games import functional
+from gantools.games.game import Game
+
+Function = Callable[[Tensor], Tensor]
+
+
+class Snapshot:
+    """Copies of a game's parameters and buffers, and each module's mode, as functions of the parameters that move.
+
+    Args:
+        game: the game; only the parameters that move are its own, see `Game.part`.
+        values: all its tensors by name, those that move and those that do not.
+        modes: each module's train or eval mode.
+        slices, parameters: where players and parameters that move as a whole live in the vectors (k,), by name.
+        where: which entries (k,) of the game's vector move, ascending; by default all of them.
+
+    Attributes:
+        point: (k,) where they are.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        values: Mapping[str, Tensor],
+        modes: Mapping[nn.Module, bool],
+        slices: dict[str, slice],
+        parameters: dict[str, slice],
+        where: Tensor | None = None,
+    ):
+        self.game = game
+        self.slices, self.parameters = slices, parameters
+        self._values, self._modes = values, modes
+        self._whole = game.flatten([functional.as_real(values[name]) for name in game.names])
+        self._where = None if where is None or len(where) == len(self._whole) else where
+        self._buffers = {name: values[name] for name in game.constants}
+        self.point = self._whole if self._where is None else self._whole[self._where]
+
+    @property
+    def player(self) -> str | None:
+        """Whose parameters move, where they are those of one player."""
+        first, last = (0, len(self._whole) - 1) if self._where is None else (int(self._where[0]), int(self._where[-1]))
+        return next((p for p, part in self.game.slices.items() if part.start <= first and last < part.stop), None)
+
+    def of(self, where: Tensor, constant: bool = True) -> Snapshot:
+        """Return the same where only these entries of the vectors move.
+
+        All other parameters are constants; or, for a loss that differentiates by some of them itself, they are only
+        left out of the result, which saves no work.
+        """
+        slices, parameters = (kept(names, where, len(self.point)) for names in (self.slices, self.parameters))
+        if self._where is not None:
+            where = self._where[where]
+        if not constant:
+            return Snapshot(self.game, self._values, self._modes, slices, parameters, where)
+        touched = torch.zeros(len(self._whole), dtype=torch.bool)
+        touched[where.cpu()] = True
+        parts = parameter_slices(self.game).values()
+        chosen = [index for index, part in enumerate(parts) if touched[part].any()]
+        moving = torch.cat([torch.arange(part.start, part.stop) for part in parts if touched[part].any()])
+        inner = touched[moving].nonzero().squeeze(1).to(where.device)
+        return Snapshot(self.game.part(chosen), self._values, self._modes, slices, parameters, inner)
+
+    def field(self, batch: Any) -> Function:
+        """Return the field of the parameters that move, (k,), as a function of them."""
+
+        def function(own: Tensor) -> Tensor:
+            with self.game.frozen(self._modes):
+                vector = self.game.field_at(self._embedded(own), self._buffers, batch).vector
+            return vector if self._where is None else vector[self._where]
+
+        return function
+
+    def outputs(self, batch: Any) -> Callable[[Tensor], Any]:
+        """Return what the game's `losses` give on a batch, whatever it is, as a function of those that move."""
+
+        def function(own: Tensor) -> Any:
+            with self.game.frozen(self._modes), torch.enable_grad():
+                leaves = self.game.leaves(self._embedded(own))
+                inputs = map_tensors(Tensor.detach, batch)
+                return self.game.module.call(self.game.names, leaves, self._buffers, inputs)[0]
+
+        return function
+
+    def _embedded(self, own: Tensor) -> Tensor:
+        return own if self._where is None else self._whole.index_copy(0, self._where, own)
+
+
+def snapshot(game: Game) -> Snapshot:
+    """Return a snapshot of a game in which all its parameters move."""
+    values = {name: t.detach().clone() for name, t in game.module.tensors([*game.names, *game.constants]).items()}
+    return Snapshot(game, values, game.modes(), dict(game.slices), parameter_slices(game))

@@ -1,0 +1,1 @@
+"""Ways to multiply with a Jacobian: kept graphs, dual numbers, recordings."""

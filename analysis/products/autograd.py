@@ -1,0 +1,213 @@
+r"""Products with the Jacobian of a function $F: \mathbb{R}^n \to \mathbb{R}^n$ that autograd can differentiate.
+
+Two ways, with different costs; `replay.py` has two more:
+
+- *reverse*: the graph of $F$ is built once and kept. $J^\top u$ is one backward pass; $J u$ differentiates
+  $v \mapsto J^\top v$, which is linear, in a second kept graph. Cheap products, memory for both graphs.
+- *forward*: dual numbers. $J u$ evaluates $F$ once more; nothing is kept.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gantools.analysis.products.batching import Batching, timed
+from gantools.errors import GantoolsError
+from gantools.games.functional import forward_product
+
+Function = Callable[[Tensor], Tensor]
+
+
+class DerivativesDisagreeError(GantoolsError):
+    """Forward and reverse differentiation of the same function give different products."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Forward and reverse derivatives of the field disagree: a loss uses no_grad on something that depends on "
+            "parameters, or a custom autograd function has a wrong derivative."
+        )
+
+
+class Products(Protocol):
+    """Products of one vector (n,) or of a block (n, k) with J and its transpose."""
+
+    def product(self, u: Tensor) -> Tensor:
+        """Return J u."""
+        ...
+
+    def transposed(self, u: Tensor) -> Tensor:
+        """Return J^T u."""
+        ...
+
+
+def linear_map(output: Tensor, by: Tensor, u: Tensor, batched: bool = False, create_graph: bool = False) -> Tensor:
+    """Return the vector-Jacobian product of `output` by `by`, zero where there is no dependence."""
+    if not output.requires_grad:
+        return torch.zeros(u.shape[:-1] + by.shape, dtype=by.dtype, device=by.device)
+    (result,) = torch.autograd.grad(
+        output, by, u, retain_graph=True, create_graph=create_graph, is_grads_batched=batched, allow_unused=True
+    )
+    return torch.zeros(u.shape[:-1] + by.shape, dtype=by.dtype, device=by.device) if result is None else result
+
+
+class ReverseProducts:
+    """Products through kept graphs of the function at a point.
+
+    Args:
+        function, point: what is differentiated, and where.
+        symmetric: whether J = J^T, so that J u takes one backward pass instead of two.
+        batching: what was learnt about blocks of products on a like function; it is added to.
+        measure: whether a clock may decide how blocks are computed; without it the same numbers come every time.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        point: Tensor,
+        symmetric: bool = False,
+        batching: dict[str, "Batching"] | None = None,
+        measure: bool = True,
+    ):
+        self._measure = measure
+        self._symmetric = symmetric
+        self.point = point.detach().clone()
+        self._input = self.point.clone().requires_grad_()
+        with torch.enable_grad():
+            self._output = function(self._input)
+        self.value = self._output.detach()
+        self._dual: tuple[Tensor, Tensor] | None = None
+        self._batching = {} if batching is None else batching
+
+    def transposed(self, u: Tensor) -> Tensor:
+        return self._apply("transposed", self._output, self._input, u)
+
+    def product(self, u: Tensor) -> Tensor:
+        if self._symmetric:
+            return self.transposed(u)
+        if self._dual is None:
+            dummy = torch.zeros_like(self._output, requires_grad=True)
+            with torch.enable_grad():
+                self._dual = linear_map(self._output, self._input, dummy, create_graph=True), dummy
+        return self._apply("product", *self._dual, u)
+
+    def _apply(self, which: str, output: Tensor, by: Tensor, u: Tensor) -> Tensor:
+        if u.dim() == 1:
+            return linear_map(output, by, u)
+        batching = self._batching.setdefault(which, Batching(self._measure))
+        return batching.apply(
+            lambda row: linear_map(output, by, row), lambda rows: linear_map(output, by, rows, batched=True), u
+        )
+
+
+class ForwardProducts:
+    """Products by dual numbers: each evaluates the function once more. The first transposed one builds a graph."""
+
+    def __init__(self, function: Function, point: Tensor):
+        self._function = function
+        self._point = point.detach().clone()
+        self._reverse: ReverseProducts | None = None
+
+    def product(self, u: Tensor) -> Tensor:
+        if u.dim() == 2:
+            return torch.stack([self.product(column) for column in u.T.contiguous()], dim=1)
+        return forward_product(self._function, self._point, u)
+
+    def transposed(self, u: Tensor) -> Tensor:
+        if self._reverse is None:
+            self._reverse = ReverseProducts(self._function, self._point)
+        return self._reverse.transposed(u)
+
+
+class MeanProducts:
+    """Products with the weighted mean of Jacobians: one graph at a time is alive, so memory is that of one batch."""
+
+    def __init__(
+        self, functions: Callable[[], Iterable[tuple[float, Function]]], point: Tensor, make: Callable[..., Products]
+    ):
+        self._functions = functions
+        self._point = point.detach().clone()
+        self._make = make
+
+    def product(self, u: Tensor) -> Tensor:
+        return self._mean(lambda products: products.product(u), u)
+
+    def transposed(self, u: Tensor) -> Tensor:
+        return self._mean(lambda products: products.transposed(u), u)
+
+    def _mean(self, apply: Callable[[Products], Tensor], u: Tensor) -> Tensor:
+        total, weights = torch.zeros_like(u), 0.0
+        for weight, function in self._functions():
+            total += weight * apply(self._make(function, self._point))
+            weights += weight
+        return total / weights
+
+
+class MixedProducts:
+    """Products forwards, except with blocks where reverse mode, which batches them, is faster: the first tells."""
+
+    def __init__(self, forward: Products, reverse: Products):
+        self._forward = forward
+        self._reverse = reverse
+        self._for_blocks: Products | None = None
+
+    def product(self, u: Tensor) -> Tensor:
+        if u.dim() == 1 or u.shape[1] == 1:
+            return self._forward.product(u)
+        if self._for_blocks is None:
+            few = u[:, :4]
+            self._reverse.product(few)
+            forth, back = (timed(lambda p=p: p.product(few), u.device)[1] for p in (self._forward, self._reverse))
+            self._for_blocks = self._forward if forth < back else self._reverse
+        return self._for_blocks.product(u)
+
+    def transposed(self, u: Tensor) -> Tensor:
+        return self._reverse.transposed(u)
+
+
+def forward_pays(reverse: Products, forward: Products, point: Tensor, rebuild: Callable[[], Products] | None) -> bool:
+    """Return whether forward mode makes products with one vector faster here; measured.
+
+    One product each way, and a second only where the first is close: the choice must not cost what it saves.
+
+    Args:
+        reverse, forward: products of one function, through kept graphs and by dual numbers.
+        point: where it is differentiated.
+        rebuild: how to build the former, where several batches make it part of every product.
+
+    Raises:
+        DerivativesDisagreeError: when both ways work and disagree.
+    """
+    u = probe(point)
+
+    def backwards() -> Tensor:
+        return (reverse if rebuild is None else rebuild()).product(u)
+
+    expected, backward = timed(backwards, u.device)
+    try:
+        got, forth = timed(lambda: forward.product(u), u.device)
+    except RuntimeError:  # an operation without a forward derivative
+        return False
+    if differ(got, expected):
+        raise DerivativesDisagreeError
+    if forth < 2 * backward:
+        forth = min(forth, timed(lambda: forward.product(u), u.device)[1])
+        backward = min(backward, timed(backwards, u.device)[1])
+    # Reverse mode serves the transpose as well, so forward mode must win clearly.
+    return forth < 0.8 * backward
+
+
+def probe(point: Tensor, seed: int = 0) -> Tensor:
+    """Return a fixed normal vector like the point, to compare two ways to a product by."""
+    return torch.randn(point.numel(), generator=torch.Generator().manual_seed(seed)).to(point)
+
+
+def differ(a: Tensor, b: Tensor) -> bool:
+    """Return whether two ways to compute a product differ by more than rounding."""
+    return not bool((a - b).norm() <= rounding(a.dtype) * (a.norm() + b.norm()))
+
+
+def rounding(dtype: torch.dtype) -> float:
+    """Return by how much, relatively, two ways to compute a product may differ: 8e-4 in float32, 9e-8 in float64."""
+    return torch.finfo(dtype).eps ** 0.45

@@ -1,0 +1,78 @@
+"""`gantools density`: how all eigenvalues of a Hessian are distributed, with bounds."""
+
+import dataclasses
+from pathlib import Path
+
+import tyro
+
+from gantools import analysis, board
+from gantools.cli.analysed import AnalysedPoint, Checkpoint, Where, at_each_point, save_result, tell_duration
+from gantools.cli.terminal import wrapped
+from gantools.errors import require_positive
+
+RITZ_STEPS = 60
+
+
+@dataclasses.dataclass
+class DensityArguments:
+    """The spectral density of the Hessian, with bounds on its distribution function; of a game, each player's block.
+
+    Of a game also the Ritz values of the Jacobian: an outline of its complex spectrum.
+
+    Attributes:
+        where: a run folder, or FILE.py:FUNCTION returning (game, batches).
+        probes: random vectors; more of them narrow the bounds of a small model.
+        lanczos_steps: Lanczos steps for each of them; more of them resolve more.
+        starts: Ritz values are taken from so many starts of 60 steps.
+        batch_size: samples in the batch that a run is looked at on.
+        out: folder for figures, numbers and TensorBoard; by default RUN/analysis, or runs/FILE-analysis.
+    """
+
+    where: Where
+    checkpoint: Checkpoint = "last"
+    probes: int = 10
+    lanczos_steps: int = 80
+    starts: int = 4
+    batch_size: int = 256
+    device: str = "auto"
+    seed: int = 0
+    out: Path | None = None
+
+
+def run(argv: list[str]) -> int:
+    """Draw the spectral density of a model's Hessian, or of each player's and the Jacobian's Ritz values."""
+    args = tyro.cli(DensityArguments, args=argv, prog="gantools density")
+    require_positive(probes=args.probes, lanczos_steps=args.lanczos_steps, starts=args.starts)
+    return at_each_point(args, lambda point, folder: _draw_densities(point, args, folder))
+
+
+def _draw_densities(point: AnalysedPoint, args: DensityArguments, folder: Path) -> None:
+    game, batch = point.game, point.batch
+    print(f"{point.name}: {game.num_parameters} parameters")
+    for player in game.slices:
+        hessian = analysis.hessian(game, batch, player=player)
+        tell_duration(hessian, args.probes * min(args.lanczos_steps, hessian.n), "fewer --probes")
+        found = analysis.spectral_density(hessian, args.probes, args.lanczos_steps, args.seed)
+        print(f"\nHessian of {player}\n{wrapped(f'  {found}', 2)}")
+        save_result(
+            folder,
+            f"density-{player}",
+            point.step,
+            found.to_numpy(),
+            board.density_figure(found, f"{point.name}, {player}"),
+            lambda writer, tag, found=found: board.add_density(writer, tag, found, point.step),
+        )
+    if len(game.slices) > 1:
+        jacobian = analysis.jacobian(game, batch)
+        tell_duration(jacobian, args.starts * RITZ_STEPS, "fewer --starts")
+        cloud = analysis.ritz_cloud(jacobian, args.starts, RITZ_STEPS, args.seed)
+        print(f"\nRitz values of the Jacobian\n{wrapped(f'  {cloud}', 2)}")
+        figure = board.cloud_figure(cloud, f"{point.name}, Jacobian")
+        save_result(
+            folder,
+            "ritz-values",
+            point.step,
+            {"values": cloud.values.numpy(), "residuals": cloud.residuals.numpy()},
+            figure,
+            lambda writer, tag: writer.add_figure(tag, figure, point.step),
+        )

@@ -1,0 +1,59 @@
+"""`gantools sample`: samples of a run's generator, as a picture and as .npy."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from gantools.board.pictures import draw_samples
+from gantools.cli.analysed import Checkpoint, chosen_steps
+from gantools.errors import GantoolsError
+from gantools.runs.load import load
+from gantools.runs.store.atomic import unwritable
+
+
+@dataclasses.dataclass
+class SampleArguments:
+    """Samples of a run's generator: a picture and a .npy file.
+
+    Attributes:
+        run: the run folder.
+        n: how many samples.
+        seed: of the latents.
+        average: whether to sample the average of the iterates, where the run kept one.
+        out: file name without ending, with "-STEP" added for --checkpoint all; by default RUN/samples-STEP.
+    """
+
+    run: Annotated[str, tyro.conf.Positional]
+    n: int = 64
+    checkpoint: Checkpoint = "last"
+    seed: int = 0
+    average: bool = True
+    device: str = "auto"
+    out: Path | None = None
+
+
+def run(argv: list[str]) -> int:
+    """Write samples of a run."""
+    args = tyro.cli(SampleArguments, args=argv, prog="gantools sample")
+    if args.n < 1:
+        raise GantoolsError(f"--n is {args.n}: ask for at least one sample.")
+    run = load(args.run, device=args.device)
+    for step in chosen_steps(run, args.checkpoint):
+        samples = run.at(step).sample(args.n, args.seed, args.average).numpy()
+        path = args.out or run.path / f"samples-{step}"
+        if args.out and args.checkpoint == "all":
+            path = path.with_name(f"{path.stem}-{step}")
+        source = run.experiment.source
+        assert source is not None
+        try:
+            np.save(path.with_suffix(".npy"), samples)
+            draw_samples(
+                samples, source.reference(512, 0).numpy(), f"{run.path.name}, step {step}", path.with_suffix(".png")
+            )
+        except OSError as error:
+            raise unwritable(path, error) from None
+        print(f"{len(samples)} samples of step {step}: {path.with_suffix('.png')}, {path.with_suffix('.npy')}")
+    return 0

@@ -1,0 +1,21 @@
+"""What the program shows on a terminal, and as plain lines elsewhere."""
+
+import shlex
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+
+
+def command(*words: object) -> str:
+    """Return a command of this program to copy: by name where it is on the path, else by where it lies."""
+    path = Path(sys.argv[0])
+    if shutil.which("gantools") or path.name != "gantools":
+        return shlex.join(["gantools", *map(str, words)])
+    inside = path.resolve().is_relative_to(Path.cwd())
+    return shlex.join([str(path.resolve().relative_to(Path.cwd()) if inside else path), *map(str, words)])
+
+
+def wrapped(text: str, indent: int = 0) -> str:
+    """Return the text in lines of at most 110 characters, all but the first indented."""
+    return textwrap.fill(text, 110, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

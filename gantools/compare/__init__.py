@@ -1,0 +1,1 @@
+"""Optimizers side by side on one game."""

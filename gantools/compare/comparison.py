@@ -1,0 +1,119 @@
+"""`gantools compare`: optimizers side by side on one game, in one table and one figure; what is computed is kept."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from gantools import board
+from gantools.compare.contraction import GRID, rate_of
+from gantools.compare.tables import (
+    RATES,
+    TRAININGS,
+    Row,
+    news,
+    ordered,
+    rate_row,
+    rates_table,
+    training_row,
+    trainings_table,
+)
+from gantools.compare.trainings import RING, configuration, train_one
+from gantools.errors import GantoolsError
+from gantools.games.analytic import TOY_GAMES
+from gantools.runs.store.atomic import unwritable, write_atomically
+from gantools.runs.store.provenance import provenance
+
+GAMES = [*TOY_GAMES, RING]
+TOY_STEPS = 1000
+
+
+class Comparison:
+    """A comparison in its folder: rows that are there are not computed again.
+
+    Attributes:
+        rows: by method and seed, plain values.
+    """
+
+    def __init__(self, path: Path, game: str, lr: float | None, steps: int, device: str = "auto"):
+        self.path, self.game, self.lr, self.steps, self.device = path, game, lr, steps, device
+        self.analytic = game in TOY_GAMES
+        self.results = path / "results.json"
+        self.rows: list[Row] = []
+        try:
+            if self.results.exists():
+                self._read()
+            elif path.exists() and (not path.is_dir() or any(f.name != "runs" for f in path.iterdir())):
+                raise GantoolsError(f"{path} holds other files: choose another --out.")
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from None
+
+    @property
+    def _setting(self) -> Row:
+        return {"game": self.game, "lr": self.lr, "steps": self.steps}
+
+    def _read(self) -> None:
+        try:
+            stored = json.loads(self.results.read_text())
+            setting, self.rows = stored["comparison"], list(stored["rows"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise GantoolsError(f"{self.results} is damaged ({error}): choose another --out.") from None
+        for name, value in self._setting.items():
+            if setting.get(name) != value:
+                raise GantoolsError(
+                    f"{self.path} holds a comparison with {name} = {setting.get(name)}, not {value}: choose another "
+                    "--out, or compare with that setting."
+                )
+
+    def missing(self, methods: Iterable[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
+        """Return the methods and seeds that have no row yet; an analytic game has no seeds."""
+        done = {(row["method"], row["seed"]) for row in self.rows}
+        wanted = [(method, seed) for method in methods for seed in ((0,) if self.analytic else seeds)]
+        return [pair for pair in wanted if pair not in done]
+
+    def complete(self, methods: Iterable[str], seeds: Sequence[int], say: Callable[[str], None]) -> None:
+        """Compute the rows that are missing, one after the other, and keep each as soon as it is there."""
+        for method, seed in self.missing(methods, seeds):
+            row = self.compute(method, seed)
+            self.add(row)
+            say(f"{method}{'' if self.analytic else f', seed {seed}'}: {news(row)}")
+
+    def compute(self, method: str, seed: int) -> Row:
+        """Return the row of one method and seed, without keeping it."""
+        if self.analytic:
+            return rate_row(rate_of(method, self.game, self.lr, self.steps))
+        config = configuration(method, self.game, seed, self.steps, self.lr, self.device)
+        return training_row(train_one(config, self.path / "runs" / f"{method}-seed{seed}"))
+
+    def add(self, row: Row) -> None:
+        """Keep a row, in the folder too."""
+        self.rows.append(row)
+        content = {"comparison": self._setting, "rows": self.rows, **provenance()}
+        self._write(self.results, json.dumps(content, indent=1) + "\n")
+
+    def table(self) -> str:
+        """Return the rows as a Markdown table, the best first."""
+        return rates_table(self.rows) if self.analytic else trainings_table(self.rows)
+
+    def explanation(self) -> str:
+        """Return what the columns mean."""
+        if not self.analytic:
+            return TRAININGS
+        return RATES + ("" if self.lr is not None else f" lr: the best of {len(GRID)}, {GRID[0]:g} to {GRID[-1]:g}.")
+
+    def write(self) -> Path:
+        """Write table and figure, and return the table's path."""
+        draw = board.rates_figure if self.analytic else board.trainings_figure
+        title = f"{self.game}, {self.steps} steps" if not self.analytic else f"{self.game} game"
+        try:
+            draw(ordered(self.rows), title).savefig(self.path / "figure.png")
+        except OSError as error:
+            raise unwritable(self.path, error) from None
+        self._write(self.path / "table.md", f"{self.table()}\n\n{self.explanation()}\n")
+        return self.path / "table.md"
+
+    def _write(self, path: Path, content: str) -> None:
+        try:
+            write_atomically(path, content.encode())
+        except OSError as error:
+            raise unwritable(self.path, error) from None

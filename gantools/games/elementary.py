@@ -1,0 +1,320 @@
+"""PyTorch functions from elementary operations, where the derivatives of the fused kernels are wrong or missing.
+
+- *Wrong.* The fused batch, instance and layer norms save the mean and deviation without their history, so that
+  everything from the third derivative on is wrong, without an error (pytorch issues 175754, 186256): the Jacobian of a
+  game with a gradient penalty, the update operator of consensus. The fused weight norm is wrong from the second
+  derivative on.
+- *No second derivative.* Hard sigmoid, distances, embedding bags, multi-class margins.
+- *No forward derivative of the gradient.* SiLU, Mish, group norm, Huber and soft-margin losses; `mse_loss`, which
+  kills the process when it is traced (pytorch issues 112013, 123996).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import _reduction as _Reduction
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+def _standardize(x: Tensor, dims: list[int], eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    mean = x.mean(dims, keepdim=True)
+    centred = x - mean
+    variance = centred.square().mean(dims, keepdim=True)
+    return centred * (variance + eps).rsqrt(), mean, variance
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
+    x = x if weight is None else x * weight.reshape(shape)
+    return x if bias is None else x + bias.reshape(shape)
+
+
+def _track(running: Tensor | None, value: Tensor, momentum: float) -> None:
+    if running is not None:
+        running.mul_(1 - momentum).add_(value.detach().flatten(), alpha=momentum)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Do what `torch.nn.functional.batch_norm` does."""
+    count = input.numel() // input.shape[1]
+    if not training or count == 1:  # an affine map with constant statistics; one value a channel raises
+        return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    x, mean, variance = _standardize(input, [0, *range(2, input.dim())], eps)
+    with torch.no_grad():
+        _track(running_mean, mean, momentum)
+        _track(running_var, variance * (count / (count - 1)), momentum)
+    return _affine(x, weight, bias, [1, -1] + [1] * (input.dim() - 2))
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Do what `torch.nn.functional.instance_norm` does."""
+    count = input[0, 0].numel()
+    if not use_input_stats or count == 1:
+        return F.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+    x, mean, variance = _standardize(input, list(range(2, input.dim())), eps)
+    with torch.no_grad():
+        _track(running_mean, mean.mean(0), momentum)
+        _track(running_var, variance.mean(0) * (count / (count - 1)), momentum)
+    return _affine(x, weight, bias, [1, -1] + [1] * (input.dim() - 2))
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Do what `torch.nn.functional.layer_norm` does."""
+    shape = tuple(normalized_shape)
+    if tuple(input.shape[input.dim() - len(shape) :]) != shape:
+        return F.layer_norm(input, normalized_shape, weight, bias, eps)  # raises
+    x, _, _ = _standardize(input, list(range(-len(shape), 0)), eps)
+    return _affine(x, weight, bias, shape)
+
+
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """Do what `torch._weight_norm` does, which stands behind both forms of weight normalization."""
+    dims = [d for d in range(v.dim()) if d != dim % v.dim()] if dim != -1 else list(range(v.dim()))
+    return v * (g / v.square().sum(dims, keepdim=True).sqrt())
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Do what `torch.nn.functional.group_norm` does."""
+    if input.dim() < 2 or input.shape[1] % num_groups:
+        return F.group_norm(input, num_groups, weight, bias, eps)  # raises
+    x, _, _ = _standardize(input.reshape(len(input), num_groups, -1), [2], eps)
+    return _affine(x.view_as(input), weight, bias, [1, -1] + [1] * (input.dim() - 2))
+
+
+def _activation(function: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    def activation(input: Tensor, inplace: bool = False) -> Tensor:
+        # What the formula saves must not be what is overwritten.
+        return input.copy_(function(input.clone())) if inplace else function(input)
+
+    return activation
+
+
+silu = _activation(lambda x: x * x.sigmoid())
+mish = _activation(lambda x: x * F.softplus(x).tanh())
+hardsigmoid = _activation(lambda x: (x / 6 + 0.5).clamp(0, 1))
+
+
+def _reduced(loss: Tensor, size_average: bool | None, reduce: bool | None, reduction: str) -> Tensor:
+    if size_average is not None or reduce is not None:
+        reduction = _Reduction.legacy_get_string(size_average, reduce, emit_warning=False)
+    match reduction:
+        case "none":
+            return loss
+        case "mean":
+            return loss.mean()
+        case "sum":
+            return loss.sum()
+    raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Do what `torch.nn.functional.mse_loss` does."""
+    loss = (input - target).square()
+    if weight is None:
+        return _reduced(loss, size_average, reduce, reduction)
+    loss = loss * weight
+    if size_average is None and reduce is None and reduction == "mean":
+        return loss.sum() / weight.expand_as(loss).sum()
+    return _reduced(loss, size_average, reduce, reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """Do what `torch.nn.functional.huber_loss` does."""
+    error = input - target
+    loss = torch.where(error.abs() <= delta, 0.5 * error.square(), delta * (error.abs() - 0.5 * delta))
+    if weight is None:
+        return _reduced(loss, None, None, reduction)
+    loss = loss * weight
+    return loss.sum() / weight.expand_as(loss).sum() if reduction == "mean" else _reduced(loss, None, None, reduction)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Do what `torch.nn.functional.soft_margin_loss` does."""
+    return _reduced(F.softplus(-target * input), size_average, reduce, reduction)
+
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Do what `torch.nn.functional.multi_margin_loss` does."""
+    rows, classes = torch.atleast_2d(input), torch.atleast_1d(target)
+    violation = (margin - rows.gather(1, classes[:, None]) + rows).clamp_min(0) ** p
+    if weight is not None:
+        violation = violation * weight[classes, None]
+    loss = violation.scatter(1, classes[:, None], 0.0).sum(1) / rows.shape[1]
+    return _reduced(loss if input.dim() == 2 else loss[0], size_average, reduce, reduction)
+
+
+def multilabel_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Do what `torch.nn.functional.multilabel_margin_loss` does: in each row targets end at the first -1."""
+    rows, classes = torch.atleast_2d(input), torch.atleast_2d(target)
+    listed = (classes >= 0).cumprod(1).bool()
+    safe = classes.clamp_min(0)
+    is_target = torch.zeros_like(rows, dtype=torch.long).scatter_add(1, safe, listed.long()) > 0
+    violation = (1 - rows.gather(1, safe)[:, :, None] + rows[:, None, :]).clamp_min(0)
+    loss = (violation * (listed[:, :, None] & ~is_target[:, None, :])).sum((1, 2)) / rows.shape[1]
+    return _reduced(loss if input.dim() == 2 else loss[0], size_average, reduce, reduction)
+
+
+def _distance(difference: Tensor, p: float) -> Tensor:
+    """Return the p-norm over the last axis, with derivative 0 where it is 0, as the fused kernels have it."""
+    size = difference.abs()
+    if p == 0:
+        return (size > 0).to(size.dtype).sum(-1)
+    if p == 1:
+        return size.sum(-1)
+    if p == float("inf"):
+        return size.amax(-1)
+    apart = (size > 0).any(-1, keepdim=True)
+    # A root of 0 has no derivative: take that of 1 there, and leave it out.
+    powers = torch.where(apart & (size > 0), size, 1.0) ** p * (size > 0)
+    total = torch.where(apart[..., 0], powers.sum(-1), 1.0)
+    return torch.where(apart[..., 0], total ** (1 / p), 0.0)
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
+    """Do what `torch.cdist` does, by the direct differences in every mode."""
+    return _distance(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """Do what `torch.nn.functional.pdist` does."""
+    first, second = torch.triu_indices(len(input), len(input), 1, device=input.device)
+    return _distance(input[first] - input[second], p)
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Do what `torch.nn.functional.embedding_bag` does."""
+    if max_norm is not None or scale_grad_by_freq or padding_idx is not None:
+        return F.embedding_bag(
+            input, weight, offsets, max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights,
+            include_last_offset, padding_idx,
+        )  # fmt: skip
+    if input.dim() == 2:
+        bags = torch.arange(len(input), device=input.device).repeat_interleave(input.shape[1])
+        count = len(input)
+    else:
+        assert offsets is not None
+        starts = offsets[:-1] if include_last_offset else offsets
+        ends = torch.cat([starts[1:], starts.new_tensor([len(input)])])
+        bags = torch.arange(len(starts), device=input.device).repeat_interleave(ends - starts)
+        count = len(starts)
+    rows = F.embedding(input.reshape(-1), weight)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.reshape(-1, 1)
+    sizes = torch.zeros(count, dtype=rows.dtype, device=rows.device).index_add(0, bags, torch.ones_like(rows[:, 0]))
+    if mode == "max":
+        where = bags[:, None].expand_as(rows)
+        start = rows.new_zeros(count, rows.shape[1])
+        return start.scatter_reduce(0, where, rows, "amax", include_self=False)
+    total = rows.new_zeros(count, rows.shape[1]).index_add(0, bags, rows)
+    return total / sizes.clamp_min(1)[:, None] if mode == "mean" else total
+
+
+class ElementaryOperations(TorchFunctionMode):
+    """Within this block, functions whose fused kernels cannot be differentiated rightly are made of elementary ones.
+
+    Attributes:
+        used: whether any of those was called whose derivatives a training step may need.
+    """
+
+    BY_BACKWARD: dict[Callable[..., Any], Callable[..., Any]] = {
+        F.batch_norm: batch_norm,
+        F.instance_norm: instance_norm,
+        F.layer_norm: layer_norm,
+        torch._weight_norm: weight_norm,
+        F.hardsigmoid: hardsigmoid,
+        F.multi_margin_loss: multi_margin_loss,
+        F.multilabel_margin_loss: multilabel_margin_loss,
+        F.embedding_bag: embedding_bag,
+        torch.cdist: cdist,
+        F.pdist: pdist,
+    }
+    BY_DUAL_NUMBERS: dict[Callable[..., Any], Callable[..., Any]] = {
+        F.silu: silu,
+        F.mish: mish,
+        F.group_norm: group_norm,
+        F.mse_loss: mse_loss,
+        F.huber_loss: huber_loss,
+        F.soft_margin_loss: soft_margin_loss,
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        exact: Any = self.BY_BACKWARD.get(func)
+        if exact is not None:
+            self.used = True
+        else:
+            exact = self.BY_DUAL_NUMBERS.get(func, func)
+        return exact(*args, **(kwargs or {}))

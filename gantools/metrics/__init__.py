@@ -1,0 +1,21 @@
+"""How good samples are: distances between distributions, covered modes, features of images."""
+
+from gantools.metrics.distances import (
+    ModeCoverage,
+    density_coverage,
+    evaluate,
+    frechet_distance,
+    kernel_distance,
+    mode_coverage,
+    precision_recall,
+)
+
+__all__ = [
+    "ModeCoverage",
+    "density_coverage",
+    "evaluate",
+    "frechet_distance",
+    "kernel_distance",
+    "mode_coverage",
+    "precision_recall",
+]

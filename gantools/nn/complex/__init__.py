@@ -1,0 +1,1 @@
+"""Complex layers, activations and initial weights; parameters are stored as real pairs."""

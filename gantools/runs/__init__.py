@@ -1,0 +1,1 @@
+"""Runs: configuration, what it builds, the training loop, and opening a finished run."""

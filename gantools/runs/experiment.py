@@ -1,0 +1,174 @@
+"""What a configuration describes, built: a game, its optimizer, its batches, and how to sample it."""
+
+import dataclasses
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantools import trainers
+from gantools.games.gan import (gan)
+from gantools.batches import each_batch
+from gantools.runs.config import (Choice, TrainConfig)
+from gantools.data.sources import (Source, make_source)
+from gantools.data.seeds import (derive_seed, latent)
+from gantools.errors import GantoolsError
+from gantools.games.game import (Game)
+from gantools.losses import LOSSES
+from gantools.networks import NETWORKS
+from gantools.registry import Registry, suggest
+from gantools.regularizers import REGULARIZERS
+from gantools.schedules import SCHEDULES
+from gantools.data.streams import (GanBatches, IndexedStream, IteratedStream, repeatable)
+from gantools.runs.user_file import (load_target, own_errors)
+from gantools.trainers.averages import AVERAGES, Average
+from gantools.trainers.base_rules import (BASES)
+from gantools.trainers.optimizer import GameOptimizer
+
+SAMPLE_STREAM = "samples"
+SMALL_GAME = 200_000
+
+
+@dataclasses.dataclass
+class Experiment:
+    """A game on its device with everything that training and analysis need.
+
+    Attributes:
+        batches: indexable `GanBatches`, or those of the user's function, the same in every pass.
+        first: the first of a user's own batches.
+        stream: the same batches in the order of training.
+        source: the data set of a GAN from the registries, else None.
+        average: of the iterates, where one was asked for: the point that samples are taken at.
+    """
+
+    config: TrainConfig
+    game: Game
+    optimizer: GameOptimizer
+    batches: Any
+    first: Any
+    stream: IndexedStream | IteratedStream
+    source: Source | None
+    device: torch.device
+    average: Average | None = None
+
+    def analysis_batch(self, size: int = 256, step: int = 0) -> Any:
+        """Return the batch that spectra are computed on: always the same one, so that they differ by the point alone.
+
+        Schedules of regularizers have their value after `step` updates in it: give that of the point looked at.
+
+        For a GAN from the registries it has at least `size` samples (at most the data set's); for a user's own game it
+        is the first of the batches.
+        """
+        if self.source is None:
+            return self.first
+        size = max(size, self.config.batch_size)
+        if self.source.size is not None:
+            size = min(size, self.source.size)
+        config, regularizers = self.config, self.game.regularizers
+        return GanBatches(self.source, size, config.latent_size, config.seed, self.device, regularizers).numbered(
+            0, step
+        )
+
+    def sample(self, n: int, seed: int = 0, averaged: bool = True) -> Tensor:
+        """Return n samples of the generator (n, ...) on the CPU, in evaluation mode; the modules keep their mode.
+
+        The average of the iterates is sampled where there is one, unless `averaged` is false.
+        """
+        if self.source is None:
+            raise GantoolsError("Only a GAN from the registries is sampled: this run trains a game of your own file.")
+        generator = self.game.players["generator"]
+        modes = self.game.modes()
+        z = latent(0, n, self.config.latent_size, seed, SAMPLE_STREAM).to(self.device)
+        try:
+            generator.eval()
+            with torch.no_grad(), self.average.applied() if self.average and averaged else nullcontext():
+                return torch.cat([generator(part).cpu() for part in z.split(512)])
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of this name; "auto" is the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise GantoolsError(f"The device {name!r} cannot be used ({str(error).splitlines()[0]}): try cpu.") from None
+    return device
+
+
+def set_threads(game: Game, threads: int = 0) -> None:
+    """Set PyTorch's CPU threads, for a program; 0: one for a small game, whatever was set before for a larger one.
+
+    The kernels of a small game last microseconds: a second thread gains little on an idle machine, and on a busy one
+    the threads wait for each other, and a step takes many times as long.
+    """
+    if threads or game.num_parameters < SMALL_GAME:
+        torch.set_num_threads(threads or 1)
+
+
+def build(config: TrainConfig) -> Experiment:
+    """Build what the configuration describes; parameters are drawn from its seed, as they were the first time."""
+    device = resolve_device(config.device)
+    if config.target:
+        game, own, batches = load_own(config.target, device)
+        source, stream, first = None, IteratedStream(own, device), _first(config.target, batches)
+    else:
+        source = make_source(config.data.name, **config.data.settings)
+        game = _build_gan(config, source, device)
+        batches = GanBatches(source, config.batch_size, config.latent_size, config.seed, device, game.regularizers)
+        stream = IndexedStream(batches)
+        first = batches[0]  # a batch size that the data set refuses is refused now
+    optimizer = make_optimizer(config.optimizer, game)
+    average = None if config.average.name == "none" else Average(game, made(AVERAGES, config.average))
+    return Experiment(config, game, optimizer, batches, first, stream, source, device, average)
+
+
+def load_own(target: str, device: torch.device) -> tuple[Game, Any, Any]:
+    """Return the game of FILE.py:FUNCTION on the device, its batches as they are, and as they are looked at."""
+    game, batches = load_target(target)
+    game.module.to(device)
+    return game, batches, repeatable(batches, device)
+
+
+def _first(target: str, batches: Any) -> Any:
+    with own_errors(target):
+        for batch in each_batch(batches):
+            return batch
+    raise GantoolsError(f"{target} returned no batches to train on: the iterable is empty.")
+
+
+def _build_gan(config: TrainConfig, source: Source, device: torch.device) -> Game:
+    network = made(NETWORKS, config.network)
+    rng = torch.Generator().manual_seed(derive_seed(config.seed, "parameters"))
+    generator, discriminator = network.build(source.shape, config.activation, config.latent_size, rng)
+    regularizers = [made(REGULARIZERS, choice) for choice in config.regularizers]
+    return gan(generator.to(device), discriminator.to(device), LOSSES[config.loss], regularizers)
+
+
+def make_optimizer(choice: Choice, game: Game) -> GameOptimizer:
+    """Return the optimizer of a choice, whose base and schedules are choices of their own."""
+    return trainers.make(choice.name, game, **{key: _built(value, key) for key, value in choice.settings.items()})
+
+
+def made(registry: Registry[Any], choice: Choice) -> Any:
+    """Return the registry's entry of this name with these settings."""
+    entry = registry[choice.name]
+    known = [f.name for f in dataclasses.fields(entry)]
+    for key in choice.settings:
+        if key not in known:
+            raise suggest(f"setting of {registry.kind} {choice.name!r}", key, known)
+    return entry(**{key: _built(value, key) for key, value in choice.settings.items()})
+
+
+def _built(value: Any, key: str) -> Any:
+    """Return the value of a setting: what a choice stands for, a base or a schedule, and a tuple for a list."""
+    if isinstance(value, Choice):
+        return made(BASES if key == "base" else SCHEDULES, value)
+    if isinstance(value, dict):
+        return {name: _built(part, key) for name, part in value.items()}
+    return tuple(_built(part, key) for part in value) if isinstance(value, list) else value

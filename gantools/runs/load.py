@@ -1,0 +1,95 @@
+"""Open a run for analysis."""
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+import torch
+from gantools.runs.store.events import (cut_events)
+from gantools.runs.store.checkpoint import (load_checkpoint, read_checkpoint, save_checkpoint)
+from gantools.runs.config import (TrainConfig, read_config)
+from gantools.errors import GantoolsError
+from gantools.runs.experiment import (Experiment, build)
+from gantools.games.game import (Game)
+from gantools.runs.store.provenance import (provenance)
+from gantools.runs.store.atomic import (PART, step_name, unwritable, write_atomically)
+from gantools.data.streams import (GanBatches)
+from gantools.data.random_state import (random_state_kept, seed_global_generators)
+from gantools.trainers.optimizer import GameOptimizer
+from gantools.runs.store.folder import (RunFolder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run opened for analysis: the game at a checkpoint, with its optimizer and batches.
+
+    Attributes:
+        game, optimizer: in the state of the checkpoint `step`.
+        batches: indexable; iterating walks over one epoch (ten batches of an endless data set).
+        steps: the steps that have a checkpoint.
+    """
+
+    path: Path
+    config: TrainConfig
+    experiment: Experiment
+    step: int
+    steps: list[int]
+
+    @property
+    def game(self) -> Game:
+        """The game."""
+        return self.experiment.game
+
+    @property
+    def optimizer(self) -> GameOptimizer:
+        """The optimizer, its state included."""
+        return self.experiment.optimizer
+
+    @property
+    def batches(self) -> Any:
+        """The batches of the run, as the checkpoint sees them: schedules of regularizers have their value there."""
+        batches = self.experiment.batches
+        return batches.standing_at(self.step) if isinstance(batches, GanBatches) else batches
+
+    def sample(self, n: int, seed: int = 0, averaged: bool = True) -> torch.Tensor:
+        """Return n samples of the generator, (n, ...), on the CPU; of the average of the iterates if there is one."""
+        return self.experiment.sample(n, seed, averaged)
+
+    def at(self, step: int) -> "Run":
+        """Return the same run at another checkpoint; the modules are shared, so this one moves along."""
+        folder = RunFolder(self.path)
+        if step not in self.steps:
+            raise no_such_step(self.path, step, self.steps)
+        with random_state_kept():
+            folder.load(step, self.experiment)
+        return dataclasses.replace(self, step=step)
+
+
+def no_such_step(path: Path, step: int, steps: list[int]) -> GantoolsError:
+    """Return the sentence for a step without a checkpoint."""
+    return GantoolsError(f"{path} has no checkpoint of step {step}: it has {', '.join(map(str, steps)) or 'none'}.")
+
+
+def load(path: str | Path, step: int | None = None, device: str | None = None) -> Run:
+    """Open a run folder at its last checkpoint, or at that of `step`; the global random state is left alone."""
+    folder = RunFolder(path)
+    config = read_config(folder.config_path)
+    if device is not None:
+        config = dataclasses.replace(config, device=device)
+    steps = folder.steps()
+    if not steps:
+        raise GantoolsError(f"{folder.path} holds no checkpoint yet: let `gantools train` write one first.")
+    if step is not None and step not in steps:
+        raise no_such_step(folder.path, step, steps)
+    with random_state_kept():
+        # A user's function may draw its data: from the seed that it had when it was trained.
+        seed_global_generators(config.seed)
+        experiment = build(config)
+        if step is None:
+            step = folder.load_last(experiment)
+        else:
+            folder.load(step, experiment)
+    return Run(folder.path, config, experiment, step, steps)

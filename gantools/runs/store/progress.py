@@ -1,0 +1,68 @@
+"""Progress on a terminal: a bar, and elsewhere a plain line every ten seconds."""
+
+import shlex
+import shutil
+import sys
+import textwrap
+import time
+from pathlib import Path
+from tqdm import tqdm
+
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """A bar on a terminal; elsewhere plain lines, at most one every ten seconds."""
+
+    def __init__(self, first: int, last: int):
+        self._last = last
+        self._bar = tqdm(total=last, initial=first, unit="step", dynamic_ncols=True) if sys.stderr.isatty() else None
+        self._shown = time.monotonic()
+
+    def show(self, step: int, values: dict[str, float]) -> None:
+        """Show how many steps are done, and a few numbers."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(_numbers(values), refresh=False)
+            self._bar.update(step - self._bar.n)
+        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._shown = time.monotonic()
+            print(f"step {step}/{self._last}  {_numbers(values)}", flush=True)
+
+    def write(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.write(text)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class SolverProgress:
+    """Products made and eigenvalues converged: one line that changes on a terminal, elsewhere one every ten seconds."""
+
+    def __init__(self) -> None:
+        self._bar = tqdm(bar_format="{desc}", leave=False, file=sys.stderr) if sys.stderr.isatty() else None
+        self._shown = time.monotonic()
+
+    def __call__(self, products: int, converged: int, wanted: int) -> None:
+        """Show them, on the standard error."""
+        line = f"{products} products, {min(converged, wanted)} of {wanted} eigenvalues converged"
+        if self._bar is not None:
+            self._bar.set_description_str(line)
+        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._shown = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Wipe the line."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _numbers(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())

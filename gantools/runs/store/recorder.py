@@ -1,0 +1,108 @@
+"""Where a run's numbers and pictures go: metrics.jsonl, TensorBoard, image files, the terminal."""
+
+from gantools.board.pictures import draw_samples, save_spectrum
+
+import json
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from gantools.board import add_spectrum, image_grid, scatter_figure, spectrum_figure, spectrum_scalars
+from gantools.runs.store.folder import (RunFolder)
+from gantools.runs.store.atomic import (step_name, unwritable)
+from gantools.runs.store.progress import (Progress)
+
+
+class Recorder:
+    """Writes what training reports; every record carries the step that it describes.
+
+    Whatever is reported at step s is of the point after s updates.
+    """
+
+    def __init__(self, folder: RunFolder, first: int, last: int):
+        self.folder = folder
+        try:
+            self._metrics = folder.metrics_path.open("ab")
+            self.writer = SummaryWriter(str(folder.path), purge_step=first or None)
+        except OSError as error:
+            raise unwritable(folder.path, error) from None
+        self._progress = Progress(first, last)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Record numbers by name; NaN and infinity are null in metrics.jsonl."""
+        record = {"step": step, **{name: v if math.isfinite(v) else None for name, v in values.items()}}
+        self._metrics.write(json.dumps(record).encode() + b"\n")
+        self._metrics.flush()
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def samples(self, step: int, samples: Tensor, reference: Tensor) -> Path:
+        """Record generated samples: a picture in the folder and in TensorBoard."""
+        path = self.folder.samples / step_name(step, "png")
+        picture = draw_samples(samples.numpy(), reference.numpy(), f"step {step}", path)
+        self.writer.add_image("samples", picture, step, dataformats="HWC")
+        return path
+
+    def spectrum(self, step: int, spectrum: Any, tag: str = "game/jacobian") -> Path:
+        """Record a spectrum: its numbers and figure in the folder, figure and extremes in TensorBoard."""
+        name = tag.replace("/", "-")
+        save_spectrum(self.folder.spectra / f"{name}-{step_name(step, 'npz')}", spectrum, f"{tag}, step {step}")
+        self.scalars(step, {f"{tag}/{key}": value for key, value in spectrum_scalars(spectrum).items()})
+        add_spectrum(self.writer, tag, spectrum, step, scalars=False)
+        return self.folder.spectra / f"{name}-{step_name(step, 'png')}"
+
+    def progress(self, step: int, values: dict[str, float]) -> None:
+        """Show how far training is: a bar on a terminal, else a plain line from time to time."""
+        self._progress.show(step, values)
+
+    def message(self, text: str) -> None:
+        """Print a line without breaking the bar."""
+        self._progress.write(text)
+
+    def flush(self) -> None:
+        """Put everything recorded so far into its files."""
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Flush and close everything.
+
+        Raises:
+            OSError: when the last events cannot be written.
+        """
+        with ExitStack() as stack:  # all of them, whichever fails
+            for part in (self._progress, self._metrics, self.writer):
+                stack.callback(part.close)
+
+    def abandon(self) -> None:
+        """Close what can be closed, after an error that is already known."""
+        with suppress(OSError):
+            self.close()
+
+
+@contextmanager
+def writer_errors_once() -> Iterator[None]:
+    """Keep TensorBoard's thread from printing a traceback of an OSError, which it raises again at the next event."""
+    original = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not issubclass(args.exc_type, OSError):
+            original(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = original
+
+
+
+
+
+

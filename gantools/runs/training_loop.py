@@ -1,0 +1,296 @@
+"""The loop: batches, steps, logging, spectra, checkpoints; and what happens when it is stopped."""
+
+import dataclasses
+import io
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantools import analysis
+from gantools.batches import split
+from gantools.runs.config import (TrainConfig)
+from gantools.data.sources import (FiniteSource)
+from gantools.errors import GantoolsError, NonFiniteFieldError
+from gantools.runs.experiment import (Experiment, build, set_threads)
+from gantools.metrics.features import (DigitFeatures, train_features)
+from gantools.metrics.distances import (evaluate)
+from gantools.runs.store.recorder import (Recorder, writer_errors_once)
+from gantools.runs.store.folder import (RunFolder)
+from gantools.runs.store.atomic import (write_atomically)
+from gantools.data.random_state import (random_state_kept, seed_global_generators)
+from gantools.runs.user_file import (own_errors)
+from gantools.trainers.optimizer import StepInfo
+
+METRIC_SAMPLES = 2560
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        step: updates made in all.
+        stopped_by: the signal that asked it to stop, or None when it ran to its end.
+        spectrum, metrics: the last that were computed, if any.
+    """
+
+    folder: RunFolder
+    step: int
+    seconds: float
+    stopped_by: int | None
+    spectrum: analysis.Spectrum | None
+    metrics: dict[str, float]
+
+
+def train(config: TrainConfig, path: str | Path, resume: bool = False) -> Outcome:
+    """Train what the configuration describes, in a run folder; see `prepare`."""
+    return prepare(config, path, resume).run()
+
+
+def prepare(config: TrainConfig, path: str | Path, resume: bool = False) -> "Trainer":
+    """Build what the configuration describes and open its run folder; seeds the global generators, as a program does.
+
+    Raises:
+        GantoolsError: for whatever in the configuration or the folder cannot be used, before anything is computed;
+            `NonFiniteFieldError` when a player's field is NaN or infinite, with the last good checkpoint kept.
+    """
+    folder = RunFolder(path)
+    seed_global_generators(config.seed)
+    experiment = build(config)
+    set_threads(experiment.game, config.threads)
+    first = 0
+    if resume:
+        # A run killed before its first checkpoint begins again.
+        first = folder.load_last(experiment) if folder.steps() else 0
+        if first > config.steps:
+            raise GantoolsError(f"The run in {path} has {first} steps already: pass --steps above that to go on.")
+        folder.resume(config, first)
+    else:
+        folder.create(config)
+    return Trainer(experiment, folder, first)
+
+
+class Trainer:
+    """One run: an experiment, its folder, and the step at which it stands.
+
+    Whatever is measured at step s is of the point after s updates; the checkpoint of step s is written before anything
+    of step s is logged, so that resuming from it logs all of it again.
+    """
+
+    def __init__(self, experiment: Experiment, folder: RunFolder, first: int = 0):
+        self.experiment = experiment
+        self.config = experiment.config
+        self.folder = folder
+        self.first = first
+        self.recorder = Recorder(folder, first, self.config.steps)
+        self.features = self._features()
+        self.reference = None if experiment.source is None else experiment.source.reference(METRIC_SAMPLES, 0)
+        self._last: dict[str, Any] = {"spectrum": None, "metrics": {}}
+        self._losses: dict[str, float] = {}
+        self._spectra_wanted = self.config.spectrum_every > 0
+        self._clock = (first, time.perf_counter())
+        # Each look at a number on a GPU waits for it; on a CPU it is free.
+        self._unchecked: list[tuple[int, StepInfo, Tensor]] = []
+        self._check_every = 1 if experiment.device.type == "cpu" else 50
+
+    def run(self) -> Outcome:
+        """Train to the last step, or until a signal asks to stop."""
+        start = time.perf_counter()
+        try:
+            with writer_errors_once():
+                step, signals = self._loop()
+                self.recorder.close()
+        except OSError as error:
+            raise GantoolsError(
+                f"{self.folder.path} cannot be written ({error.strerror or error}); training stopped, {self._kept()}. "
+                f"Make room or mend the permissions, then go on with --resume --out {self.folder.path}."
+            ) from error
+        finally:
+            self.recorder.abandon()
+        seconds = time.perf_counter() - start
+        return Outcome(self.folder, step, seconds, signals[0] if signals else None, **self._last)
+
+    def _loop(self) -> tuple[int, list[int]]:
+        config, step = self.config, self.first
+        with stop_requested() as signals:
+            while step < config.steps and not signals:
+                self._save_if(step, due(step, config.checkpoint_every) and step > self.first)
+                self._measure(step)
+                self._step(step)
+                step += 1
+            self._save_if(step, step > self.first or not self.folder.steps())
+            if not signals:
+                self._measure(step, last=True)
+        return step, signals
+
+    def _step(self, step: int) -> None:
+        experiment = self.experiment
+        optimizer = experiment.optimizer
+        with own_errors(self.config.target):
+            batches = experiment.stream.take(optimizer.batches_per_step)
+            if self.config.accumulate > 1:
+                batches = tuple(split(batch, self.config.accumulate) for batch in batches)
+            w, state = optimizer.propose(*batches)
+        assert state.info is not None
+        # A step can be infinite where the field is not: consensus differentiates the field once more.
+        finite = torch.stack([w[part].isfinite().all() for part in experiment.game.slices.values()])
+        self._unchecked.append((step, state.info, finite))
+        if len(self._unchecked) >= self._check_every:
+            self._check_field()
+        # On a CPU a step from a field that is not finite is never taken.
+        optimizer.commit(w, state)
+        if experiment.average:
+            experiment.average.update()
+        if due(step, self.config.log_every):
+            self._log(step, state.info)
+        self.recorder.progress(step + 1, self._losses)
+
+    def _check_field(self) -> None:
+        pending, self._unchecked = self._unchecked, []
+        for step, info, finite in pending:
+            good = torch.stack(list(info.field_norms.values())).isfinite()
+            if (good & finite).all():
+                continue
+            what, wrong = ("step", finite) if good.all() else ("field", good)
+            player = list(info.field_norms)[int(wrong.int().argmin())]
+            raise NonFiniteFieldError(
+                f"The {what} of player {player!r} is NaN or infinite at step {step}; training stopped, {self._kept()}. "
+                f"{self._remedy()}"
+            )
+
+    def _remedy(self) -> str:
+        if self.experiment.source is None:
+            return "Lower the learning rate, or look for a division, root or logarithm at 0 in the losses, or NaN data."
+        return (
+            "Lower the learning rate (--optimizer.lr), try --optimizer consensus or extragradient, or add a "
+            "regularizer (--regularizer r1)."
+        )
+
+    def _kept(self) -> str:
+        kept = self.folder.steps()
+        return f"the last checkpoint is {self.folder.checkpoint_path(kept[-1])}" if kept else "before any checkpoint"
+
+    def _log(self, step: int, info: StepInfo) -> None:
+        self._check_field()
+        since, then = self._clock
+        self._clock = (step, time.perf_counter())
+        values = {f"loss/{player}": float(loss) for player, loss in info.losses.items()}
+        values |= {f"field_norm/{player}": float(norm) for player, norm in info.field_norms.items()}
+        if info.inner_residual is not None:
+            values["inner_residual"] = float(info.inner_residual)
+        if step > since:
+            values["step_seconds"] = (self._clock[1] - then) / (step - since)
+        self.recorder.scalars(step, values)
+        self._losses = {k: v for k, v in values.items() if k.startswith("loss/")}
+
+    def _measure(self, step: int, last: bool = False) -> None:
+        """Take samples, metrics and spectra where they are due; none of it moves the run's random numbers."""
+        config = self.config
+        sample = config.sample_every > 0 and (last or due(step, config.sample_every)) and self.reference is not None
+        spectrum = self._spectra_wanted and (last or due(step, config.spectrum_every))
+        if not (sample or spectrum):
+            return
+        began = time.perf_counter()
+        with random_state_kept():
+            if sample:
+                self._sample(step)
+            if spectrum:
+                self._spectrum(step)
+        since, then = self._clock
+        self._clock = (since, then + time.perf_counter() - began)
+
+    def _sample(self, step: int) -> None:
+        source = self.experiment.source
+        assert source is not None and self.reference is not None
+        samples = self.experiment.sample(METRIC_SAMPLES)
+        self.recorder.samples(step, samples[:512], self.reference[:512])
+        if samples.isfinite().all():
+            metrics = evaluate(samples, source, self.features)
+            self._last["metrics"] = metrics
+            self.recorder.scalars(step, {f"metrics/{name}": value for name, value in metrics.items()})
+
+    def _spectrum(self, step: int) -> None:
+        try:
+            with own_errors(self.config.target):
+                spectrum = leading_spectrum(
+                    self.experiment, self.config.spectrum_k, self.config.spectrum_which, step=step
+                )
+        except NonFiniteFieldError:
+            return  # the step itself will stop the run, and name the player
+        except GantoolsError as error:
+            self._spectra_wanted = False
+            self.recorder.message(f"No spectra in this run: {error}")
+            return
+        self._last["spectrum"] = spectrum
+        self.recorder.spectrum(step, spectrum)
+
+    def _save_if(self, step: int, wanted: bool) -> None:
+        if wanted:
+            self._check_field()
+            self.recorder.flush()  # resuming from here logs nothing of before again
+            self.folder.save(step, self.experiment)
+
+    def _features(self) -> nn.Module | None:
+        """Return the feature network of the run: trained once, then read from its folder."""
+        source = self.experiment.source
+        if not isinstance(source, FiniteSource) or source.labels is None or not self.config.sample_every:
+            return None
+        path = self.folder.features
+        model = DigitFeatures(source.shape, int(source.labels.max()) + 1)
+        # Where the file is damaged they are trained again: they depend on the seed alone.
+        with suppress(Exception):
+            model.load_state_dict(torch.load(path, weights_only=True))
+            return model.eval().requires_grad_(False)
+        model = train_features(source, self.config.seed)
+        buffer = io.BytesIO()
+        torch.save(model.state_dict(), buffer)
+        write_atomically(path, buffer.getvalue())
+        return model
+
+
+def leading_spectrum(
+    experiment: Experiment, k: int, which: str = "LM", batch: Any = None, verify: bool = False, step: int = 0
+) -> analysis.Spectrum:
+    """Return k leading eigenvalues of the game's Jacobian (all of them for k = 0) on the run's analysis batch.
+
+    `step` is how many updates led to the point, for the regularizers that follow a schedule.
+    """
+    batch = experiment.analysis_batch(step=step) if batch is None else batch
+    # Not "auto", which a clock decides: resumed or not, a run has the same spectra to the last bit.
+    jacobian = analysis.jacobian(experiment.game, batch, method="reverse")
+    if k == 0:
+        return analysis.spectrum(jacobian)
+    return analysis.eigenvalues(jacobian, k=min(k, jacobian.shape[0]), which=which, verify=verify)
+
+
+def due(step: int, every: int) -> bool:
+    """Return whether something that happens every so many steps happens at this one."""
+    return every > 0 and step % every == 0
+
+
+@contextmanager
+def stop_requested() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM instead of dying in the middle of a step; the second one is not held back."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

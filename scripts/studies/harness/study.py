@@ -1,0 +1,173 @@
+"""What the studies share: cells times seeds, run in processes, each kept as it ends, and a page of what came of them.
+
+A study is a function of a cell's settings, a seed and a folder that returns numbers, what to run it on, and a page.
+What has been computed is not computed again, so a stopped study goes on where it was:
+
+    python scripts/NAME.py [--quick] [--jobs 2] [--seeds 0 1 2]
+    tensorboard --logdir runs/NAME
+"""
+
+import argparse
+import dataclasses
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness.study_page import Page, Section
+from harness.study_results import Cell, Result, Results, Study, interval, is_seen, markdown, shown
+from torch.utils.tensorboard import SummaryWriter
+
+from gantools import GantoolsError
+from gantools.cli.flags import parse_train
+from gantools.errors import MissingDependencyError
+from gantools.runs.store.atomic import write_atomically
+from gantools.runs.store.folder import RunFolder
+from gantools.runs.training_loop import train
+
+__all__ = [
+    "Cell",
+    "Page",
+    "Result",
+    "Results",
+    "RunFolder",
+    "Section",
+    "Study",
+    "execute",
+    "interval",
+    "is_seen",
+    "main",
+    "markdown",
+    "result_path",
+    "shown",
+    "train_gan",
+]
+
+
+def train_gan(args: Sequence[str], folder: Path) -> tuple[RunFolder, Result]:
+    """Train `gantools train ARGS` in a run folder from where it stands; return it with the last of each number.
+
+    Raises:
+        GantoolsError: for a run that diverged, as training does.
+    """
+    run = RunFolder(folder)
+    started = run.config_path.exists()
+    request = parse_train([*args, "--out", str(folder), *(["--resume"] if started else [])])
+    if not started or request.config.steps not in run.steps():
+        train(request.config, folder, resume=started)
+    last: Result = {}
+    for record in run.metrics():
+        last |= {name: value for name, value in record.items() if name != "step"}
+    return run, last
+
+
+def execute(study: Study, root: Path, jobs: int = 1) -> Results:
+    """Run what has no result yet, each in its own folder below `root`, and return all results."""
+    root.mkdir(parents=True, exist_ok=True)
+    tasks = [(cell, seed) for seed in study.seeds for cell in study.cells]
+    missing = [task for task in tasks if not result_path(root, *task).exists()]
+    begun = time.perf_counter()
+    if jobs == 1 or len(missing) < 2:
+        for done, (cell, seed) in enumerate(missing, 1):
+            _keep(root, cell, seed, _run_one(study, cell, seed, root))
+            _tell(study, cell, seed, done, len(missing), begun)
+    else:
+        # Spawned: a forked process would inherit the threads of PyTorch half alive.
+        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+            waiting = {pool.submit(_run_one, study, *task, root): task for task in missing}
+            for done, future in enumerate(as_completed(waiting), 1):
+                _keep(root, *waiting[future], future.result())
+                _tell(study, *waiting[future], done, len(missing), begun)
+    found: dict[str, dict[int, Result]] = {cell: {} for cell in study.cells}
+    for cell, seed in tasks:
+        found[cell][seed] = json.loads(result_path(root, cell, seed).read_text())
+    return Results(study, found)
+
+
+def result_path(root: Path, cell: str, seed: int) -> Path:
+    """Return where the result of a cell and a seed is kept."""
+    return root / f"{re.sub(r'[^A-Za-z0-9.=-]+', '_', cell)}-seed{seed}.json"
+
+
+def _keep(root: Path, cell: str, seed: int, result: Result) -> None:
+    # By one process: what is not whole yet has the same name for all of a folder.
+    write_atomically(result_path(root, cell, seed), (json.dumps(result) + "\n").encode())
+
+
+def _run_one(study: Study, cell: str, seed: int, root: Path) -> Result:
+    torch.set_num_threads(1)
+    path = result_path(root, cell, seed)
+    begun = time.perf_counter()
+    try:
+        result: Result = study.run(dict(study.cells[cell]), seed, path.with_suffix(""))
+    except MissingDependencyError:
+        raise  # is no result of the study's
+    except GantoolsError as error:
+        result = {"failed": str(error)}
+    result["seconds"] = time.perf_counter() - begun
+    with SummaryWriter(str(path.with_suffix(""))) as writer:
+        curves = result.get("curves", {})
+        for name in curves.keys() - {"step"}:
+            for step, value in zip(curves["step"], curves[name], strict=False):
+                writer.add_scalar(f"study/{name}", value, step)
+    return result
+
+
+def _tell(study: Study, cell: str, seed: int, done: int, total: int, begun: float) -> None:
+    minutes = (time.perf_counter() - begun) / 60
+    print(f"{study.name}: {done} of {total} ({cell}, seed {seed}), {minutes:.1f} min", flush=True)
+
+
+def main(study: Study, page: Page, command: Sequence[str] | None = None, **forms: Study) -> None:
+    """Run a study as the command line says, print its tables, and write page, numbers and figures.
+
+    Args:
+        command: arguments instead of the command line's.
+        forms: other forms of the study, by the flag that chooses one.
+    """
+    options = _parser(page.text)
+    for flag in forms:
+        options.add_argument(f"--{flag}", action="store_true", help=f"the {flag} form of it")
+    args = options.parse_args(command)
+    script = f"python scripts/{study.name}.py"
+    for flag, form in forms.items():
+        if getattr(args, flag):
+            study, script = form, f"{script} --{flag}"
+    root = args.root or Path("runs") / (f"{study.name}-quick" if args.quick else study.name)
+    if args.quick:
+        study = dataclasses.replace(study, cells=study.quick, seeds=range(2))
+    out = args.out or (root if args.quick else Path("docs/results"))
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        results = execute(dataclasses.replace(study, seeds=args.seeds or study.seeds), root, args.jobs)
+    except MissingDependencyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    page.write(results, f"{script} --jobs 2", out)
+    (out / f"{study.name}.json").write_text(json.dumps(_plain(results), indent=1) + "\n")
+    print(*(section.part(results).table() for section in page.sections), sep="\n\n")
+
+
+def _parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the options that every study has."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--quick", action="store_true", help="a small form of it, in a minute or two")
+    options.add_argument("--jobs", type=int, default=1, help="processes at the same time, of one thread each")
+    options.add_argument("--seeds", type=int, nargs="+", help="instead of the study's own")
+    options.add_argument("--root", type=Path, help="where runs are kept; by default runs/NAME")
+    options.add_argument("--out", type=Path, help="where the page goes; docs/results, or the root of a quick run")
+    return options
+
+
+def _plain(results: Results) -> dict[str, Any]:
+    """Return the results without their curves, for the numbers beside the page."""
+    return {
+        cell: {str(seed): {k: v for k, v in result.items() if k != "curves"} for seed, result in by_seed.items()}
+        for cell, by_seed in results.by_cell.items()
+    }

@@ -1,0 +1,300 @@
+"""Inertia: exact where the tolerance is in question, and intervals that cover."""
+
+import numpy as np
+import pytest
+import torch
+
+from gantools.analysis import LinearOperator, index
+from gantools.analysis.estimates.index import NAMES, split_products
+from gantools.analysis.estimates.inertia import counts_from_factors, gap_tolerance
+from gantools.analysis.estimates.quadrature import fraction_interval, probe_measures
+from gantools.errors import GantoolsError
+from tests import oracles
+
+DTYPES = [torch.float64, torch.float32]
+
+
+def shares(values, tolerance):
+    below, above = float((values < -tolerance).mean()), float((values > tolerance).mean())
+    return {"negative": below, "zero": 1 - below - above, "positive": above}
+
+
+def softmax_classifier(dtype, batch=256):
+    """Return the Hessian of a trained tanh classifier. Softmax ignores shifts: h + 1 zeros for a last layer
+    of width h."""
+    torch_state = torch.Generator().manual_seed(0)
+    sizes = [(10, 6), (10,), (10, 10), (10,), (4, 10), (4,)]
+    numbers = [int(np.prod(size)) for size in sizes]
+    w = 0.5 * torch.randn(sum(numbers), generator=torch_state, dtype=torch.float64)
+    x = torch.randn(batch, 6, generator=torch_state, dtype=torch.float64).to(dtype)
+    y = torch.randint(0, 4, (batch,), generator=torch_state)
+
+    def loss(w):
+        W1, b1, W2, b2, W3, b3 = (p.view(size) for p, size in zip(w.split(numbers), sizes, strict=True))
+        hidden = torch.tanh(torch.tanh(x @ W1.T + b1) @ W2.T + b2)
+        return torch.nn.functional.cross_entropy(hidden @ W3.T + b3, y)
+
+    w = w.to(dtype)
+    for _ in range(30):
+        w = w - 0.5 * torch.autograd.functional.jacobian(loss, w)
+    H = torch.autograd.functional.hessian(loss, w)
+    return oracles.matrix_operator(H, symmetric=True)
+
+
+@pytest.mark.parametrize("batch", [64, 256])
+def test_structural_zeros_of_a_classifier_in_both_precisions(batch):
+    """n eps |H| swallows genuine eigenvalues in float32, and 0 splits the zeros at random; the gap does neither."""
+    exact, single = (index(softmax_classifier(dtype, batch)) for dtype in DTYPES)
+    assert exact.counts["zero"] == 11
+    assert single.counts == exact.counts
+    assert exact.method == "exact"
+    assert exact.interval["zero"] == (exact.zero, exact.zero)
+    assert str(exact.counts["negative"]) in str(exact)
+
+
+def test_textbook_tolerance_would_fail_here():
+    H = softmax_classifier(torch.float32)
+    textbook = (
+        H.n * float(torch.finfo(torch.float32).eps) * np.abs(np.linalg.eigvalsh(H.dense().double().numpy())).max()
+    )
+    assert index(H, tol=textbook).counts["zero"] > 11
+    assert index(H, tol=0.0).counts["zero"] < 11
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_known_inertia(dtype):
+    rng = np.random.default_rng(0)
+    values = np.concatenate([-rng.lognormal(-5, 1.5, 100), np.zeros(17), rng.lognormal(-4, 2, 150)])
+    i = index(oracles.symmetric(values, dtype))
+    assert i.counts == {"negative": 100, "zero": 17, "positive": 150}
+    assert i.negative + i.zero + i.positive == pytest.approx(1)
+    assert i.matvecs == 267
+
+
+def test_clement_has_an_exact_inertia():
+    matrix, _ = oracles.clement(41)
+    assert index(oracles.matrix_operator(matrix, symmetric=True)).counts == {"negative": 20, "zero": 1, "positive": 20}
+
+
+@pytest.mark.parametrize(("value", "name"), [(0.0, "zero"), (1.0, "positive"), (-3.0, "negative")])
+@pytest.mark.parametrize("method", ["exact", "estimate"])
+@pytest.mark.parametrize("n", [1, 2, 50])
+def test_multiples_of_the_identity(value, name, method, n):
+    i = index(LinearOperator(lambda u: value * u, n, symmetric=True), method=method)
+    assert getattr(i, name) == pytest.approx(1)
+    assert i.interval[name][1] == pytest.approx(1)
+
+
+def test_tolerance_falls_back_without_a_gap():
+    sizes = np.logspace(-17, 0, 400)
+    tau, reason = gap_tolerance(sizes, 2.2e-16)
+    assert tau == pytest.approx(4 * 2.2e-16)
+    assert "no gap" in reason
+    assert gap_tolerance(np.zeros(5), 2.2e-16)[0] == 0.0
+
+
+SPECTRA = {
+    "atom at zero": np.concatenate([-np.ones(3), np.zeros(20), np.ones(27)]),
+    "one negative": np.concatenate([[-1.0], np.linspace(0.1, 3, 49)]),
+    "five": np.array([-1.0, 0, 2, 3, 4]),
+    "all positive": np.linspace(0.5, 1, 30),
+    "bulk": np.sort(np.random.default_rng(0).standard_normal(200)),
+    "decay": np.concatenate([10.0 ** -np.arange(8), -(10.0 ** -np.arange(5)), np.zeros(12)]),
+}
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize(("probes", "steps"), [(1, 8), (3, 14), (10, 60)])
+def test_interval_covers(name, probes, steps):
+    """Nominal 95 %; where the rule resolves everything the law is exact, so a fixed set of 200 seeds may miss 15."""
+    values = SPECTRA[name]
+    diagonal = torch.as_tensor(values)
+    A = LinearOperator(lambda u: diagonal * u, len(values), symmetric=True, matmat=lambda u: diagonal[:, None] * u)
+    missed = dict.fromkeys(NAMES, 0)
+    for seed in range(200):
+        i = index(A, method="estimate", probes=probes, steps=steps, seed=seed)
+        for part, share in shares(values, i.tolerance).items():
+            low, high = i.interval[part]
+            missed[part] += not low - 1e-9 <= share <= high + 1e-9
+    assert max(missed.values()) <= 18, missed
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("steps", [10, 40])
+def test_bracket_holds_for_every_probe(dtype, steps):
+    rng = np.random.default_rng(1)
+    values = np.sort(np.concatenate([rng.standard_normal(150) * 0.1, np.zeros(20), [3, 4, 5]]))
+    A = LinearOperator(lambda u: torch.as_tensor(values).to(dtype) * u, len(values), dtype=dtype, symmetric=True)
+    measures, _, products = probe_measures(A, 4, steps, seed=0)
+    starts = torch.randn(len(values), 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).numpy()
+    assert products == 4 * steps
+    for p, measure in enumerate(measures):
+        mass = starts[:, p] ** 2 / (starts[:, p] ** 2).sum()
+        for x in np.linspace(-0.3, 5.3, 101):
+            low, high = measure.bracket(x)
+            coarse_low, coarse_high = measure.coarse_bracket(x)
+            assert low - 1e-6 <= mass[values < x - 1e-5].sum()
+            assert mass[values <= x].sum() <= high + 1e-5
+            assert coarse_low - 1e-6 <= low <= high <= coarse_high + 1e-6
+
+
+def test_more_steps_narrow_the_interval():
+    rng = np.random.default_rng(2)
+    A = oracles.symmetric(rng.standard_normal(600))
+    widths = [
+        np.ptp(index(A, method="estimate", probes=10, steps=steps).interval["negative"]) for steps in (20, 80, 320)
+    ]
+    assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_factors_count_as_eigenvalues_do(dtype):
+    H = softmax_classifier(dtype)
+    exact = index(H)
+    counted = index(H, tol=exact.tolerance if dtype == torch.float64 else 1e-6, method="factors")
+    assert counted.counts == exact.counts
+    assert counted.curve is None
+
+
+def test_factors_of_indefinite_pivots():
+    """A zero diagonal forces 2 x 2 pivots."""
+    matrix, _ = oracles.clement(40)
+    assert counts_from_factors(matrix.numpy(), 1e-8) == {"negative": 20, "zero": 0, "positive": 20}
+    with pytest.raises(GantoolsError, match="at 0 rounding decides"):
+        counts_from_factors(matrix.numpy(), 0.0)
+
+
+def test_curve_counts_at_every_tolerance():
+    values = np.concatenate([-np.logspace(-3, 0, 40), np.zeros(10), np.logspace(-4, 1, 60)])
+    A = oracles.symmetric(values)
+    exact, rough = index(A), index(A, method="estimate", probes=2, steps=60, confidence=0.9999)
+    for i in (exact, rough):
+        assert (np.diff(i.curve.tolerance) > 0).all() and i.tolerance in i.curve.tolerance
+        for name in NAMES:
+            truth = np.array([shares(values, tau)[name] for tau in i.curve.tolerance])
+            bounds = getattr(i.curve, name)
+            rounded = i.curve.tolerance > 1e-12
+            assert (bounds[rounded, 0] <= truth[rounded] + 1e-9).all()
+            assert (truth[rounded] <= bounds[rounded, 1] + 1e-9).all()
+    assert np.ptp(exact.curve.negative, axis=1).max() == 0.0
+
+
+def test_the_curve_is_as_sharp_as_the_index_where_that_was_taken():
+    values = np.concatenate([np.geomspace(1e-8, 1, 300), -np.geomspace(1e-8, 1, 200)])
+    i = index(oracles.symmetric(values), tol=1e-4, method="estimate", probes=2, steps=120)
+    at = int(np.flatnonzero(i.curve.tolerance == 1e-4)[0])
+    for name in NAMES:
+        np.testing.assert_allclose(getattr(i.curve, name)[at], i.interval[name], atol=1e-9)
+    assert (np.diff(i.curve.negative, axis=0) <= 1e-12).all() and (np.diff(i.curve.positive, axis=0) <= 1e-12).all()
+
+
+def test_rules_of_their_own_narrow_a_curve_and_serve_their_neighbours():
+    values = np.concatenate([np.geomspace(1e-6, 1, 300), -np.geomspace(1e-6, 1, 200)])
+    (measure,), _, _ = probe_measures(oracles.symmetric(values), 1, 60, seed=0)
+    points = np.linspace(-0.5, 0.5, 41)
+    coarse = measure.brackets(points, np.zeros(41, dtype=bool))
+    np.testing.assert_array_equal(coarse, np.stack(measure.coarse_bracket(points), axis=-1))
+    sharp = np.arange(41) % 4 == 0
+    some = measure.brackets(points, sharp)
+    np.testing.assert_allclose(some[sharp], [measure.bracket(x) for x in points[sharp]])
+    narrower = np.ptp(coarse, axis=1) - np.ptp(some, axis=1)
+    assert (narrower >= 0).all() and (narrower[sharp] > 0).mean() > 0.9 and (narrower[~sharp] > 0).any()
+    lowest, highest = np.transpose([measure.bracket(x) for x in points])  # of the same measure, so they must overlap
+    assert (some[:, 0] <= highest + 1e-9).all() and (some[:, 1] >= lowest - 1e-9).all()
+
+
+def test_every_estimate_lies_in_its_interval():
+    rng = np.random.default_rng(0)
+    for seed in range(40):
+        values = rng.choice([-2.0, -1e-3, 0.0, 1e-3, 0.5, 3.0], 60) * (1 + 0.1 * rng.random(60))
+        i = index(oracles.symmetric(values), tol=1e-2, method="estimate", probes=2, steps=12, seed=seed)
+        for name in NAMES:
+            assert i.interval[name][0] - 1e-12 <= getattr(i, name) <= i.interval[name][1] + 1e-12
+
+
+def test_a_tolerance_among_the_eigenvalues_is_not_called_resolved_below_it():
+    values = np.concatenate([np.full(150, 1e-3), np.full(150, 1.0)])
+    i = index(oracles.symmetric(values), tol=1e-3, method="estimate", probes=2, steps=20)
+    assert i.resolved() is None or i.resolved()[0] > 1e-3
+
+
+def test_where_the_index_is_vague_it_says_from_where_on_it_is_not():
+    values = np.concatenate([np.geomspace(1e-9, 1, 800), -np.geomspace(1e-9, 1e-2, 400)])
+    A = oracles.symmetric(values)
+    i = index(A, tol=1e-8, method="estimate", probes=4, steps=100)
+    assert max(np.ptp(pair) for pair in i.interval.values()) > 0.1
+    tau, there = i.resolved()
+    assert tau > 1e-8 and f"with sizes up to {tau:.1e} as zero it is" in str(i)
+    truth = shares(values, tau)
+    for name in NAMES:
+        assert np.ptp(there[name]) <= 0.1 and there[name][0] <= truth[name] <= there[name][1]
+    sharp = index(A, tol=1e-8)
+    assert sharp.resolved() is None and "as zero it is" not in str(sharp)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_certain_outranks_what_is_likely(seed):
+    """With as many steps as rows nothing is left to chance, while the law of one probe still misses in 5 of 100."""
+    i = index(
+        oracles.symmetric([*range(-8, 0), *range(1, 13)]), tol=0.1, method="estimate", probes=1, steps=20, seed=seed
+    )
+    at = int(np.flatnonzero(i.curve.tolerance == 0.1)[0])
+    for name, share in {"negative": 0.4, "zero": 0.0, "positive": 0.6}.items():
+        assert i.interval[name] == pytest.approx((share, share)) == tuple(getattr(i.curve, name)[at])
+        assert getattr(i, name) == pytest.approx(share)
+
+
+def test_what_is_certain_and_which_rows_are_zero():
+    values = np.concatenate([-np.ones(7) * np.arange(1, 8), np.zeros(30), np.arange(1.0, 6)])
+    diagonal = torch.as_tensor(values)
+    A = LinearOperator(lambda u: diagonal * u, len(values), symmetric=True)
+    i = index(A, method="estimate", probes=2, steps=30)
+    assert i.certain == {"negative": 7, "positive": 5}
+    assert i.zero_rows == index(A).zero_rows == 30
+    assert i.interval["negative"][0] >= 7 / 42
+    assert i.interval["zero"][1] <= 30 / 42 + 1e-12
+    assert index(A).certain == {"negative": 7, "positive": 5}
+    assert i.matvecs + 2 * 42 == A.matvecs
+
+
+def test_products_are_split_for_the_narrowest_interval():
+    assert split_products(1491, None, None) == (2, 800)
+    assert split_products(10**6, None, None) == (1, 800)
+    assert split_products(1491, 5, 100) == (5, 100)
+    assert split_products(50, None, None)[1] == 50
+
+
+def test_fraction_interval_inverts_the_law():
+    rng = np.random.default_rng(3)
+    n, count, probes = 40, 3, 4
+    draws = rng.beta(probes * count / 2, probes * (n - count) / 2, size=4000)
+    low, high = fraction_interval(draws, draws, n, probes, 0.9)
+    inside = ((low <= count / n) & (count / n <= high)).mean()
+    assert 0.88 < inside < 0.92
+
+
+def test_half_planes_of_a_jacobian():
+    A, _ = oracles.rotations([-1, -1, 0.5, 2, 0], [1, 2, 3, 1, 1.5])
+    i = index(A)
+    assert i.counts == {"negative": 4, "zero": 2, "positive": 4}
+    assert "left half-plane" in str(i)
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda: index(oracles.symmetric([1.0]), method="slq"), "Unknown method"),
+        (lambda: index(oracles.symmetric([1.0]), confidence=95), "not a probability"),
+        (lambda: index(oracles.symmetric([1.0]), tol=-1.0), "not a size"),
+        (lambda: index(oracles.symmetric([1.0]), tol=float("nan")), "not a size"),
+        (lambda: index(oracles.symmetric([1.0]), method="estimate", probes=0), "at least 1"),
+        (lambda: index(LinearOperator(lambda u: u, 9), method="estimate"), "bounded by 'leading'"),
+        (lambda: index(oracles.symmetric([1.0]), method="leading"), "use 'estimate'"),
+        (lambda: index(LinearOperator(lambda u: u, 9), method="leading", k=0), "at least 1"),
+        (lambda: index(LinearOperator(lambda u: u, 9, kind="map")), "unit circle"),
+        (lambda: index(LinearOperator(lambda u: u, 9, kind="map"), method="leading"), "unit circle"),
+    ],
+)
+def test_mistakes_get_a_sentence(use, words):
+    with pytest.raises(GantoolsError, match=words):
+        use()

@@ -1,0 +1,295 @@
+"""What operators refuse to differentiate, and what they do not mind."""
+
+import pytest
+import torch
+from torch import nn
+
+import gantools as gt
+from gantools.analysis.operators.algebra import restrict
+from gantools.analysis.operators.jacobian import hessian, jacobian, update_operator
+from gantools.errors import GantoolsError, NonFiniteFieldError
+from gantools.games.detach_probe import require_dependence
+from gantools.trainers import Consensus, Simultaneous
+from tests import cases
+
+F64 = torch.float64
+METHODS = ["reverse", "forward", "replay", "auto"]
+
+
+def gan_losses(objective, fake_of):
+    def losses(players, batch):
+        fake = players.generator(batch["latent"])
+        real_scores = players.discriminator(batch["real"])
+        g, _ = objective(real_scores, players.discriminator(fake))
+        _, d = objective(real_scores, players.discriminator(fake_of(players, batch, fake)))
+        return {"generator": g, "discriminator": d}
+
+    return losses
+
+
+def detached(players, batch, fake):
+    return fake.detach()
+
+
+def without_grad(players, batch, fake):
+    with torch.no_grad():
+        return players.generator(batch["latent"])
+
+
+def partly_without_grad(players, batch, fake):
+    with torch.no_grad():
+        features = players.generator[0](batch["latent"])
+    return players.generator[1:](features)
+
+
+def modules(activation=nn.Tanh, dtype=F64):
+    return {
+        "generator": cases.mlp(2, 4, 2, activation=activation, dtype=dtype),
+        "discriminator": cases.mlp(2, 4, 1, seed=1, activation=activation, dtype=dtype),
+    }
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("loss", ["nonsaturating", "wasserstein", "hinge", "least_squares"])
+@pytest.mark.parametrize("fake_of", [detached, without_grad])
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_a_detached_fake_batch_is_refused_by_name(method, loss, fake_of, dtype):
+    game = gt.Game(modules(nn.ReLU, dtype), gan_losses(gt.losses.LOSSES[loss], fake_of))
+    sentence = "field of player 'discriminator' depends on the parameters of 'generator'.*do not detach the fake batch"
+    with pytest.raises(GantoolsError, match=sentence):
+        jacobian(game, cases.gan_batch(dtype=dtype), method=method)
+    with pytest.raises(GantoolsError, match=sentence):
+        update_operator(Simultaneous(game), cases.gan_batch(dtype=dtype))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_no_grad_around_a_part_of_the_generator_is_refused(method, dtype):
+    game = gt.Game(modules(dtype=dtype), gan_losses(gt.losses.LOSSES["nonsaturating"], partly_without_grad))
+    with pytest.raises(GantoolsError, match="field of player 'discriminator' depends on parameters that reverse"):
+        jacobian(game, cases.gan_batch(dtype=dtype), method=method)
+    with pytest.raises(GantoolsError, match="do not detach the fake batch"):
+        Consensus(game).step(cases.gan_batch(dtype=dtype))
+
+
+def test_a_players_own_block_does_not_mind_a_detached_fake_batch():
+    attached = gt.Game(modules(), gan_losses(gt.losses.LOSSES["nonsaturating"], lambda p, b, fake: fake))
+    apart = gt.Game(modules(), gan_losses(gt.losses.LOSSES["nonsaturating"], detached))
+    batch = cases.gan_batch()
+    for player in attached.slices:
+        one, other = (hessian(game, batch, player=player).dense() for game in (attached, apart))
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("loss", sorted(gt.losses.LOSSES))
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.SiLU])
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_no_false_alarm(loss, activation, dtype):
+    batch = cases.gan_batch(16, dtype=dtype)
+    for regularizers in ([], [gt.regularizers.R1(1.0), gt.regularizers.R2(1.0)]):
+        for seed in range(3):
+            require_dependence(cases.tanh_gan(loss, regularizers, seed, dtype, activation), batch)
+
+
+@pytest.mark.parametrize("loss", sorted(gt.losses.LOSSES))
+@pytest.mark.parametrize("dead", ["generator", "discriminator", "both"])
+def test_no_false_alarm_on_dead_layers(loss, dead):
+    game, batch = cases.tanh_gan(loss, activation=nn.ReLU), cases.gan_batch(16)
+    for player in game.players if dead == "both" else [dead]:
+        with torch.no_grad():
+            game.players[player][0].bias.fill_(-30.0)
+    for optimizer in (Consensus(game, lr=1e-3), Simultaneous(game, lr=1e-3, base="adam")):
+        optimizer.step(batch)
+        assert update_operator(optimizer, batch).dense().isfinite().all()
+    assert jacobian(game, batch).dense().isfinite().all()
+
+
+def test_no_false_alarm_where_players_do_not_meet():
+    game = gt.Game(
+        {"a": cases.Point([1.0, -2.0]), "b": cases.Point([0.5]), "c": cases.Point([2.0])},
+        lambda p, _: {
+            "a": p.a.value.square().sum() + p.a.value.sum() * p.b.value.sum(),
+            "b": p.b.value.pow(4).sum(),
+            "c": (p.c.value.exp() * p.a.value.sum()).sum(),
+        },
+    )
+    dense = jacobian(game, None).dense()
+    a, b, c = game.slices.values()
+    assert not dense[b, a].any() and not dense[b, c].any() and not dense[a, c].any() and dense[c, a].all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("wakes", [True, False])
+def test_no_false_alarm_where_the_derivative_is_truly_zero(wakes, dtype):
+    """A unit about to wake, and a dependence on the square of what is zero: the field moves, but not to and fro."""
+
+    def losses(players, batch):
+        b = players.b.value
+        gate = torch.relu(b[0] - 1e-12) if wakes else 1e6 * b[0].square()
+        return {"a": (players.a.value * (3 + gate)).sum(), "b": b.pow(4).sum()}
+
+    players = {"a": cases.Point([1.0]).to(dtype), "b": cases.Point([0.0, 1.0]).to(dtype)}
+    game = gt.Game(players, losses)
+    assert not jacobian(game, None).dense()[0].any()
+
+
+def test_no_false_alarm_at_an_equilibrium():
+    for loss in ("minimax", "wasserstein"):
+        assert jacobian(cases.dirac(loss), cases.DIRAC_BATCH).dense().abs().sum() > 0
+    game, _ = cases.nonnormal()
+    game.load_vector(torch.zeros(5, dtype=F64))
+    jacobian(game, None)
+
+
+def test_no_false_alarm_on_noise_inside_the_loss():
+    """Random numbers are no detachment; each evaluation of the probe draws the same."""
+
+    def losses(players, batch):
+        noise = torch.randn(2, dtype=F64)
+        return {"a": (players.a.value * noise).sin().sum(), "b": (players.b.value * noise).square().sum()}
+
+    game = gt.Game({"a": cases.Point([1.0, 2.0]), "b": cases.Point([1.0, 2.0])}, losses)
+    before = torch.get_rng_state()
+    require_dependence(game, None)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(GantoolsError, match="differs between two evaluations"):
+        jacobian(game, None)
+
+
+def test_dropout_is_refused_by_the_players_name():
+    d = nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.5), nn.Linear(4, 1)).to(F64)
+    game, batch = gt.gan(cases.mlp(2, 3, 2), d), cases.gan_batch()
+    for make in (
+        lambda: jacobian(game, batch),
+        lambda: game.field(batch),
+        lambda: update_operator(Simultaneous(game), batch),
+        lambda: hessian(game, batch, player="generator"),
+    ):
+        with pytest.raises(GantoolsError, match=r"Dropout is active in player 'discriminator' \(1\).*\.eval\(\)"):
+            make()
+    d.eval()
+    jacobian(game, batch)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [lambda x: nn.functional.dropout(x, 0.3), lambda x: x + 1e-3 * torch.randn_like(x)],
+    ids=["dropout", "randn"],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_randomness_inside_the_loss_is_refused(noise, method):
+    model, _, batch = cases.classifier()
+    with pytest.raises(GantoolsError, match="differs between two evaluations.*into the batch"):
+        hessian(model, lambda m, b: nn.functional.cross_entropy(noise(m(b[0])), b[1]), batch, method=method)
+
+
+def test_a_field_that_is_not_finite_is_refused():
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    batch["real"][0] = float("nan")
+    with pytest.raises(NonFiniteFieldError, match="NaN or infinite"):
+        jacobian(game, batch)
+    with pytest.raises(NonFiniteFieldError, match="NaN or infinite"):
+        update_operator(Simultaneous(game), batch)
+
+
+class WrongCube(torch.autograd.Function):
+    """x^3 with right first derivatives, forwards and backwards, whose backward pass hides its own derivative."""
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad):
+        with torch.no_grad():
+            slope = 3 * ctx.saved_tensors[0] ** 2
+        return grad * slope
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return 3 * ctx.saved_tensors[0] ** 2 * tangent
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_derivatives_that_disagree_are_refused(method, dtype):
+    model, loss, (x, y) = cases.classifier()
+    model, batch = model.to(dtype), (x.to(dtype), y)
+
+    def hidden(m, b):
+        with torch.no_grad():
+            size = m[0].weight.square().sum()
+        return loss(m, b) * (1 + size)
+
+    # The Hessian without the cube's second derivative is symmetric.
+    def cubed(m, b):
+        return nn.functional.cross_entropy(m[2](WrongCube.apply(m[0](b[0]))), b[1])
+
+    for wrong in (hidden, cubed):
+        with pytest.raises(GantoolsError, match="derivatives of the field disagree.*no_grad.*custom"):
+            hessian(model, wrong, batch, method=method)
+    if method != "replay":  # a recording knows no intent, and says so
+        # What is detached is a constant.
+        hessian(model, lambda m, b: loss(m, b) * (1 + m[0].weight.detach().square().sum()), batch, method=method)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_no_false_alarm_where_hessian_and_gradient_vanish(dtype):
+    """A bias before batch norm moves nothing, and a linear critic has no curvature: both are zero up to rounding."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 1)).to(dtype)
+    x = torch.randn(16, 3, dtype=dtype)
+    game = gt.minimization(model, lambda m, b: m(b).square().mean())
+    assert restrict(jacobian(game, x), "model.0.bias").dense().norm() < 1e-3
+    critic = nn.Sequential(nn.Linear(2, 5), nn.Linear(5, 1)).to(dtype)
+    same = gt.gan(nn.Linear(2, 2).to(dtype), critic, "wasserstein")
+    with torch.no_grad():
+        same.players.generator.weight.copy_(torch.eye(2))
+        same.players.generator.bias.zero_()
+    z = torch.randn(64, 2, dtype=dtype)
+    batch = {"real": z, "latent": z[torch.randperm(64)]}
+    assert hessian(same, batch, player="discriminator").dense().norm() < 1e-3
+    assert restrict(jacobian(same, batch), "discriminator.1.weight").dense().norm() < 1e-3
+
+
+def test_no_false_alarm_near_a_stationary_point():
+    """There the field is all rounding, and so is its difference from the slope."""
+    model = nn.Sequential(nn.Linear(6, 20), nn.Tanh(), nn.Linear(20, 3))
+    batch = torch.randn(64, 6), torch.randn(64, 3)
+
+    def loss(m, b):
+        return nn.functional.mse_loss(m(b[0]), b[1]) + 0.1 * sum(p.square().sum() for p in m.parameters())
+
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=500, tolerance_grad=0.0, tolerance_change=0.0)
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(model, batch)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    H = hessian(model, loss, batch)
+    assert H.field_norm is not None and H.field_norm < 1e-4
+
+
+def test_a_wrong_second_derivative_is_refused():
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.sin().sum() * x.square().sum()
+
+        @staticmethod
+        def backward(ctx, grad):
+            (x,) = ctx.saved_tensors
+            return grad * (x.cos() * x.square().sum().detach() + 2 * x * x.sin().sum())
+
+    game = gt.minimization(cases.Point([0.3, 1.0, -0.4]), lambda m, _: Wrong.apply(m.value))
+    with pytest.raises(GantoolsError, match="not symmetric: a custom autograd function"):
+        jacobian(game, None)

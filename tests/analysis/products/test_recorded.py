@@ -1,0 +1,207 @@
+"""Products recorded once and replayed, and compiled: against kept graphs, and against a compiler that lies."""
+
+import gc
+import weakref
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+import gantools as gt
+from gantools.analysis import hessian, jacobian
+from gantools.analysis.products import recorded as replay
+from gantools.analysis.products.autograd import ReverseProducts
+from gantools.analysis.products.batching import Batching
+from gantools.errors import GantoolsError
+from tests import cases
+from tests.game_oracles import dense_autograd, tanh_gan_field
+
+F64 = torch.float64
+
+
+def block(n, k):
+    return torch.randn(n, k, generator=torch.Generator().manual_seed(0), dtype=F64)
+
+
+def convolutional():
+    source = torch.Generator().manual_seed(0)
+    layers = [nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(12, 3)).to(F64)
+    for p in model.parameters():
+        p.data = 0.5 * torch.randn(p.shape, generator=source, dtype=F64)
+    batch = torch.randn(6, 1, 4, 4, generator=source, dtype=F64), torch.randint(3, (6,), generator=source)
+    return model, lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1]), batch
+
+
+@pytest.mark.parametrize("maker", [cases.classifier, convolutional])
+def test_replay_of_a_hessian_is_the_kept_graphs(maker):
+    model, loss, batch = maker()
+    kept, ours = (hessian(model, loss, batch, method=method) for method in ("reverse", "replay"))
+    U = block(kept.n, 90)
+    torch.testing.assert_close(ours @ U, kept @ U)
+    torch.testing.assert_close(ours @ U[:, 0], kept @ U[:, 0])
+    assert ours.method == "replay"
+
+
+def test_running_statistics_stand_still_under_replay():
+    model, loss, batch = convolutional()
+    before = [b.clone() for b in model.buffers()]
+    H = hessian(model, loss, batch, method="replay")
+    first = H @ block(H.n, 5)
+    assert torch.equal(H @ block(H.n, 5), first)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.buffers(), strict=True))
+
+
+def test_compiled_products_of_every_width(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    kept, ours = (jacobian(game, batch, method=method) for method in ("reverse", "compiled"))
+    U = block(kept.n, 90)
+    for u in (U, U[:, :5], U[:, 0]):
+        torch.testing.assert_close(ours @ u, kept @ u)
+        torch.testing.assert_close(ours.T @ u, kept.T @ u)
+
+
+@pytest.mark.slow
+def test_compiled_products_by_the_real_compiler():
+    kept, ours = (hessian(*cases.classifier(), method=method) for method in ("reverse", "compiled"))
+    U = block(kept.n, 5)
+    torch.testing.assert_close(ours @ U[:, 0], kept @ U[:, 0])
+    torch.testing.assert_close(ours @ U, kept @ U)
+    model, loss, (x, y) = cases.classifier()
+    ours = hessian(model, loss, [(x[:2], y[:2]), (x[2:4], y[2:4]), (x[4:], y[4:])], method="compiled")
+    torch.testing.assert_close(ours @ U[:, 0], kept @ U[:, 0])
+
+
+def test_a_compiler_that_lies_is_found_out(monkeypatch):
+    """torch has miscompiled Hessians silently before."""
+    monkeypatch.setattr(torch, "compile", lambda module, **_: lambda *given: 1.01 * module(*given))
+    with pytest.raises(GantoolsError, match="cannot be compiled here .*other products.*method='auto'"):
+        hessian(*cases.classifier(), method="compiled")
+
+
+def test_a_compiler_that_fails_says_so(monkeypatch):
+    def broken(module, **_):
+        def call(*given):
+            raise RuntimeError("no compiler here\nand a long trace")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(GantoolsError, match=r"cannot be compiled here \(no compiler here\)"):
+        hessian(*cases.classifier(), method="compiled")
+
+
+def test_a_detaching_loss_cannot_be_recorded():
+    """Tracing loses the detach; the comparison with the kept graph finds it."""
+    game = gt.minimization(cases.Point([1.0, 2.0]), lambda m, _: (m.value.detach() * m.value**2).sum())
+    with pytest.raises(GantoolsError, match="cannot be recorded.*other products"):
+        jacobian(game, None, method="replay", check=False)
+
+
+@pytest.mark.parametrize("method", ["replay", "compiled"])
+def test_batches_of_equal_shape_share_a_program(method, monkeypatch):
+    """A recording for each batch, ragged last one included, with its own constants and weight, but two programs."""
+    made = []
+    monkeypatch.setattr(torch, "compile", lambda module, **_: made.append(1) or module)
+    monkeypatch.setattr(Batching, "pays", True)
+    game, batches = cases.tanh_gan(), [cases.gan_batch(size, seed=seed) for seed, size in enumerate((6, 6, 6, 4))]
+    expected = sum(len(b["real"]) * dense_autograd(lambda w, b=b: tanh_gan_field(w, b), game.vector()) for b in batches)
+    ours = jacobian(game, batches, method=method)
+    assert len(made) == (2 if method == "compiled" else 0)
+    U = block(30, 40)
+    for u in (U, U[:, :1], U[:, 0]):
+        torch.testing.assert_close(ours @ u, expected / 22 @ u)
+        torch.testing.assert_close(ours.T @ u, expected.T / 22 @ u)
+
+
+def test_recordings_of_many_batches_keep_no_graph():
+    alive, most = weakref.WeakSet(), []
+
+    class Watched(ReverseProducts):
+        def __init__(self, *args):
+            most.append(len(alive))
+            super().__init__(*args)
+            alive.add(self)
+
+    point = torch.ones(3, dtype=F64)
+    cubes = [partial(lambda k, w: (k + 1) * w**3, k) for k in range(5)]
+    gc.disable()  # a reference cycle would keep graphs until it runs
+    try:
+        parts = ((1.0 + k, cube, partial(Watched, cube, point)) for k, cube in enumerate(cubes))
+        products = replay.ReplayProducts(parts, point)
+    finally:
+        gc.enable()
+    assert most == [0] * 5 and not alive
+    expected = 3 * sum((1 + k) ** 2 for k in range(5)) / 15
+    torch.testing.assert_close(products.product(point), expected * point)
+
+
+def test_of_a_recording_that_goes_wrong_on_a_later_batch():
+    """Each is checked: here only the second batch's loss detaches."""
+
+    def loss(m, b):
+        return ((m.value.detach() if len(b) > 1 else m.value) * m.value**2).sum()
+
+    game, batches = gt.minimization(cases.Point([1.0, 2.0]), loss), [torch.zeros(1), torch.zeros(2)]
+    with pytest.raises(GantoolsError, match="cannot be recorded.*other products"):
+        jacobian(game, batches, method="replay", check=False)
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_blocks_that_cost_much_try_a_recording(faster, monkeypatch):
+    class Slow:
+        def product(self, u):
+            return 2 * u
+
+        transposed = product
+
+    made = []
+    clock = iter([2.0, *[0.5 if faster else 3.0] * 3, 1.0])
+    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(replay, "PATIENCE_COLUMNS", 7)
+    monkeypatch.setattr(replay, "timed", lambda work, device: (work(), next(clock, 1.0)))
+    products = replay.PatientProducts(Slow(), lambda: made.append(Slow()) or made[-1])
+    u = torch.ones(3, 8)
+    for _ in range(3):
+        assert torch.equal(products.product(u), 2 * u)
+        assert torch.equal(products.product(u[:, 0]), 2 * u[:, 0])
+    assert len(made) == 1
+    assert (products._replay is made[0]) == faster
+
+
+def test_auto_records_when_it_pays(monkeypatch):
+    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(replay, "PATIENCE_COLUMNS", 0)
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    A, kept = (jacobian(game, batch, method=method) for method in ("auto", "reverse"))
+    for width in (30, 5, 70):
+        u = block(30, width)
+        torch.testing.assert_close(A @ u, kept @ u)
+
+
+def test_a_block_is_learnt_from_without_waste():
+    """Every column is multiplied exactly once, whichever way it goes."""
+    seen = []
+
+    def one(row):
+        seen.append(1)
+        return row
+
+    def many(rows):
+        seen.append(len(rows))
+        return rows
+
+    batching = Batching()
+    u = block(7, 200)
+    assert torch.equal(batching.apply(one, many, u), u)
+    assert sum(seen) == 200
+
+
+def test_a_function_without_a_batching_rule_goes_one_by_one():
+    point = torch.ones(3, dtype=F64)
+    products = ReverseProducts(lambda w: w**3, point)
+    products._batching["product"] = Batching()
+    products._batching["product"].works = False
+    torch.testing.assert_close(products.product(torch.eye(3, dtype=F64)), 3 * torch.eye(3, dtype=F64))

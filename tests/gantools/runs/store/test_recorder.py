@@ -1,0 +1,78 @@
+"""What training reports: every record in its place, NaN as null, and a progress that suits the screen."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gantools.board.pictures import draw_samples
+from gantools.cli.terminal import command, wrapped
+from gantools.errors import GantoolsError
+from gantools.runs.store.folder import RunFolder
+from gantools.runs.store.progress import Progress
+from gantools.runs.store.recorder import Recorder
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    recorder = Recorder(RunFolder(tmp_path), 0, 10)
+    yield recorder
+    recorder.abandon()
+
+
+def test_a_record_is_out_when_it_is_made(tmp_path, recorder):
+    recorder.scalars(3, {"a": 1.5, "b": float("nan"), "c": -float("inf")})
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 3, "a": 1.5, "b": None, "c": None}
+
+
+def test_closing_twice_is_once(recorder):
+    recorder.close()
+    recorder.close()
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    with pytest.raises(GantoolsError, match="cannot be written"):
+        Recorder(RunFolder(tmp_path / "missing"), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("samples", "reference"),
+    [
+        (torch.rand(70, 1, 8, 8) * 2 - 1, torch.rand(5, 1, 8, 8)),
+        (torch.rand(3, 3, 40, 40), torch.rand(5, 3, 40, 40)),
+        (torch.randn(50, 2), torch.randn(40, 2)),
+        (torch.randn(50, 1), torch.randn(40, 1)),
+        (torch.randn(50, 4, 3), torch.randn(40, 4, 3)),
+        (torch.full((50, 2), float("nan")), torch.randn(40, 2)),
+        (torch.full((50, 1), float("inf")), torch.randn(40, 1)),
+        (torch.full((4, 1, 8, 8), float("nan")), torch.rand(5, 1, 8, 8)),
+    ],
+)
+def test_samples_of_every_shape_are_drawn(tmp_path, samples, reference):
+    pixels = draw_samples(samples.numpy(), reference.numpy(), "title", tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as image:
+        assert np.array_equal(np.asarray(image.convert("RGB")), pixels)
+
+
+def test_progress_is_at_most_a_line_every_ten_seconds(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("gantools.runs.store.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    progress = Progress(0, 100)
+    for step in range(100):
+        now[0] = step / 4
+        progress.show(step, {"loss": 0.123456})
+    progress.close()
+    assert capsys.readouterr().out.splitlines() == ["step 40/100  loss 0.1235", "step 80/100  loss 0.1235"]
+
+
+def test_commands_can_be_copied(monkeypatch):
+    monkeypatch.setattr("gantools.cli.terminal.shutil.which", lambda name: "/bin/gantools")
+    assert command("board", "a b") == "gantools board 'a b'"
+
+
+def test_wrapped():
+    lines = wrapped("word " * 60, 4).splitlines()
+    assert all(len(line) <= 110 for line in lines) and lines[1].startswith("    word")

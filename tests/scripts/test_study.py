@@ -1,0 +1,171 @@
+"""The runner that the studies share: results kept one by one, intervals, tables, what failed."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import study
+
+from gantools import GantoolsError
+from gantools.errors import MissingDependencyError
+
+CALLS = []
+
+
+def noisy(cell, seed, folder):
+    CALLS.append((cell["mean"], seed))
+    if cell["mean"] < 0:
+        raise GantoolsError("The field of player 'x' is NaN.")
+    value = cell["mean"] + np.random.default_rng(seed).normal()
+    return {"value": value, "curves": {"step": [0, 10], "distance": [1.0, value]}}
+
+
+def small(cells=(0.0, 1.0), seeds=range(4)):
+    named = {f"mean {mean}": {"mean": mean} for mean in cells}
+    quick = {"mean 0.0": {"mean": 0.0}}
+    return study.Study("small", noisy, named, {"value": "value", "seconds": "time"}, quick, seeds)
+
+
+def page(**more):
+    section = study.Section(
+        "Means of {mean},\n{seeds} seeds.\n\n| a | table |\n|---|---|",
+        figures={"all": ("All", study.Results.figure), "distance": ("Distance", lambda r: r.curves("distance"))},
+        pairs=[("mean 1.0", "mean 0.0"), ("mean 1.0", "no such cell")],
+        compared=("value",),
+    )
+    return study.Page("Small", "What is asked?\n\nWhat is done.\n\n    a command", [section], **more)
+
+
+def test_intervals_are_those_of_student():
+    mean, half = study.interval(np.array([1.0, 2.0, 3.0, math.nan]))
+    assert mean == 2.0 and half == pytest.approx(4.302653 * 1.0 / math.sqrt(3), rel=1e-6)
+    assert study.interval(np.array([5.0]))[0] == 5.0 and math.isnan(study.interval(np.array([5.0]))[1])
+    assert study.shown(0.12345, 0.0123) == "0.123 ± 0.012" and study.shown(1234.5, 67.8) == "1234 ± 68"
+    assert study.shown(math.nan, math.nan) == "-" and study.shown(3.14159, math.nan) == "3.14"
+    assert study.shown(19978.0, 0.0) == "19978" and study.shown(1.0, 1e-16) == "1"
+    assert study.shown(0.5, 0.1, sign=True) == "+0.50 ± 0.10" and study.shown(-0.5, 0.1, sign=True) == "-0.50 ± 0.10"
+
+
+def test_a_part_has_some_cells_and_columns_in_the_order_asked(tmp_path):
+    whole = study.execute(small(), tmp_path)
+    part = whole.part(["mean 1.0"], {"seconds": "time", "value": "own heading"})
+    assert part.table().splitlines()[0] == "| cell | time | own heading |" and part.table().count("\n") == 2
+    assert np.array_equal(part.values("mean 1.0", "value"), whole.values("mean 1.0", "value"))
+
+
+def test_the_interval_holds_what_it_says():
+    """Of a thousand repetitions about 950 contain the mean: between 930 and 970 at 3 standard errors."""
+    draws = np.random.default_rng(0).normal(size=(1000, 5))
+    inside = sum(abs(mean) <= half for mean, half in map(study.interval, draws))
+    assert 930 <= inside <= 970
+
+
+def test_what_is_computed_is_not_computed_again(tmp_path):
+    CALLS.clear()
+    first = study.execute(small(seeds=range(2)), tmp_path)
+    assert len(CALLS) == 4
+    second = study.execute(small(), tmp_path)
+    assert len(CALLS) == 8 and set(CALLS) == {(m, s) for m in (0.0, 1.0) for s in range(4)}
+    assert second.by_cell["mean 0.0"][1] == first.by_cell["mean 0.0"][1]
+
+
+def test_pairs_by_seed_find_a_difference_that_the_spread_hides(tmp_path):
+    results = study.execute(small(), tmp_path)
+    mean, half = results.contrast("mean 1.0", "mean 0.0", "value")
+    assert mean == pytest.approx(1.0) and half == pytest.approx(0.0, abs=1e-12)
+    assert "higher" in results.difference("mean 1.0", "mean 0.0", "value")
+    assert results.interval("mean 0.0", "value")[1] > 0.5
+
+
+def test_failed_runs_are_counted_and_left_out(tmp_path):
+    results = study.execute(small(cells=(0.0, -1.0)), tmp_path)
+    assert len(results.failed("mean -1.0")) == 4 and np.isnan(results.values("mean -1.0", "value")).all()
+    table = results.table()
+    assert "| mean -1.0 | - |" in table and "4 of 4" in table and "0 of 4" in table
+    assert "cannot be compared" in results.difference("mean -1.0", "mean 0.0", "value")
+
+
+def test_a_package_that_is_missing_is_no_result(tmp_path, capsys):
+    def lacking(cell, seed, folder):
+        if seed == 1:
+            raise MissingDependencyError("Install it.")
+        return noisy(cell, seed, folder)
+
+    lacks = dataclasses.replace(small((0.0,)), run=lacking)
+    with pytest.raises(SystemExit, match="2"):
+        study.main(lacks, page(), ["--root", str(tmp_path), "--out", str(tmp_path)])
+    assert capsys.readouterr().err == "Install it.\n"
+    assert [path.name for path in tmp_path.glob("*.json")] == ["mean_0.0-seed0.json"]
+
+
+def test_processes_give_the_same_results(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{Path(study.__file__).parent}")
+    alone = study.execute(small(seeds=range(2)), tmp_path / "a")
+    together = study.execute(small(seeds=range(2)), tmp_path / "b", jobs=2)
+    assert np.array_equal(alone.values("mean 1.0", "value"), together.values("mean 1.0", "value"))
+
+
+def test_differences_are_bold_where_the_interval_excludes_0_and_are_counted(tmp_path):
+    results = study.execute(small(cells=(0.0, 1.0, -1.0)), tmp_path)
+    pairs = [("mean 1.0", "mean 0.0"), ("mean 0.0", "mean 0.0"), ("mean -1.0", "mean 0.0")]
+    head, _, *rows, _, count = results.differences(pairs, ["value"]).splitlines()
+    assert head == "| difference | value |"
+    assert rows[0] == "| mean 1.0 against mean 0.0 | **+1** |"
+    assert rows[1:] == ["| mean 0.0 against mean 0.0 | +0 |", "| mean -1.0 against mean 0.0 | - |"]
+    assert count == "Of 2 differences 1 exclude 0; by chance alone about 0.1 would."
+
+
+def test_a_single_seed_shows_no_difference(tmp_path):
+    results = study.execute(small(seeds=[3]), tmp_path)
+    assert "**" not in results.differences([("mean 1.0", "mean 0.0")], ["value"])
+    assert "cannot be compared" in results.difference("mean 1.0", "mean 0.0", "value")
+
+
+def test_main_writes_page_numbers_and_figures(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["--root", str(tmp_path / "runs"), "--out", str(out), "--seeds", "7"]
+    study.main(small(), page(verdict=lambda results: ["First.", "Second."]), command)
+    assert {f.name for f in out.iterdir()} == {"small.md", "small.json", "small-all.png", "small-distance.png"}
+    numbers = json.loads((out / "small.json").read_text())
+    assert set(numbers["mean 0.0"]) == {"7"} and "curves" not in numbers["mean 0.0"]["7"]
+    assert "mean 0.0" in capsys.readouterr().out
+    text = (out / "small.md").read_text()
+    begin = "# Small\n\nWhat is asked?\n\n    python scripts/small.py --jobs 2\n\nWhat is done. Seeds 7.\n\n"
+    assert text.startswith(begin + "Means of 0.0 and 1.0, 1 seeds.\n\n| a | table |\n|---|---|\n\n| cell |")
+    assert "![Distance](small-distance.png)" in text and "no such cell" not in text
+    assert text.endswith("## Verdict\n\n- First.\n- Second.\n")
+
+
+def test_a_quick_form_has_its_own_cells_and_root_and_a_flag_chooses_another_form(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    study.main(small(), page(), ["--quick"])
+    assert (tmp_path / "runs" / "small-quick" / "small.md").exists()
+    assert set(json.loads((tmp_path / "runs" / "small-quick" / "small.json").read_text())) == {"mean 0.0"}
+    long = dataclasses.replace(small(cells=(5.0,)), name="small_long")
+    study.main(small(), page(), ["--long", "--seeds", "0"], long=long)
+    text = (tmp_path / "docs" / "results" / "small_long.md").read_text()
+    assert "    python scripts/small.py --long --jobs 2\n" in text and "| mean 5.0 |" in text
+    assert (tmp_path / "docs" / "results" / "small_long-all.png").exists()
+
+
+def test_training_goes_on_where_it_was(tmp_path):
+    args = [
+        "--data",
+        "ring8",
+        "--network.width",
+        "4",
+        "--network.depth",
+        "1",
+        "--batch-size",
+        "8",
+        "--sample-every",
+        "0",
+    ]
+    args += ["--spectrum-every", "0", "--log-every", "1"]
+    run, last = study.train_gan([*args, "--steps", "3"], tmp_path / "run")
+    assert run.steps() == [3] and last["loss/generator"] > 0
+    run, _ = study.train_gan([*args, "--steps", "5"], tmp_path / "run")
+    assert run.steps()[-1] == 5 and [record["step"] for record in run.metrics()] == [0, 1, 2, 3, 4]

@@ -1,0 +1,1 @@
+"""Methods that evaluate the field and never differentiate it."""

@@ -1,0 +1,42 @@
+r"""Optimistic descent: two steps forward and the last one back."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantools.trainers.base_rules import Base
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+
+PAST = "past_step"
+
+
+@OPTIMIZERS.register("optimistic")
+@dataclasses.dataclass(eq=False)
+class Optimistic(GameOptimizer):
+    r"""Optimistic mirror descent: take the base's step twice, and take the last one back (arXiv:1711.00141).
+
+    .. math:: w_{t+1} = w_t - 2 s_t + s_{t-1}, \qquad s_t = h\,\xi(w_t) \ \text{over sgd}
+
+    The steps $s$ are the base's own, so that over `adam` this is optimistic Adam, Algorithm 1 of the paper. The past
+    step starts at 0: the first step is a double one. Over `sgd` eigenvalues solve $X^2 - (1 - 2h\lambda)X - h\lambda
+    = 0$; on a bilinear game it contracts exactly for $hs < 1/\sqrt3$.
+
+    The authors' own code subtracts the step before the last one by the order of its assignments, and others keep the
+    last gradient by reference, which in-place zeroing turns into plain descent. Here it is the last one, and its value.
+    """
+
+    base: "str | Base" = base_setting()
+
+    cost = "1 gradient"
+    paper = "Daskalakis et al. 2018, arXiv:1711.00141"
+
+    def init(self, w: Tensor) -> State:
+        return self.remember(super().init(w), PAST, torch.zeros_like(w))
+
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        value = self.game.field_at(w, state.buffers, batches[0])
+        past = self.recall(state, PAST)
+        step, state = self.descend(torch.zeros_like(w), self.by_player(value.vector), state, value)
+        return w + 2 * step - past, self.remember(state, PAST, step)

@@ -1,0 +1,31 @@
+r"""Simultaneous gradient descent: every player moves at once, each down its own gradient."""
+
+import dataclasses
+from typing import Any
+
+from torch import Tensor
+
+from gantools.trainers.base_rules import Base
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+
+
+@OPTIMIZERS.register("simultaneous")
+@dataclasses.dataclass(eq=False)
+class Simultaneous(GameOptimizer):
+    r"""Simultaneous gradient descent, the baseline: every player moves at once.
+
+    .. math:: w' = w - h\,\xi(w)
+
+    On a game with purely imaginary eigenvalues $\pm i s$ it diverges for every step size: the update's eigenvalues are
+    $1 \mp i h s$. With one player it is gradient descent.
+    """
+
+    base: "str | Base" = base_setting()
+
+    cost = "1 gradient"
+    paper = "baseline"
+
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        value = self.game.field_at(w, state.buffers, batches[0])
+        directions = {player: value.vector[part] for player, part in self.game.slices.items()}
+        return self.descend(w, directions, state, value)

@@ -1,0 +1,191 @@
+r"""Competitive gradient descent: each player answers the others' answer, to first order."""
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from gantools.errors import GantoolsError
+from gantools.games import functional
+from gantools.registry import setting
+from gantools.trainers.base_rules import safe_sqrt
+from gantools.trainers.field_graph import FieldGraph
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, clipped
+from gantools.trainers.second_order.linear_solvers import Product, Solver, conjugate_gradients, gmres, solution
+
+LinearSolver = Literal["auto", "cg", "gmres"]
+SOLUTION = "solution"
+
+
+@OPTIMIZERS.register("competitive")
+@dataclasses.dataclass(eq=False)
+class Competitive(GameOptimizer):
+    r"""Competitive gradient descent: step to the Nash equilibrium of the losses' bilinear models (arXiv:1905.12103).
+
+    .. math:: w' = w - (I + HA)^{-1} H\,\xi(w)
+
+    where $A$ is $J$ without each player's own block and $H$ the diagonal of learning rates. On a bilinear game it is
+    `proximal`, with $1/(1 \pm ihs)$; on $\tfrac\mu2 x^2 + sxy - \tfrac\mu2 y^2$ it has $(1 - h\mu)/(1 \pm ihs)$. With
+    more than two players it is that of arXiv:2111.08565; with one, gradient descent.
+
+    With $S = H^{1/2}$ the system is $(I + SAS)\,z = -S\xi$, and the step $Sz$. In a zero-sum game of two players $SAS$
+    is antisymmetric, and what remains of the system for the smaller player is symmetric positive definite: conjugate
+    gradients solve it, and the other player's part follows from it. (The authors' code alternates the player that is
+    solved for.) Elsewhere GMRES solves all of it, without restarts. "auto" decides at every step, by one probe
+    $u^{\mathsf T}(A + A^{\mathsf T})u = 0$ with a fixed $u$; own terms of a player, such as R1, do not matter to it.
+
+    The solver starts from the last $z$, with the residual $b - Mz$ (several public copies take $b$), and stops at
+    `tolerance` or after `krylov_steps`; what is left, relative to $\lVert S\xi\rVert$, is `info.inner_residual`. The
+    step is differentiated by the implicit function theorem, not through the solver: the derivative by the start, which
+    only says where the search begins, is 0, and the update operator has an eigenvalue 0 for each of its entries.
+    """
+
+    solver: LinearSolver = setting("auto", "'cg' for zero-sum games of two, 'gmres' for any, or 'auto': probe which")
+    tolerance: float = setting(1e-6, "of the residual, relative to the right-hand side")
+    krylov_steps: int = setting(50, "steps of the solver at most, two products each (GMRES: one for each player)")
+
+    second_order = True
+    cost = "1 gradient + about 6 products + 2 products a solver step"
+    paper = "Schäfer and Anandkumar 2019, arXiv:1905.12103"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.solver not in get_args(LinearSolver):
+            raise GantoolsError(f"Unknown solver {self.solver!r}: pass one of {', '.join(get_args(LinearSolver))}.")
+        if not self.tolerance > 0 or self.krylov_steps < 1:
+            raise GantoolsError("The solver needs a positive tolerance and at least one Krylov step.")
+        if self.solver == "cg" and len(self.game.slices) != 2:
+            raise GantoolsError(f"solver='cg' is for two players, not {len(self.game.slices)}: pass 'gmres' or 'auto'.")
+
+    def init(self, w: Tensor) -> State:
+        return self.remember(super().init(w), SOLUTION, torch.zeros_like(w))
+
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        graph = FieldGraph(self.game, w.detach(), state.buffers, batches[0])
+        value = graph.value
+        still = self.roots(value.vector, state)[0].detach()
+        b = -still * value.vector
+        z, residual = self._solve(graph, still, b, self.recall(state, SOLUTION).detach())
+        info = dataclasses.replace(self.observe(value), inner_residual=residual)
+        if w.requires_grad:
+            moving = FieldGraph(self.game, w, state.buffers, batches[0])
+            roots, state = self.roots(moving.value.vector, state)
+            left = -roots * moving.value.vector - z - roots * moving.off_diagonal(moving.product, roots * z)
+            # Zero in value; in derivative that of the solution.
+            z = z + solution(left - left.detach(), *self._solvers(graph, still))
+        else:
+            roots, state = self.roots(value.vector, state)
+        state = self.remember(state, SOLUTION, z)
+        direction = -z / torch.where(roots > 0, roots, 1.0)
+        if self.clip_norm is not None:
+            direction = torch.cat([clipped(part, self.clip_norm) for part in self.by_player(direction).values()])
+        counters = {player: count + 1 for player, count in state.counters.items()}
+        state = dataclasses.replace(state, counters=counters, buffers=value.buffers, info=info)
+        return w - roots.square() * direction, state
+
+    def roots(self, field: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the square root of each parameter's rate (n,), and the state with what the rates remember."""
+        rates, parts = self.rates_at(state), self.by_player(field)
+        return torch.cat([torch.full_like(part, rates[player] ** 0.5) for player, part in parts.items()]), state
+
+    def propose(self, *batches: Any) -> tuple[Tensor, State]:
+        if self.solver == "cg" and not self._examined:
+            with functional.twice_differentiable(self.game.module):
+                given = self.complete(batches)[0]
+                graph = FieldGraph(self.game, self.game.vector(), self.game.live_buffers(), given[0])
+                if graph.value.vector.isfinite().all() and not self._zero_sum(graph):
+                    raise GantoolsError(
+                        "solver='cg' is for zero-sum games, and this one is not (its second derivatives across the "
+                        "players are no mirror images): pass solver='gmres' or 'auto', or a zero-sum loss."
+                    )
+        return super().propose(*batches)
+
+    def _solve(self, graph: FieldGraph, roots: Tensor, b: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        if self.solver == "cg" or (self.solver == "auto" and len(self.game.slices) == 2 and self._zero_sum(graph)):
+            return self._solve_reduced(graph, roots, b, start)
+        return gmres(self._matrix(graph.product, graph, roots), b, self.tolerance, self.krylov_steps, start)
+
+    def _solve_reduced(self, graph: FieldGraph, roots: Tensor, b: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """Solve for the smaller player; the products with J across the players are minus those with its transpose."""
+        small, large = sorted(self.game.slices.values(), key=lambda part: part.stop - part.start)
+
+        def across(to: slice, of: slice, u: Tensor) -> Tensor:
+            padded = torch.zeros_like(b)
+            padded[of] = roots[of] * u
+            return -roots[to] * graph.transposed(padded)[to]
+
+        def product(u: Tensor) -> Tensor:
+            return u - across(small, large, across(large, small, u))
+
+        right = b[small] - across(small, large, b[large])
+        own, residual = conjugate_gradients(product, right, self.tolerance, self.krylov_steps, start[small])
+        z = torch.empty_like(b)
+        z[small], z[large] = own, b[large] - across(large, small, own)
+        return z, residual * right.norm() / b.norm().clamp_min(torch.finfo(b.dtype).tiny)
+
+    def _zero_sum(self, graph: FieldGraph) -> bool:
+        source, field = torch.Generator().manual_seed(0), graph.value.vector
+        first, second = self.game.slices.values()
+        probe = torch.randn(len(field), generator=source, dtype=torch.float64).to(field)
+        u, v = probe.clone(), probe.clone()
+        u[second], v[first] = 0, 0
+        forth, back = graph.transposed(u)[second], graph.transposed(v)[first]
+        total = probe[second].dot(forth) + probe[first].dot(back)
+        # The rounding of each term has the size of that of its vector.
+        return bool(total.abs() <= torch.finfo(field.dtype).eps ** 0.5 * (forth.norm() + back.norm()))
+
+    def _matrix(self, product: Product, graph: FieldGraph, roots: Tensor) -> Product:
+        return lambda u: u + roots * graph.off_diagonal(product, roots * u)
+
+    def _solvers(self, graph: FieldGraph, roots: Tensor) -> tuple[Solver, Solver]:
+        """Return the solvers with I + SAS and with its transpose."""
+
+        def solver(matrix: Product) -> Solver:
+            return lambda right: gmres(matrix, right, self.tolerance, self.krylov_steps)[0]
+
+        return (
+            solver(self._matrix(graph.product, graph, roots)),
+            solver(self._matrix(graph.transposed, graph, roots)),
+        )
+
+
+SECOND_MOMENT = "square_avg"
+
+
+@OPTIMIZERS.register("adaptive_competitive")
+@dataclasses.dataclass(eq=False)
+class AdaptiveCompetitive(Competitive):
+    r"""ACGD: competitive gradient descent whose rates adapt, one for each parameter (arXiv:1910.05852).
+
+    .. math:: v' = \beta v + (1-\beta)\,\xi^2, \qquad
+              H = \operatorname{diag} \frac{h\sqrt{1-\beta^t}}{\sqrt{v'} + \epsilon}, \qquad
+              w' = w - (I + HA)^{-1} H\,\xi(w)
+
+    See `competitive` for $A$, and for how the system, made symmetric by $H^{1/2}$, is solved. As in the authors' code
+    $\epsilon$ stands beside the root of the moment that is not yet corrected for its start from 0, so that in the first
+    steps it weighs more than Adam's. Their code for general-sum games has $\epsilon = 10^{-6}$ and starts each solution
+    from 0.
+    """
+
+    beta: float = setting(0.99, "decay of the second moment")
+    eps: float = setting(1e-5, "added outside the square root")
+
+    paper = "Schäfer et al. 2020, arXiv:1910.05852"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.beta < 1:
+            raise GantoolsError(f"beta = {self.beta} is outside [0, 1): pass a decay rate in that range.")
+        if not self.eps > 0:
+            raise GantoolsError(f"eps = {self.eps} does not bound the rates: pass a positive number.")
+
+    def init(self, w: Tensor) -> State:
+        return self.remember(super().init(w), SECOND_MOMENT, torch.zeros_like(w))
+
+    def roots(self, field: Tensor, state: State) -> tuple[Tensor, State]:
+        moment = self.beta * self.recall(state, SECOND_MOMENT) + (1 - self.beta) * field.square()
+        rates, parts = self.rates_at(state), self.by_player(safe_sqrt(moment) + self.eps)
+        corrected = {player: rates[player] * (1 - self.beta ** (state.counters[player] + 1)) ** 0.5 for player in parts}
+        roots = torch.cat([corrected[player] ** 0.5 * part.rsqrt() for player, part in parts.items()])
+        return roots, self.remember(state, SECOND_MOMENT, moment)

@@ -1,0 +1,56 @@
+r"""LEAD: momentum, and a term across the players that opposes their rotation."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantools.registry import setting
+from gantools.trainers.base_rules import SGD, Base
+from gantools.trainers.field_graph import FieldGraph
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+
+VELOCITY = "velocity"
+
+
+@OPTIMIZERS.register("lead")
+@dataclasses.dataclass(eq=False)
+class Lead(GameOptimizer):
+    r"""LEAD, least action dynamics: momentum and a force from the other players' last move (arXiv:2010.13846).
+
+    .. math:: v' = \beta v - h\,\xi(w) - \alpha\,O v, \qquad w' = w + v'
+
+    where $O$ is $J$ without each player's own block: $x$ feels $\nabla_{xy} f\,(y - y_-)$, and $y$ its mirror image.
+    The players move at once, as in Algorithm 1 of the paper; the authors' code moves the second one with the first
+    one's new position. On a bilinear game eigenvalues solve $X^2 - (1 + \beta - (h + \alpha)\lambda)X + (\beta -
+    \alpha\lambda) = 0$, and $\beta = 0$, $\alpha = h$ is `optimistic`. In a game that is not zero-sum each player's
+    force comes from its own loss, as its own row of $J$ says.
+
+    Over `sgd`, $\alpha$ stands beside the learning rate, as in Algorithm 1, and is not multiplied by it. Over another
+    base the force goes through it, with the field: $\xi(w) + \alpha\,O(w - w_-)$ is the direction, which with `adam`
+    is LEAD-Adam, whose momentum is Adam's $\beta_1$.
+    """
+
+    base: "str | Base" = base_setting()
+    beta: float = setting(0.0, "momentum beside the base's own")
+    alpha: float = setting(1e-3, "weight of the force from the other players' last move; over sgd not scaled by lr")
+
+    second_order = True
+    cost = "1 gradient + 3 products"
+    paper = "Hemmat et al. 2020, arXiv:2010.13846"
+
+    def init(self, w: Tensor) -> State:
+        return self.remember(super().init(w), VELOCITY, torch.zeros_like(w))
+
+    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        graph = FieldGraph(self.game, w, state.buffers, batches[0])
+        velocity = self.recall(state, VELOCITY)
+        force = self.alpha * graph.off_diagonal(graph.product, velocity)
+        direction, drift = graph.value.vector, self.beta * velocity
+        if all(isinstance(rule, SGD) for rule in self.rules.values()):
+            drift = drift - force
+        else:
+            direction = direction + force
+        velocity, state = self.descend(drift, self.by_player(direction), state, graph.value)
+        return w + velocity, self.remember(state, VELOCITY, velocity)
