@@ -5,27 +5,20 @@ from typing import Annotated
 
 import tyro
 
-from gantools.data.sources import DATA
-from gantools.losses import LOSSES
-from gantools.networks import NETWORKS
-from gantools.nn import ACTIVATIONS
+from gantools.cli.registered import registered
 from gantools.registry import suggest
-from gantools.regularizers import REGULARIZERS
-from gantools.schedules import SCHEDULES
-from gantools.trainers.averages import AVERAGES
-from gantools.trainers.base_rules import BASES
-from gantools.trainers.optimizer import OPTIMIZERS
 
+# Each axis: the package that registers its entries, and the decorator that does so.
 AXES = {
-    "optimizers": OPTIMIZERS,
-    "losses": LOSSES,
-    "data": DATA,
-    "networks": NETWORKS,
-    "activations": ACTIVATIONS,
-    "regularizers": REGULARIZERS,
-    "bases": BASES,
-    "schedules": SCHEDULES,
-    "averages": AVERAGES,
+    "optimizers": ("gantools.trainers", "OPTIMIZERS.register"),
+    "losses": ("gantools.losses", "LOSSES.register"),
+    "data": ("gantools.data", "DATA.register"),
+    "networks": ("gantools.networks", "NETWORKS.register"),
+    "activations": ("gantools.nn", "register"),
+    "regularizers": ("gantools.regularizers", "REGULARIZERS.register"),
+    "bases": ("gantools.trainers", "BASES.register"),
+    "schedules": ("gantools.schedules", "SCHEDULES.register"),
+    "averages": ("gantools.trainers", "AVERAGES.register"),
 }
 
 
@@ -46,16 +39,14 @@ def run(argv: list[str]) -> int:
     if args.axis and args.axis not in AXES:
         raise suggest("axis", args.axis, AXES)
     for axis in [args.axis] if args.axis else AXES:
-        registry = AXES[axis]
+        entries = registered(*AXES[axis])
         if not args.axis:
             print(f"{axis}:")
-        width = max(map(len, registry)) + 2
-        for name in registry:
-            paper = getattr(registry[name], "paper", "")
-            described = registry.describe(name)
-            notes = [] if not paper or paper.split()[-1] in described else [paper]
-            notes += [cost] if (cost := getattr(registry[name], "cost", "")) else []
-            print(f"  {name:<{width}}{described}" + (f" [{'; '.join(notes)}]" if notes else ""))
+        width = max(map(len, entries)) + 2
+        for name, entry in entries.items():
+            notes = [] if not entry.paper or entry.paper.split()[-1] in entry.described else [entry.paper]
+            notes += [entry.cost] if entry.cost else []
+            print(f"  {name:<{width}}{entry.described}" + (f" [{'; '.join(notes)}]" if notes else ""))
         if not args.axis:
             print()
     return 0

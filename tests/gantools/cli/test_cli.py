@@ -21,7 +21,6 @@ import pytest
 import torch
 
 from gantools.cli import COMMANDS, main
-from gantools.cli.commands.listing import AXES
 from gantools.runs import training_loop as trainer
 from tests.runs import QUIET, RING, cheapen_looks, checkpoint, fails, identical, own_file, records, run_ok
 
@@ -55,14 +54,6 @@ class TestHelp:
             "weight of the squared norm of the field; or a schedule (default: 10.0)",
         ):
             assert words in out
-
-    def test_list(self, capsys):
-        everything = run_ok(capsys, "list")
-        for axis, registry in AXES.items():
-            assert f"{axis}:" in everything
-            one = run_ok(capsys, "list", axis)
-            assert [line.split()[0] for line in one.splitlines()] == list(registry)
-            assert all(len(line.split()) > 3 for line in one.splitlines())
 
     def test_neither_the_package_nor_the_help_loads_torch(self):
         code = (
