@@ -46,6 +46,10 @@ class Real:
         # Of a generator of its own: what is drawn to measure the gain must not move the one that draws the weights.
         return variance_gain(activation(spec, None, self.domain, torch.Generator()), self.domain)
 
+    def for_noise(self) -> "Real":
+        """Return the same for input that is noise: there is no structure in it to learn an imaginary part from."""
+        return self
+
     def enter(self, channels: int) -> nn.Module:
         """Return the map from real data to these numbers."""
         return nn.Identity()
@@ -93,6 +97,9 @@ class Complex(Real):
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
         return layer
+
+    def for_noise(self) -> "Complex":
+        return dataclasses.replace(self, imaginary="zero")
 
     def enter(self, channels: int) -> nn.Module:
         if self.imaginary == "learned":

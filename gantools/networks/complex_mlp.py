@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+from types import MappingProxyType
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from gantools.errors import GantoolsError
-from gantools.networks.base import NETWORKS, Network, is_image
+from gantools.networks.base import NETWORKS, Network, Shape, bounded
 from gantools.nn.activations import activation as make_activation
 from gantools.nn.complex.init import complex_glorot_
 from gantools.nn.complex.input import Complexify, LearnedImaginary, Parts
@@ -75,24 +76,22 @@ class ComplexMlp(Network):
     width: int = setting(16, "complex units of a hidden layer")
     imaginary: Literal["zero", "learned"] = setting("zero", "imaginary part of the discriminator's input")
 
-    default_activation = "crelu"
     name = "complex_mlp"
+    default_activation = "crelu"
+    least = MappingProxyType({"width": 1, "depth": 1})
     unitary = False
 
-    def build(
-        self,
-        data_shape: tuple[int, ...],
-        activation: str = "",
-        latent_size: int = 16,
-        rng: torch.Generator | None = None,
-    ) -> tuple[nn.Module, nn.Module]:
-        if self.width < 1 or self.depth < 1 or latent_size < 1:
-            raise GantoolsError(f"The {self.name} needs width >= 1, depth >= 1 and a latent size >= 1.")
-        for_generator, for_discriminator = self.activations(activation)
-        widths, output = (self.width,) * self.depth, nn.Tanh() if is_image(data_shape) else None
-        generator = ComplexMLP((latent_size,), data_shape, widths, for_generator, output, self.unitary, rng=rng)
-        discriminator = ComplexMLP(data_shape, (), widths, for_discriminator, None, self.unitary, self.imaginary, rng)
-        return generator, discriminator
+    def generator(self, latent_size: int, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        output = bounded(data_shape)
+        return ComplexMLP((latent_size,), data_shape, self.widths, activation, output, self.unitary, rng=rng)
+
+    def discriminator(self, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        return ComplexMLP(data_shape, (), self.widths, activation, None, self.unitary, self.imaginary, rng)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        return (self.width,) * self.depth
 
 
 @NETWORKS.register("unitary_mlp")

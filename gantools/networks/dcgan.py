@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from gantools.errors import GantoolsError
 from gantools.networks.algebra import Complex, Real
-from gantools.networks.base import NETWORKS, Network, is_image
+from gantools.networks.base import NETWORKS, Network, Shape, is_image
 from gantools.nn.init import blank
 from gantools.registry import setting
 
@@ -83,24 +84,6 @@ class Discriminator(nn.Module):
         return self.layers(images).squeeze(1)
 
 
-def _build(
-    network: Network,
-    name: str,
-    data_shape: tuple[int, ...],
-    activation: str,
-    latent_size: int,
-    width: int,
-    numbers: Real,
-) -> tuple[nn.Module, nn.Module]:
-    if width < 1 or latent_size < 1:
-        raise GantoolsError(f"The {name} needs width >= 1 and a latent size >= 1.")
-    plan = Plan.of(tuple(data_shape), width, name)
-    for_generator, for_discriminator = network.activations(activation)
-    # The latents are noise: there is no structure in them to learn an imaginary part from.
-    plain = dataclasses.replace(numbers, imaginary="zero") if isinstance(numbers, Complex) else numbers
-    return Generator(plan, latent_size, for_generator, plain), Discriminator(plan, for_discriminator, numbers)
-
-
 @NETWORKS.register("dcgan")
 @dataclasses.dataclass(frozen=True)
 class Dcgan(Network):
@@ -114,22 +97,26 @@ class Dcgan(Network):
     norm: Literal["none", "batch"] = setting("none", "normalisation of hidden layers")
     init: Literal["variance", "dcgan"] = setting("variance", "weights: variance preserving, or N(0, 0.02^2) as DCGAN")
 
+    name = "dcgan"
     # Not relu: gradients from the discriminator reach the generator through every unit.
     default_activation = "leaky_relu"
+    least = MappingProxyType({"width": 1})
 
-    def build(
-        self,
-        data_shape: tuple[int, ...],
-        activation: str = "",
-        latent_size: int = 16,
-        rng: torch.Generator | None = None,
-    ) -> tuple[nn.Module, nn.Module]:
-        return _build(self, "dcgan", data_shape, activation, latent_size, self.width, Real(self.init, self.norm, rng))
+    def numbers(self, rng: torch.Generator | None) -> Real:
+        """Return the layers that the players are made of."""
+        return Real(self.init, self.norm, rng)
+
+    def generator(self, latent_size: int, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        plan = Plan.of(data_shape, self.width, self.name)
+        return Generator(plan, latent_size, activation, self.numbers(rng).for_noise())
+
+    def discriminator(self, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        return Discriminator(Plan.of(data_shape, self.width, self.name), activation, self.numbers(rng))
 
 
 @NETWORKS.register("complex_dcgan")
 @dataclasses.dataclass(frozen=True)
-class ComplexDcgan(Network):
+class ComplexDcgan(Dcgan):
     """The dcgan with complex hidden layers; latents, pixels and scores are real.
 
     The last layer of each player is a real one of all real and imaginary parts. At 1 / sqrt(2) of the real width there
@@ -143,14 +130,8 @@ class ComplexDcgan(Network):
     )
     imaginary: Literal["zero", "learned"] = setting("zero", "imaginary part of the discriminator's input")
 
+    name = "complex_dcgan"
     default_activation = "crelu"
 
-    def build(
-        self,
-        data_shape: tuple[int, ...],
-        activation: str = "",
-        latent_size: int = 16,
-        rng: torch.Generator | None = None,
-    ) -> tuple[nn.Module, nn.Module]:
-        numbers = Complex(self.init, self.norm, rng, self.imaginary)
-        return _build(self, "complex_dcgan", data_shape, activation, latent_size, self.width, numbers)
+    def numbers(self, rng: torch.Generator | None) -> Complex:
+        return Complex(self.init, self.norm, rng, self.imaginary)

@@ -3,12 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
-from gantools.errors import GantoolsError
-from gantools.networks.base import NETWORKS, Network, is_image
+from gantools.networks.base import NETWORKS, Network, Shape, bounded
 from gantools.nn.activations import activation as make_activation
 from gantools.nn.init import blank
 from gantools.registry import setting
@@ -61,17 +61,11 @@ class Mlp(Network):
     depth: int = setting(4, "hidden layers of each player")
     width: int = setting(16, "units of a hidden layer")
 
-    def build(
-        self,
-        data_shape: tuple[int, ...],
-        activation: str = "",
-        latent_size: int = 16,
-        rng: torch.Generator | None = None,
-    ) -> tuple[nn.Module, nn.Module]:
-        if self.width < 1 or self.depth < 0 or latent_size < 1:
-            raise GantoolsError("The mlp needs width >= 1, depth >= 0 and a latent size >= 1.")
-        for_generator, for_discriminator = self.activations(activation)
-        output = nn.Tanh() if is_image(data_shape) else None
-        generator = MLP((latent_size,), data_shape, self.depth, self.width, for_generator, output, rng)
-        discriminator = MLP(data_shape, (), self.depth, self.width, for_discriminator, None, rng)
-        return generator, discriminator
+    name = "mlp"
+    least = MappingProxyType({"width": 1, "depth": 0})
+
+    def generator(self, latent_size: int, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        return MLP((latent_size,), data_shape, self.depth, self.width, activation, bounded(data_shape), rng)
+
+    def discriminator(self, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        return MLP(data_shape, (), self.depth, self.width, activation, None, rng)

@@ -1,12 +1,12 @@
 """A generator of continuous depth."""
 
 import dataclasses
+from types import MappingProxyType
 
 import torch
 from torch import nn
 
-from gantools.errors import GantoolsError
-from gantools.networks.base import NETWORKS, Network, is_image
+from gantools.networks.base import NETWORKS, Network, Shape, bounded
 from gantools.networks.mlp import MLP
 from gantools.nn.integrators.ode import FIXED, ODEBlock
 from gantools.registry import setting
@@ -29,24 +29,18 @@ class OdeMlp(Network):
     solver_steps: int = setting(4, "steps of a solver with fixed steps")
     adjoint: bool = setting(False, "gradients by the adjoint equation; it has no second derivatives")
 
+    name = "ode_mlp"
     # f is to be smooth: an order counts for nothing across kinks.
     default_activation = "tanh"
+    least = MappingProxyType({"width": 1, "state": 1, "depth": 0})
 
-    def build(
-        self,
-        data_shape: tuple[int, ...],
-        activation: str = "",
-        latent_size: int = 16,
-        rng: torch.Generator | None = None,
-    ) -> tuple[nn.Module, nn.Module]:
-        if self.width < 1 or self.state < 1 or self.depth < 0 or latent_size < 1:
-            raise GantoolsError("The ode_mlp needs width >= 1, state >= 1, depth >= 0 and a latent size >= 1.")
-        for_generator, for_discriminator = self.activations(activation)
-        units = (self.state,)
-        into = MLP((latent_size,), units, 0, self.width, for_generator, None, rng)
-        f = MLP(units, units, self.depth, self.width, for_generator, None, rng)
-        out = MLP(units, data_shape, 0, self.width, for_generator, nn.Tanh() if is_image(data_shape) else None, rng)
+    def generator(self, latent_size: int, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        state = (self.state,)
+        enter = MLP((latent_size,), state, 0, self.width, activation, None, rng)
+        f = MLP(state, state, self.depth, self.width, activation, None, rng)
+        leave = MLP(state, data_shape, 0, self.width, activation, bounded(data_shape), rng)
         steps = self.solver_steps if self.method in FIXED else None
-        flow = ODEBlock(f, method=self.method, steps=steps, adjoint=self.adjoint)
-        discriminator = MLP(data_shape, (), 4, self.width, for_discriminator, None, rng)
-        return nn.Sequential(into, flow, out), discriminator
+        return nn.Sequential(enter, ODEBlock(f, method=self.method, steps=steps, adjoint=self.adjoint), leave)
+
+    def discriminator(self, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        return MLP(data_shape, (), 4, self.width, activation, None, rng)

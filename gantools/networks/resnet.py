@@ -7,14 +7,15 @@ side: channels double. Generators run the other way, each stage doubling the siz
 
 import dataclasses
 import math
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from gantools.errors import GantoolsError
 from gantools.networks.algebra import Complex, Real
-from gantools.networks.base import NETWORKS, Network
+from gantools.networks.base import NETWORKS, Network, Shape
 from gantools.networks.dcgan import Plan
 from gantools.nn.init import blank
 from gantools.registry import setting
@@ -181,18 +182,6 @@ class Discriminator(nn.Module):
         return self.scores(images).squeeze(1)
 
 
-def _build(
-    network: Any, name: str, data_shape: tuple[int, ...], activation: str, latent_size: int, numbers: Real
-) -> tuple[nn.Module, nn.Module]:
-    if network.width < 1 or network.blocks < 1 or latent_size < 1:
-        raise GantoolsError(f"The {name} needs width >= 1, blocks >= 1 and a latent size >= 1.")
-    plan = Plan.of(tuple(data_shape), network.width, name)
-    for_generator, for_discriminator = network.activations(activation)
-    plain = dataclasses.replace(numbers, imaginary="zero") if isinstance(numbers, Complex) else numbers
-    generator = Generator(plan, latent_size, network.blocks, for_generator, plain)
-    return generator, Discriminator(plan, network.blocks, for_discriminator, numbers)
-
-
 @NETWORKS.register("resnet")
 @dataclasses.dataclass(frozen=True)
 class Resnet(Network):
@@ -205,22 +194,27 @@ class Resnet(Network):
     blocks: int = setting(2, "residual blocks at full image size; one fewer at each other size")
     norm: Literal["none", "batch"] = setting("none", "normalisation of hidden layers")
 
+    name = "resnet"
     # Not relu: gradients from the discriminator reach the generator through every unit.
     default_activation = "leaky_relu"
+    least = MappingProxyType({"width": 1, "blocks": 1})
 
-    def build(
-        self,
-        data_shape: tuple[int, ...],
-        activation: str = "",
-        latent_size: int = 16,
-        rng: torch.Generator | None = None,
-    ) -> tuple[nn.Module, nn.Module]:
-        return _build(self, "resnet", data_shape, activation, latent_size, Real("variance", self.norm, rng))
+    def numbers(self, rng: torch.Generator | None) -> Real:
+        """Return the layers that the players are made of."""
+        return Real("variance", self.norm, rng)
+
+    def generator(self, latent_size: int, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        plan = Plan.of(data_shape, self.width, self.name)
+        return Generator(plan, latent_size, self.blocks, activation, self.numbers(rng).for_noise())
+
+    def discriminator(self, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
+        plan = Plan.of(data_shape, self.width, self.name)
+        return Discriminator(plan, self.blocks, activation, self.numbers(rng))
 
 
 @NETWORKS.register("complex_resnet")
 @dataclasses.dataclass(frozen=True)
-class ComplexResnet(Network):
+class ComplexResnet(Resnet):
     """Deep Complex Networks (arXiv 1705.09792) as discriminator, mirrored as generator; latents and pixels are real."""
 
     width: int = setting(6, "complex channels at full image size; they double at each halving")
@@ -229,14 +223,8 @@ class ComplexResnet(Network):
     init: Literal["variance", "independent"] = setting("variance", "weights: independent, or semi-unitary as the paper")
     imaginary: Literal["zero", "learned"] = setting("zero", "imaginary part of the discriminator's input")
 
+    name = "complex_resnet"
     default_activation = "crelu"
 
-    def build(
-        self,
-        data_shape: tuple[int, ...],
-        activation: str = "",
-        latent_size: int = 16,
-        rng: torch.Generator | None = None,
-    ) -> tuple[nn.Module, nn.Module]:
-        numbers = Complex(self.init, self.norm, rng, self.imaginary)
-        return _build(self, "complex_resnet", data_shape, activation, latent_size, numbers)
+    def numbers(self, rng: torch.Generator | None) -> Complex:
+        return Complex(self.init, self.norm, rng, self.imaginary)
