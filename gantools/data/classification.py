@@ -24,7 +24,8 @@ from gantools.networks.mlp import perceptron
 from gantools.nn.activations import activation as make_activation
 from gantools.registry import Registry, setting
 
-TASKS: Registry[Any] = Registry("task")
+CLASSIFICATION_TASKS: Registry[Any] = Registry("task")
+TASKS = CLASSIFICATION_TASKS  # the name in earlier versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ def _sample(inputs: np.ndarray, targets: np.ndarray) -> Sample:
     return Sample(torch.from_numpy(inputs.astype(np.float64)), torch.from_numpy(targets.astype(np.float64)))
 
 
-@TASKS.register("two_spirals")
+@CLASSIFICATION_TASKS.register("two_spirals")
 @dataclasses.dataclass(frozen=True)
 class TwoSpirals:
     r"""Two intertwined spirals of three turns (Lang and Witbrock, 1988), 97 points each, within the unit circle.
@@ -91,7 +92,7 @@ class _Bounded:
         return _sample(kept, side(kept) > 0)
 
 
-@TASKS.register("esp_linear")
+@CLASSIFICATION_TASKS.register("esp_linear")
 @dataclasses.dataclass(frozen=True)
 class EspLinear(_Bounded):
     """A look-alike of the linearly separable set of Milletari et al. (arXiv 1805.08786): 51 points in the plane."""
@@ -104,7 +105,7 @@ class EspLinear(_Bounded):
         return self._fill(seed, [(0.0, 4.5), (1.0, 5.0)], lambda x: 0.8 * x[:, 0] + 0.6 * x[:, 1] - 3.5)
 
 
-@TASKS.register("esp_nonlinear")
+@CLASSIFICATION_TASKS.register("esp_nonlinear")
 @dataclasses.dataclass(frozen=True)
 class EspNonlinear(_Bounded):
     """A look-alike of the nonlinear set of Milletari et al. (arXiv 1805.08786): 863 points on both sides of a wave."""
@@ -129,7 +130,7 @@ GATES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-@TASKS.register("gate")
+@CLASSIFICATION_TASKS.register("gate")
 @dataclasses.dataclass(frozen=True)
 class Gate:
     """The four rows of a logic gate of two bits, 0 or 1."""
@@ -144,7 +145,7 @@ class Gate:
         return _sample(rows, GATES[self.gate](rows[:, 0], rows[:, 1]))
 
 
-@TASKS.register("parity")
+@CLASSIFICATION_TASKS.register("parity")
 @dataclasses.dataclass(frozen=True)
 class Parity:
     """All rows of some bits, with their parity, their majority, or the first of them for the class."""
@@ -239,7 +240,7 @@ def problem(
 
     `settings` are those of the task; `seed` draws its points, the share, and the weights.
     """
-    sample, _ = TASKS[task](**settings).draw(seed).split(fraction, seed)
+    sample, _ = CLASSIFICATION_TASKS[task](**settings).draw(seed).split(fraction, seed)
     rng = torch.Generator().manual_seed(derive_seed(seed, "parameters"))
     model = classifier(sample.inputs.shape[1], hidden, activation, output_activation, network, rng)
 

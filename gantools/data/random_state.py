@@ -17,18 +17,8 @@ def _generators(batches: Any) -> list[torch.Generator]:
     return list({id(value): value for value in found if isinstance(value, torch.Generator)}.values())
 
 
-def _all_random_state(batches: Any) -> dict[str, Any]:
-    return random_state() | {"own": [generator.get_state() for generator in _generators(batches)]}
-
-
-def _set_all_random_state(batches: Any, state: dict[str, Any]) -> None:
-    set_random_state(state)
-    for generator, own in zip(_generators(batches), state["own"], strict=True):
-        generator.set_state(own)
-
-
-def random_state() -> dict[str, Any]:
-    """Return the state of the global random generators as plain tensors and numbers."""
+def random_state(batches: Any = None) -> dict[str, Any]:
+    """Return the state of the global generators, and of those that batches hold, as plain tensors and numbers."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 - a user's data set may draw from the legacy generator
     state = {
         "torch": torch.get_rng_state(),
@@ -37,11 +27,13 @@ def random_state() -> dict[str, Any]:
     }
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
+    if batches is not None:
+        state["own"] = [generator.get_state() for generator in _generators(batches)]
     return state
 
 
-def set_random_state(state: dict[str, Any]) -> None:
-    """Put the global random generators into a state that `random_state` returned."""
+def set_random_state(state: dict[str, Any], batches: Any = None) -> None:
+    """Put the global random generators, and those that batches hold, into a state that `random_state` returned."""
     torch.set_rng_state(state["torch"])
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -49,6 +41,9 @@ def set_random_state(state: dict[str, Any]) -> None:
     np.random.set_state((name, keys.numpy().astype(np.uint32), int(position), int(has_gauss), cached))  # noqa: NPY002
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
+    if batches is not None:
+        for generator, own in zip(_generators(batches), state["own"], strict=True):
+            generator.set_state(own)
 
 
 def seed_global_generators(seed: int) -> None:

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from gantools.errors import GantoolsError
 from gantools.registry import Registry, setting
 
-TASKS: Registry[Any] = Registry("sequence task")
+SEQUENCE_TASKS: Registry[Any] = Registry("sequence task")
+TASKS = SEQUENCE_TASKS  # the name in earlier versions
 
 _UNASKED = -100
 
@@ -72,7 +73,7 @@ def _integers(low: int, high: int, shape: tuple[int, ...], rng: torch.Generator 
 _BLANK, _DELIMITER, _LENGTH = 8, 9, 10
 
 
-@TASKS.register("copying")
+@SEQUENCE_TASKS.register("copying")
 @dataclasses.dataclass(frozen=True)
 class Copying(SequenceTask):
     r"""Repeat ten symbols after a delay (arXiv 1511.06464, section 5.1).
@@ -104,7 +105,7 @@ class Copying(SequenceTask):
         return {"input": _one_hot(shown, self.input_size), "target": target}
 
 
-@TASKS.register("adding")
+@SEQUENCE_TASKS.register("adding")
 @dataclasses.dataclass(frozen=True)
 class Adding(SequenceTask):
     r"""Add the two marked ones of T uniform numbers, one marked in each half (arXiv 1511.06464, section 5.2).
@@ -141,7 +142,7 @@ class Adding(SequenceTask):
         return ((outputs[:, -1, 0] - batch["target"]).abs() < 0.04).float().mean()
 
 
-@TASKS.register("denoising")
+@SEQUENCE_TASKS.register("denoising")
 @dataclasses.dataclass(frozen=True)
 class Denoising(SequenceTask):
     r"""Pick ten symbols out of noise and repeat them in order (GORU, arXiv 1706.02761).
@@ -175,7 +176,7 @@ class Denoising(SequenceTask):
         return {"input": _one_hot(shown, self.input_size), "target": target}
 
 
-@TASKS.register("episodic_copy")
+@SEQUENCE_TASKS.register("episodic_copy")
 @dataclasses.dataclass(frozen=True)
 class EpisodicCopy(SequenceTask):
     r"""Repeat one to ten symbols after a delay (Associative LSTM, arXiv 1602.03032).
@@ -214,7 +215,7 @@ class EpisodicCopy(SequenceTask):
         return {"input": _one_hot(shown, self.input_size), "target": target}
 
 
-@TASKS.register("associative_recall")
+@SEQUENCE_TASKS.register("associative_recall")
 @dataclasses.dataclass(frozen=True)
 class AssociativeRecall(SequenceTask):
     r"""Remember pairs of key and value, where a key's last value replaces earlier ones, and tell that of a key.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gantools.batches import each_batch, is_batch, map_tensors
-from gantools.data.random_state import _all_random_state, _set_all_random_state, random_state_kept
+from gantools.data.random_state import random_state, random_state_kept, set_random_state
 from gantools.data.seeds import derive_seed, latent
 from gantools.data.sources import Source
 from gantools.errors import GantoolsError
@@ -86,7 +86,7 @@ class OwnBatches:
 
     def __init__(self, batches: Any, device: torch.device):
         self.batches, self.device = batches, device
-        self._start = _all_random_state(batches)
+        self._start = random_state(batches)
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -96,10 +96,10 @@ class OwnBatches:
         while True:
             # Batch by batch: what draws numbers between them is left alone.
             with random_state_kept(self.batches):
-                _set_all_random_state(self.batches, state)
+                set_random_state(state, self.batches)
                 iterator = iter(self.batches) if iterator is None else iterator
                 batch = next(iterator, _END)
-                state = _all_random_state(self.batches)
+                state = random_state(self.batches)
             if batch is _END:
                 return
             yield map_tensors(lambda x: x.to(self.device), batch)
@@ -163,7 +163,7 @@ class IteratedStream:
             return self.batches
         for _ in range(2):
             if self._iterator is None:
-                self._start, self._seen = _all_random_state(self.batches), 0
+                self._start, self._seen = random_state(self.batches), 0
                 self._iterator = iter(self._epochs)
             try:
                 batch = next(self._iterator)
@@ -178,13 +178,13 @@ class IteratedStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place: the random state that the epoch started from, and how many batches of it were seen."""
-        return {"start": self._start if self._seen else _all_random_state(self.batches), "seen": self._seen}
+        return {"start": self._start if self._seen else random_state(self.batches), "seen": self._seen}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go to a saved place; the global random state is left as it was."""
         self._iterator = None
         with random_state_kept():
-            _set_all_random_state(self.batches, saved["start"])
+            set_random_state(saved["start"], self.batches)
             self._iterator = iter(self._epochs) if saved["seen"] else None
             for seen in range(saved["seen"]):
                 if self._iterator is None or next(self._iterator, _END) is _END:

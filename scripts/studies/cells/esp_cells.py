@@ -6,7 +6,7 @@ import numpy as np
 from harness import study
 
 import gantools as gt
-from gantools.data.classification import TASKS, accuracy, problem
+from gantools.data.classification import CLASSIFICATION_TASKS, accuracy, problem
 from gantools.schedules import Exponential
 from gantools.trainers import Adam
 
@@ -35,7 +35,7 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     hessian = gt.analysis.jacobian(game, batch).dense()
     values = np.linalg.eigvalsh(((hessian + hessian.T) / 2).numpy())
     levels = TOLERANCES * abs(values).max()
-    train, test = TASKS[task]().draw(seed).split(0.75, seed)
+    train, test = CLASSIFICATION_TASKS[task]().draw(seed).split(0.75, seed)
     return {
         "train": accuracy(game.players.model, train), "test": accuracy(game.players.model, test),
         "loss": float(optimizer.state.info.losses["model"]), "gradient": float(game.field(batch).norm()),

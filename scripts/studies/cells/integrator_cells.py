@@ -10,7 +10,7 @@ from harness.live_memory import LiveMemory
 from torch import Tensor, nn
 
 import gantools as gt
-from gantools.data.classification import TASKS, Classifier, accuracy
+from gantools.data.classification import CLASSIFICATION_TASKS, Classifier, accuracy
 from gantools.data.seeds import derive_seed
 from gantools.networks.mlp import perceptron
 from gantools.nn import Flow, FractalBlock, LMBlock, ODEBlock, PolyBlock, ResidualBlock, RevBlock, RevSequence
@@ -105,7 +105,7 @@ def flow(scheme: str, blocks: int, rng: torch.Generator) -> nn.Module:
 def classified(cell: study.Cell, seed: int) -> study.Result:
     """Train a classifier on three quarters of the points, full batches, Adam from 1e-2 down to 1e-3."""
     rng = torch.Generator().manual_seed(derive_seed(seed, "parameters"))
-    train, test = TASKS[cell["task"]]().draw(seed).split(0.75, seed)
+    train, test = CLASSIFICATION_TASKS[cell["task"]]().draw(seed).split(0.75, seed)
     into, out = (nn.Sequential(*perceptron(sizes, "tanh", rng)) for sizes in ([2, STATE], [STATE, 1]))
     model = Classifier(nn.Sequential(into, flow(cell["scheme"], cell["blocks"], rng), out).double())
 

@@ -10,7 +10,7 @@ from sklearn.svm import LinearSVC
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import gantools as gt
-from gantools.data.classification import TASKS, Sample, accuracy, classifier, problem
+from gantools.data.classification import CLASSIFICATION_TASKS, Sample, accuracy, classifier, problem
 from gantools.errors import GantoolsError
 
 
@@ -22,34 +22,34 @@ def count(module):
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", CLASSIFICATION_TASKS)
 def test_tasks_are_functions_of_their_seed(name):
     before = torch.get_rng_state()
-    one, two = (TASKS[name]().draw(3) for _ in range(2))
+    one, two = (CLASSIFICATION_TASKS[name]().draw(3) for _ in range(2))
     assert torch.equal(one.inputs, two.inputs) and torch.equal(one.targets, two.targets)
     assert torch.equal(torch.get_rng_state(), before)
     assert one.inputs.dtype == one.targets.dtype == torch.float64
     assert set(one.targets.tolist()) == {0.0, 1.0}
-    assert TASKS.describe(name).endswith(".")
+    assert CLASSIFICATION_TASKS.describe(name).endswith(".")
 
 
 def test_two_spirals_are_those_of_lang_and_witbrock():
-    sample = TASKS["two_spirals"]().draw()
+    sample = CLASSIFICATION_TASKS["two_spirals"]().draw()
     assert sample.inputs.shape == (194, 2)
     for i in (0, 8, 16, 31, 96):
         radius, angle = (104 - i) / 104, math.pi * i / 16
         assert sample.inputs[i].tolist() == pytest.approx([radius * math.sin(angle), radius * math.cos(angle)])
         assert sample.inputs[97 + i].tolist() == pytest.approx((-sample.inputs[i]).tolist())
     assert sample.targets.tolist() == [0.0] * 97 + [1.0] * 97
-    assert abs(TASKS["two_spirals"](noise=0.1).draw().inputs - sample.inputs).std().item() == pytest.approx(
-        0.06, abs=0.02
-    )
-    dense = TASKS["two_spirals"](points=193).draw().inputs
+    assert abs(
+        CLASSIFICATION_TASKS["two_spirals"](noise=0.1).draw().inputs - sample.inputs
+    ).std().item() == pytest.approx(0.06, abs=0.02)
+    dense = CLASSIFICATION_TASKS["two_spirals"](points=193).draw().inputs
     torch.testing.assert_close(dense[:193:2], sample.inputs[:97])
 
 
 def test_the_linear_set_is_separable_and_the_nonlinear_one_is_not():
-    linear, nonlinear = (TASKS[name]().draw() for name in ("esp_linear", "esp_nonlinear"))
+    linear, nonlinear = (CLASSIFICATION_TASKS[name]().draw() for name in ("esp_linear", "esp_nonlinear"))
     assert (linear.inputs.shape, nonlinear.inputs.shape) == ((51, 2), (863, 2))
     assert (linear.inputs @ torch.tensor([0.8, 0.6], dtype=torch.float64) - 3.5).abs().min() > 0.1
 
@@ -69,7 +69,7 @@ TABLES = {"and": "0001", "or": "0111", "xor": "0110", "nand": "1110", "nor": "10
 
 @pytest.mark.parametrize(("gate", "table"), TABLES.items())
 def test_gates_have_their_truth_tables(gate, table):
-    sample = TASKS["gate"](gate=gate).draw()
+    sample = CLASSIFICATION_TASKS["gate"](gate=gate).draw()
     assert sample.inputs.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert "".join(str(int(t)) for t in sample.targets) == table
 
@@ -79,13 +79,13 @@ def test_parity_majority_and_first_bit():
     for function, rule in (
         ("parity", lambda r: sum(r) % 2), ("majority", lambda r: sum(r) >= 2), ("first", lambda r: r[0]),
     ):  # fmt: skip
-        sample = TASKS["parity"](function=function).draw()
+        sample = CLASSIFICATION_TASKS["parity"](function=function).draw()
         assert sample.inputs.tolist() == rows
         assert sample.targets.tolist() == [float(rule(row)) for row in rows]
 
 
 def test_splits_are_disjoint_and_whole():
-    sample = TASKS["esp_nonlinear"]().draw()
+    sample = CLASSIFICATION_TASKS["esp_nonlinear"]().draw()
     train, test = sample.split(0.75, 1)
     assert (len(train.targets), len(test.targets)) == (647, 216)
     both = torch.cat([train.inputs, test.inputs])
@@ -159,14 +159,14 @@ def test_wrong_requests_are_sentences():
     with pytest.raises(GantoolsError, match="pass at least 1 of each"):
         classifier(2, (0,))
     with pytest.raises(GantoolsError, match="Unknown gate 'not'"):
-        TASKS["gate"](gate="not").draw()
+        CLASSIFICATION_TASKS["gate"](gate="not").draw()
     with pytest.raises(GantoolsError, match="Unknown function 'sum'"):
-        TASKS["parity"](function="sum").draw()
+        CLASSIFICATION_TASKS["parity"](function="sum").draw()
     with pytest.raises(GantoolsError, match="bits = 0: pass at least 1"):
-        TASKS["parity"](bits=0).draw()
+        CLASSIFICATION_TASKS["parity"](bits=0).draw()
     with pytest.raises(GantoolsError, match="margin = 9.0"):
-        TASKS["esp_linear"](margin=9.0).draw()
+        CLASSIFICATION_TASKS["esp_linear"](margin=9.0).draw()
     with pytest.raises(GantoolsError, match="fraction = 0.0"):
-        TASKS["gate"]().draw().split(0.0)
+        CLASSIFICATION_TASKS["gate"]().draw().split(0.0)
     with pytest.raises(GantoolsError, match="this layer's are complex"):
         classifier(2, activation="relu", network="complex_mlp")

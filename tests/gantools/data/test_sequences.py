@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gantools.data.sequences import TASKS, Adding, AssociativeRecall, Copying, Denoising, EpisodicCopy
+from gantools.data.sequences import SEQUENCE_TASKS, Adding, AssociativeRecall, Copying, Denoising, EpisodicCopy
 from gantools.errors import GantoolsError
 from gantools.nn.recurrent import URNN, SequenceModel
 
@@ -15,9 +15,9 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", SEQUENCE_TASKS)
 def test_batches_have_the_shapes_they_say_and_depend_on_the_generator_alone(name):
-    task, before = TASKS[name](), torch.get_rng_state()
+    task, before = SEQUENCE_TASKS[name](), torch.get_rng_state()
     batch = task.batch(7, seeded(3))
     assert torch.equal(torch.get_rng_state(), before)
     assert batch["input"].shape == (7, task.steps, task.input_size)
@@ -28,7 +28,7 @@ def test_batches_have_the_shapes_they_say_and_depend_on_the_generator_alone(name
         assert not torch.equal(value, other[key])
     outputs = torch.zeros(7, task.steps, task.output_size)
     assert task.loss(outputs, batch).shape == ()
-    assert TASKS.describe(name).endswith(".") or "(" in TASKS.describe(name)
+    assert SEQUENCE_TASKS.describe(name).endswith(".") or "(" in SEQUENCE_TASKS.describe(name)
 
 
 def symbols(batch):
@@ -122,9 +122,9 @@ def test_the_baseline_of_adding_is_the_variance_of_the_sum():
     assert Denoising(30).baseline == pytest.approx(10 * math.log(9) / 50)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", SEQUENCE_TASKS)
 def test_right_answers_cost_nothing_and_count_as_right(name):
-    task = TASKS[name]()
+    task = SEQUENCE_TASKS[name]()
     batch = task.batch(8, seeded())
     if name == "adding":
         outputs = torch.zeros(8, task.steps, 1)
