@@ -11,7 +11,7 @@ from gantools.analysis.eigen.search import SearchRequest, search
 from gantools.analysis.eigen.shift_invert import shift_invert
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.krylov.basis import STORAGES
-from gantools.analysis.krylov.iteration import Progress
+from gantools.analysis.krylov.iteration import Progress, ignore
 from gantools.analysis.krylov.selection import INTERIOR, criterion
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
@@ -87,13 +87,13 @@ def eigenvalues(
     if inside or size + block >= A.n or k >= A.n - 2:
         return _dense(A, k, which, name, vectors, inside)
     limit = max_matvecs or 50 * size
-    request = SearchRequest(k, which, name, tol, limit, seed, progress, block, storage)
+    request = SearchRequest(k, which, name, tol, limit, seed, progress or ignore, block, storage)
     if name == "SM":
         if store is not None:
             raise GantoolsError("store= keeps no shift-invert: leave it out under which='SM', or pass another which=.")
         best = shift_invert(A, request, size)
     else:
-        best = search(A, request, size, seed, store=None if store is None else Path(store))
+        best = search(A, request, size, seed, path=None if store is None else Path(store))
         if verify:
             best = _verified(A, best, request, min(2 * size, A.n - block))
         elif guard:

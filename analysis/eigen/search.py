@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,30 @@ from numpy.typing import NDArray
 from gantools.analysis.eigen.guard import real_form
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.krylov.basis import KrylovBasis
-from gantools.analysis.krylov.iteration import Progress, accepted, error_bounds, final_residuals, iterate
+from gantools.analysis.krylov.iteration import Progress, Stopping, iterate
 from gantools.analysis.krylov.krylov_schur import KrylovSchur
+from gantools.analysis.krylov.ritz import accepted, error_bounds, final_residuals
 from gantools.analysis.krylov.selection import INTERIOR, leading
+from gantools.analysis.krylov.store import BasisStore
 from gantools.analysis.krylov.thick_restart import ThickRestartLanczos
 from gantools.analysis.operators.linear_operator import LinearOperator
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchRequest:
-    """What `eigenvalues` was asked for, the same in every search; `name` is the criterion behind `which`."""
+    """The arguments of `eigenvalues` that every search shares.
+
+    Attributes:
+        k: wanted eigenvalues.
+        which: the selection as the caller named it.
+        name: its canonical name, see `criterion`.
+        tol: relative tolerance.
+        limit: products at most.
+        seed: of the first start vector.
+        progress: called with (products, converged, k).
+        block: vectors added to the basis at a time.
+        storage: of the basis, one of `STORAGES`.
+    """
 
     k: int
     which: str
@@ -29,7 +44,7 @@ class SearchRequest:
     tol: float
     limit: int
     seed: int
-    progress: Progress | None
+    progress: Progress
     block: int
     storage: str
 
@@ -40,36 +55,38 @@ def search(
     size: int,
     seed: int,
     known: Spectrum | None = None,
-    store: Path | None = None,
+    path: Path | None = None,
 ) -> Spectrum:
-    k, name, tol, limit = request.k, request.name, request.tol, request.limit
-    method = ThickRestartLanczos() if A.symmetric else KrylovSchur()
+    """Search for the leading eigenvalues from one random start vector.
+
+    Args:
+        A: the operator.
+        request: what is wanted.
+        size: vectors in the basis.
+        seed: of the start vector.
+        known: an earlier result; the search starts orthogonally to its converged vectors and makes at least as many
+            products.
+        path: file for the basis of an interrupted search; a search that finds one goes on from it.
+    """
+    method = (ThickRestartLanczos if A.symmetric else KrylovSchur)(request.k, request.name)
     basis = KrylovBasis(A, size, torch.Generator().manual_seed(seed), request.block, request.storage)
     if known is not None and known.converged.any():
         basis.lock(*real_form(known))
-    # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
-    # a basis that has not yet met the small pairs behind them would call everything real.
-    first_check = min(max(4 * k, 2 * k + 20) if name == "LI" else 2 * k + 1, size)
-    every = max(1, size // 20) if A.symmetric else max(2, size // 15)
-    least = known.matvecs if known else 0
-    resumed = store is not None and store.exists()
-    ritz, products = iterate(method, basis, k, name, tol, limit, first_check, every, request.progress, least, store)
+    stopping = _stopping(request, size, A.symmetric, minimum=known.matvecs if known else 0)
+    store = BasisStore(path)
+    before = store.load(basis)
+    ritz, products = iterate(method, basis, stopping, before or 0, request.progress, partial(store.save, basis))
     values, residuals, X = final_residuals(A, basis, ritz)
-    if store is not None:
-        store.unlink(missing_ok=True)
+    store.remove()
     errors = error_bounds(residuals, ritz.gaps)
-    good = accepted(errors, values, tol, basis.scale, A.dtype, slack=1.0)
-    best = leading(values, len(values), name)
-    values, residuals, errors, good = values[best], residuals[best], errors[best], good[best]
-    X = X[:, torch.from_numpy(best).to(X.device)]
+    good = accepted(errors, values, request.tol, basis.scale, A.dtype, slack=1.0)
+    best = leading(values, len(values), request.name)
+    arrays = {"values": values, "residuals": residuals, "errors": errors, "converged": good}
     return Spectrum(
-        values=torch.from_numpy(values),
-        residuals=torch.from_numpy(residuals),
-        errors=torch.from_numpy(errors),
-        converged=torch.from_numpy(good),
-        vectors=X,
+        **{name: torch.from_numpy(array[best]) for name, array in arrays.items()},
+        vectors=X[:, torch.from_numpy(best).to(X.device)],
         which=request.which,
-        tol=tol,
+        tol=request.tol,
         dtype=A.dtype,
         seed=seed,
         kind=A.kind,
@@ -77,9 +94,18 @@ def search(
         scale=basis.scale,
         complete=False,
         matvecs=products,
-        check_matvecs=len(values) + resumed,
+        check_matvecs=len(values) + (before is not None),
         message=_reached(good, request, products, size),
     )
+
+
+def _stopping(request: SearchRequest, size: int, symmetric: bool, minimum: int) -> Stopping:
+    """Return when a search with a basis of `size` vectors ends."""
+    # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
+    # a basis that has not yet met the small pairs behind them would call everything real.
+    early = max(4 * request.k, 2 * request.k + 20) if request.name == "LI" else 2 * request.k + 1
+    every = max(1, size // 20) if symmetric else max(2, size // 15)
+    return Stopping(request.tol, request.limit, minimum, min(early, size), every)
 
 
 def _reached(good: NDArray[Any], request: SearchRequest, products: int, size: int) -> str:

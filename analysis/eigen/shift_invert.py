@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gantools.analysis.eigen.search import SearchRequest, search
 from gantools.analysis.eigen.spectrum import Spectrum
-from gantools.analysis.krylov.iteration import accepted
+from gantools.analysis.krylov.ritz import accepted
 from gantools.analysis.krylov.selection import leading
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError

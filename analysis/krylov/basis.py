@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +23,22 @@ from gantools.errors import GantoolsError
 Array = NDArray[Any]
 
 STORAGES = ("device", "host", "bfloat16")
+
+
+class BasisState(NamedTuple):
+    """All that a basis needs in order to go on: its decomposition and its random numbers.
+
+    Attributes:
+        vectors: (length + width, n) rows, the basis and its continuation.
+        projected: see `KrylovBasis`.
+        scale: see `KrylovBasis`.
+        generator: state of the random generator.
+    """
+
+    vectors: Tensor
+    projected: Tensor
+    scale: float
+    generator: Tensor
 
 
 class KrylovBasis:
@@ -191,6 +206,11 @@ class KrylovBasis:
         return torch.as_tensor(row[start:]).to(dtype=self.operator.dtype, device=self.vectors.device), start
 
     @property
+    def full(self) -> bool:
+        """Whether there is no room for another vector or block."""
+        return self.length + self.width > self.size
+
+    @property
     def square(self) -> Array:
         """The projection (j, j)."""
         return self.projected[: self.length, : self.length]
@@ -218,50 +238,29 @@ class KrylovBasis:
         self.projected[kept : kept + width, :kept] = border
         self.length = kept
 
-    def save(self, path: Path, products: int) -> None:
-        """Write the decomposition, so that `load` can go on from it."""
-        state = {
-            "vectors": self.vectors[: self.length + self.width].cpu(),
-            "projected": torch.from_numpy(self.projected),
-            "scale": self.scale,
-            "products": products,
-            "generator": self.generator.get_state(),
-        }
-        partial = path.with_name(path.name + ".part")
-        try:
-            torch.save(state, partial)
-            partial.replace(path)  # so that an interruption while writing leaves the previous one
-        except (OSError, RuntimeError) as error:
-            raise GantoolsError(f"The basis cannot be kept in {path} ({error}): give another file as store.") from None
+    def state(self) -> BasisState:
+        """Return what `restore` goes on from, on the host; it may share memory with the basis."""
+        rows = self.vectors[: self.length + self.width].cpu()
+        return BasisState(rows, torch.from_numpy(self.projected), self.scale, self.generator.get_state())
 
-    def load(self, path: Path) -> int:
-        """Go on from a saved decomposition, after one product that shows it to be this operator's; return those before.
-
-        Raises:
-            GantoolsError: for one of another operator, size, width or storage.
-        """
-        try:
-            state = torch.load(path, weights_only=True)
-            vectors, projected = state["vectors"], state["projected"].numpy()
-        except Exception as error:  # what is no such file is unreadable in as many ways as there are files
-            raise GantoolsError(f"{path} holds no basis of a search to go on with: give another file.") from error
-        fits = projected.shape == self.projected.shape and vectors.shape[1] == self.operator.n
-        if fits and vectors.dtype == self.vectors.dtype:
-            self.length = len(vectors) - self.width
-            self.vectors[: len(vectors)] = vectors.to(self.vectors.device)
-            self.projected[:] = projected
-            self.scale = float(state["scale"])
-            self.generator.set_state(state["generator"])
-            weights = np.linspace(1, 2, max(self.length, 1))[: self.length]
-            expected = self.lift((self.projected[:, : self.length] @ weights)[: len(vectors)][:, None])[:, 0]
-            product = self._times(self.lift(weights[:, None])[:, 0]) if self.length else expected
-            rounding = float(torch.finfo(self.vectors.dtype).eps)
-            if float((product - expected).norm()) <= 1e3 * rounding * self.scale * float(np.linalg.norm(weights)):
-                return int(state["products"])
-        raise GantoolsError(
-            f"{path} holds the basis of another operator, size or dtype: resume with the same parameters, batch, k, "
-            "basis, block and storage, or give another file."
-        )
+    def restore(self, state: BasisState) -> bool:
+        """Go on from a state if it fits and is this operator's, which one product shows; return whether it is."""
+        vectors, projected = state.vectors, state.projected.numpy()
+        if projected.shape != self.projected.shape or vectors.shape[1] != self.operator.n:
+            return False
+        if vectors.dtype != self.vectors.dtype:
+            return False
+        self.length = len(vectors) - self.width
+        self.vectors[: len(vectors)] = vectors.to(self.vectors.device)
+        self.projected[:] = projected
+        self.scale = float(state.scale)
+        self.generator.set_state(state.generator)
+        weights = np.linspace(1, 2, max(self.length, 1))[: self.length]
+        expected = self.lift((self.projected[:, : self.length] @ weights)[: len(vectors)][:, None])[:, 0]
+        product = self._times(self.lift(weights[:, None])[:, 0]) if self.length else expected
+        rounding = float(torch.finfo(self.vectors.dtype).eps)
+        allowed = 1e3 * rounding * self.scale * float(np.linalg.norm(weights))
+        return float((product - expected).norm()) <= allowed
 
     def lift(self, coordinates: Array) -> Tensor:
         """Return the vectors (n, k) with real coordinates (j, k) in the basis, in the operator's precision."""

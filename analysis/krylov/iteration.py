@@ -1,83 +1,115 @@
-"""What the symmetric and the non-symmetric solver share: Ritz pairs, when they are accepted, and the restarted loop."""
+"""The restarted Krylov iteration that the symmetric and the non-symmetric solver share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gantools.analysis.krylov.basis import KrylovBasis
-from gantools.analysis.krylov.gram_schmidt import ROUNDING
-from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.analysis.krylov.ritz import Ritz, error_bounds, excess
 
 Array = NDArray[Any]
 Progress = Callable[[int, int, int], None]
 
 
-@dataclass(frozen=True)
-class Ritz:
-    """Wanted Ritz pairs, best first: values (k,), coordinates (j, k) of unit vectors, residuals and gaps (k,).
-
-    A gap is the estimated distance to the rest of the spectrum; 0 where it must not be used, as for a non-symmetric
-    operator, whose eigenvalue errors are of first order in the residual.
-    """
-
-    values: Array
-    coordinates: Array
-    residuals: Array
-    gaps: Array
-
-
 class Method(Protocol):
-    """How a solver reads its small matrix."""
+    """A solver's part of the iteration: how it reads, and how it shrinks, the projection of the operator on a basis.
 
-    def extract(self, basis: KrylovBasis, k: int, which: str) -> Ritz:
-        """Return the k best Ritz pairs."""
-        ...
-
-    def compress(self, basis: KrylovBasis, keep: int, which: str) -> tuple[Array, Array]:
-        """Return the rotation (j, p) to the p ~ keep best directions and the projection (p, p) on them."""
-        ...
-
-
-def error_bounds(residuals: Array, gaps: Array) -> Array:
-    r"""Return $\min(r, \max(r^2/\mathrm{gap}, r/10))$, and r where gap = 0.
-
-    $\min(r, r^2/\mathrm{gap})$ is a theorem (Parlett, The Symmetric Eigenvalue Problem, 11.7) for the true gap. Ours is
-    estimated, and a cluster that has not been resolved looks like one value with a wide gap: it earns one
-    digit, no more.
+    In each round `iterate` lets the basis grow; asks `extract` for Ritz pairs; stops where these are accepted; and
+    restarts from what `compress` keeps once the basis is full.
     """
-    usable = gaps > residuals
-    return np.where(usable, np.maximum(residuals**2 / np.where(usable, gaps, 1.0), residuals / 10), residuals)
+
+    @property
+    def k(self) -> int:
+        """How many eigenvalues are wanted."""
+        ...
+
+    def extract(self, basis: KrylovBasis) -> Ritz:
+        """Return the k best Ritz pairs of the basis; k + 1 where k would split a conjugate pair."""
+        ...
+
+    def compress(self, basis: KrylovBasis, keep: int) -> tuple[Array, Array]:
+        """Choose the directions that a restart keeps.
+
+        Args:
+            basis: j vectors.
+            keep: how many directions, of which a solver may keep fewer by one.
+
+        Returns:
+            An orthonormal rotation (j, p) to the best p directions, invariant under the projection, and the projection
+            (p, p) on them.
+        """
+        ...
 
 
-def accepted(errors: Array, values: Array, tol: float, scale: float, dtype: torch.dtype, slack: float = 0.0) -> Array:
-    """Return which errors are within tol * max(|value|, eps^(2/3) scale), or within rounding (see `Spectrum`)."""
-    return _excess(errors, values, tol, scale, dtype, slack) <= 1
+@dataclass(frozen=True)
+class Stopping:
+    """When a search ends, and how often it computes Ritz pairs to find out.
+
+    Attributes:
+        tol: relative tolerance of each eigenvalue's error bound, see `gantools.analysis.krylov.ritz.accepted`.
+        limit: products after which the search ends, converged or not.
+        minimum: products before which it goes on, even if converged.
+        first_check: vectors in the basis before Ritz pairs are first computed.
+        every: longest pause between two computations of Ritz pairs, in products.
+    """
+
+    tol: float
+    limit: int
+    minimum: int
+    first_check: int
+    every: int
 
 
-def _excess(errors: Array, values: Array, tol: float, scale: float, dtype: torch.dtype, slack: float = 0.0) -> Array:
-    """Return the errors in units of what is accepted."""
-    epsilon = float(torch.finfo(dtype).eps)
-    wanted = tol * np.maximum(np.abs(values), epsilon ** (2 / 3) * scale)
-    floor = ROUNDING * epsilon * scale
-    allowed = np.maximum(wanted, floor) + slack * floor
-    return np.divide(errors, allowed, out=np.where(errors > 0, np.inf, 0.0), where=allowed > 0)
+class _Schedule:
+    """The decisions of one search: after which products to compute Ritz pairs, and when these are good enough.
+
+    A product costs far more than the small eigenvalue problem, which is therefore solved between restarts too, and more
+    often where the end is near.
+    """
+
+    def __init__(self, stopping: Stopping, k: int):
+        self._stopping = stopping
+        self._k = k
+        self._first_check = stopping.first_check
+        self._agreed = 0
+        self._looked = 0
+        self._next_look = 0
+        self._worst = np.inf
+
+    def due(self, basis: KrylovBasis, products: int) -> bool:
+        """Return whether to compute Ritz pairs now."""
+        asked = products >= self._next_look or self._agreed > 0
+        return basis.full or products >= self._stopping.limit or (basis.length >= self._first_check and asked)
+
+    def terminate(self, basis: KrylovBasis, products: int, ratios: Array) -> bool:
+        """Return whether to end, given the Ritz pairs' errors (m,) as multiples of the largest accepted one."""
+        good = ratios <= 1
+        enough = len(good) >= self._k and bool(good.all()) and products >= self._stopping.minimum
+        self._agreed = self._agreed + 1 if enough else 0
+        worst = float(ratios.max())
+        pause = _pause(products - self._looked, self._worst, worst, self._stopping.every)
+        self._looked, self._next_look, self._worst = products, products + pause, worst
+        # Between restarts one more product must confirm: a Ritz value that is about to appear moves the others.
+        return products >= self._stopping.limit or (enough and (basis.full or self._agreed > 1))
+
+    def restarted(self, basis: KrylovBasis) -> None:
+        """Note that the basis was shrunk."""
+        self._first_check = min(self._first_check, basis.length + 1)
 
 
 def _pause(products: int, before: float, now: float, longest: int) -> int:
-    """Return after how many products to look again: half of what the worst pair needs at its present rate.
+    """Return after how many products to compute Ritz pairs again: half of what the worst needs at its present rate.
 
     Args:
-        products: made since the last look.
-        before, now: the worst pair's excess then and now.
-        longest: the pause where there is nothing to go by.
+        products: made since the last time.
+        before: the worst pair's error then, as a multiple of the largest accepted one.
+        now: the same now.
+        longest: the pause where the error has not fallen.
     """
     if not 1.0 < now < before < np.inf:
         return longest
@@ -85,97 +117,60 @@ def _pause(products: int, before: float, now: float, longest: int) -> int:
     return int(np.clip(needed / 2, 1, longest))
 
 
+def _kept(basis: KrylovBasis, k: int, good: int) -> int:
+    """Return how many directions a restart keeps of a full basis when `good` of the k wanted pairs have converged."""
+    # The wanted and more as they converge, as ARPACK does, but never only those: what comes next in line would
+    # be lost at every restart. The fractions were tuned on the problems of bench_spectrum.py and on random
+    # matrices: keeping half costs more products for SR, a sixth alone more for LI.
+    rest = basis.size - k
+    return min(k + max(1, rest // 6) + min(good, rest // 3), basis.size - basis.width)
+
+
+def ignore(*_: int) -> None:
+    """Do nothing: for a search that reports to nobody or stores nothing."""
+
+
 def iterate(
     method: Method,
     basis: KrylovBasis,
-    k: int,
-    which: str,
-    tol: float,
-    max_matvecs: int,
-    first_check: int,
-    check_every: int,
-    progress: Progress | None = None,
-    minimum: int = 0,
-    store: Path | None = None,
+    stopping: Stopping,
+    products: int = 0,
+    progress: Progress = ignore,
+    save: Callable[[int], None] = ignore,
 ) -> tuple[Ritz, int]:
-    """Expand and restart until the k best Ritz pairs are accepted; return them and the number of products.
+    """Expand and restart a basis until the wanted Ritz pairs are accepted.
 
-    The small problem is also solved between restarts, every `check_every` products once the basis holds
-    `first_check` vectors, and more often where the end is near: a product costs far more than a look. At least
-    `minimum` products are spent. The basis is saved to `store` at restarts and whenever the loop is interrupted, and
-    resumed from there.
+    Args:
+        method: the solver.
+        basis: where to start; it is changed in place.
+        stopping: when to end.
+        products: products spent on the basis so far, by a search that this one goes on with.
+        progress: called with (products, converged, k) after Ritz pairs were computed.
+        save: called with the number of products after every restart, and whenever the iteration is interrupted, so that
+            the basis can be stored.
+
+    Returns:
+        The Ritz pairs, accepted or the last ones, and the number of products.
     """
-    products = basis.load(store) if store is not None and store.exists() else 0
-    agreed, looked, next_look, worst = 0, 0, 0, np.inf
+    schedule = _Schedule(stopping, method.k)
     while True:
         try:
             basis.expand()
             products += basis.width
-            full = basis.length + basis.width > basis.size
-            last = products >= max_matvecs
-            due = basis.length >= first_check and (products >= next_look or agreed > 0)
-            if not (full or last or due):
+            if not schedule.due(basis, products):
                 continue
-            ritz = method.extract(basis, k, which)
+            ritz = method.extract(basis)
             errors = error_bounds(ritz.residuals, ritz.gaps)
-            excess = _excess(errors, ritz.values, tol, basis.scale, basis.operator.dtype)
-            good = excess <= 1
-            if progress is not None:
-                progress(products, int(good.sum()), k)
+            ratios = excess(errors, ritz.values, stopping.tol, basis.scale, basis.operator.dtype)
+            good = int((ratios <= 1).sum())
+            progress(products, good, method.k)
         except BaseException:
-            if store is not None and basis.length:
-                basis.save(store, products)
+            if basis.length:
+                save(products)
             raise
-        enough = len(good) >= k and bool(good.all()) and products >= minimum
-        agreed = agreed + 1 if enough else 0
-        next_look = products + _pause(products - looked, worst, float(excess.max()), check_every)
-        looked, worst = products, float(excess.max())
-        # Between restarts one more product must confirm: a Ritz value that is about to appear moves the others.
-        if last or (enough and (full or agreed > 1)):
+        if schedule.terminate(basis, products, ratios):
             return ritz, products
-        if full:
-            done = int(good.sum())
-            # The wanted and more as they converge, as ARPACK does, but never only those: what comes next in line would
-            # be lost at every restart. The fractions were tuned on the problems of bench_spectrum.py and on random
-            # matrices: keeping half costs more products for SR, a sixth alone more for LI.
-            rest = basis.size - k
-            keep = k + max(1, rest // 6) + min(done, rest // 3)
-            basis.restart(*method.compress(basis, min(keep, basis.size - basis.width), which))
-            first_check = min(first_check, basis.length + 1)
-            if store is not None:
-                basis.save(store, products)
-
-
-def final_residuals(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[Array, Array, Tensor]:
-    """Return values, true residuals and unit vectors (n, k), from one block product, in float64.
-
-    A conjugate pair needs two real products, not four: with X = [Re x, Im x], A X = X [[a, b], [-b, a]].
-    """
-    values = ritz.values
-    upper = np.flatnonzero(np.imag(values) > 0)
-    lower = upper + 1
-    real = np.real(ritz.coordinates).copy()
-    real[:, lower] = np.imag(ritz.coordinates)[:, upper]
-    X = basis.lift(real).to(A.device)
-    product = (A @ X).double()
-    X = X.double()
-    small = np.diag(np.real(values))
-    small[upper, lower] = np.imag(values)[upper]
-    small[lower, upper] = -np.imag(values)[upper]
-    length = torch.linalg.vector_norm(X, dim=0)
-    if A.symmetric:
-        # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
-        quotient = (X * product).sum(dim=0) / length**2
-        values = quotient.cpu().numpy()
-        small = np.diag(values)
-    residual = torch.linalg.vector_norm(product - X @ torch.as_tensor(small).to(X.device), dim=0)
-    lengths, residuals = torch.stack([length, residual]).cpu().numpy()
-    for part in (lengths, residuals):
-        part[upper] = part[lower] = np.hypot(part[upper], part[lower])
-    X = X / torch.as_tensor(lengths).to(X.device)
-    if not A.symmetric:
-        Z = torch.complex(X, torch.zeros_like(X))
-        Z[:, upper] = torch.complex(X[:, upper], X[:, lower])
-        Z[:, lower] = Z[:, upper].conj()
-        return values, residuals / lengths, Z.to(A.dtype.to_complex())
-    return values, residuals / lengths, X.to(A.dtype)
+        if basis.full:
+            basis.restart(*method.compress(basis, _kept(basis, method.k, good)))
+            schedule.restarted(basis)
+            save(products)

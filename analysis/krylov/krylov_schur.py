@@ -1,7 +1,8 @@
-"""Non-symmetric operators: Krylov-Schur in real arithmetic."""
+"""The Krylov-Schur method for leading eigenpairs of non-symmetric operators, in real arithmetic."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,30 +11,41 @@ import torch
 from numpy.typing import NDArray
 
 from gantools.analysis.krylov.basis import KrylovBasis
-from gantools.analysis.krylov.iteration import Ritz
+from gantools.analysis.krylov.ritz import Ritz
 from gantools.analysis.krylov.selection import leading
 
 Array = NDArray[Any]
 
 
+@dataclass(frozen=True)
 class KrylovSchur:
     """Krylov-Schur (Stewart, SIAM J. Matrix Anal. Appl. 23, 2001) on the real Schur form: pairs are never split.
 
     The small problem goes to LAPACK on the CPU: torch has no Schur decomposition, and cuSOLVER is slower at this size.
+
+    Attributes:
+        k: wanted eigenvalues.
+        which: canonical name of the selection, see `criterion`.
     """
 
-    def extract(self, basis: KrylovBasis, k: int, which: str) -> Ritz:
-        """Return the k best Ritz pairs, k + 1 where k would split a conjugate pair."""
+    k: int
+    which: str
+
+    def extract(self, basis: KrylovBasis) -> Ritz:
+        """Return the k best Ritz pairs, k + 1 where k would split a conjugate pair; their gaps are 0, not used."""
         # torch's LAPACK keeps to torch.set_num_threads, NumPy's does not.
         values, vectors = (part.numpy() for part in torch.linalg.eig(torch.from_numpy(basis.square)))
-        chosen = leading(values, k, which)
+        chosen = leading(values, self.k, self.which)
         residuals = basis.residuals(vectors[:, chosen])
         return Ritz(values[chosen], vectors[:, chosen], residuals, np.zeros(len(chosen)))
 
-    def compress(self, basis: KrylovBasis, keep: int, which: str) -> tuple[Array, Array]:
-        """Return the Schur vectors (j, p) of the p best eigenvalues, p = keep or one less, and the block (p, p)."""
+    def compress(self, basis: KrylovBasis, keep: int) -> tuple[Array, Array]:
+        """Return the Schur vectors (j, p) of the p best eigenvalues and the quasi-triangular projection (p, p) on them.
+
+        p is `keep`, or one less where `keep` would split a conjugate pair.
+        """
         triangle, rotation = scipy.linalg.schur(basis.square, output="real")[:2]
-        chosen = leading(schur_values(triangle), keep, which)
+        chosen = leading(schur_values(triangle), keep, self.which)
         if len(chosen) > keep:
             chosen = chosen[:-2]
         select = np.zeros(len(triangle), dtype=np.int32)

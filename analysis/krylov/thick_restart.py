@@ -1,7 +1,8 @@
-"""Symmetric operators: thick-restart Lanczos for leading eigenpairs, plain Lanczos for quadrature."""
+"""The thick-restart Lanczos method for leading eigenpairs of symmetric operators."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,30 +10,38 @@ import torch
 from numpy.typing import NDArray
 
 from gantools.analysis.krylov.basis import KrylovBasis
-from gantools.analysis.krylov.iteration import Ritz
+from gantools.analysis.krylov.ritz import Ritz
 from gantools.analysis.krylov.selection import leading
 
 Array = NDArray[Any]
 
 
+@dataclass(frozen=True)
 class ThickRestartLanczos:
     """Thick-restart Lanczos (Wu and Simon, SIAM J. Matrix Anal. Appl. 22, 2000), with full reorthogonalisation.
 
     Differs from the paper in that the projection is taken as computed by Gram-Schmidt instead of as an arrowhead plus
     a tridiagonal: the same in exact arithmetic, and after a breakdown or in float32 the truthful one.
+
+    Attributes:
+        k: wanted eigenvalues.
+        which: canonical name of the selection, see `criterion`.
     """
 
-    def extract(self, basis: KrylovBasis, k: int, which: str) -> Ritz:
-        """Return the k best Ritz pairs."""
+    k: int
+    which: str
+
+    def extract(self, basis: KrylovBasis) -> Ritz:
+        """Return the k best Ritz pairs, with estimated gaps."""
         values, vectors = _decompose(basis)
         residuals = basis.residuals(vectors)
-        chosen = leading(values, k, which)
+        chosen = leading(values, self.k, self.which)
         return Ritz(values[chosen], vectors[:, chosen], residuals[chosen], gaps(values, residuals)[chosen])
 
-    def compress(self, basis: KrylovBasis, keep: int, which: str) -> tuple[Array, Array]:
-        """Return the rotation to the `keep` best Ritz vectors and their diagonal projection."""
+    def compress(self, basis: KrylovBasis, keep: int) -> tuple[Array, Array]:
+        """Return coordinates (j, p) of the p = `keep` best Ritz vectors and the diagonal projection (p, p) on them."""
         values, vectors = _decompose(basis)
-        chosen = leading(values, keep, which)
+        chosen = leading(values, keep, self.which)
         return vectors[:, chosen], np.diag(values[chosen])
 
 

@@ -1,0 +1,95 @@
+"""Ritz pairs: their error bounds, when they count as converged, and their true residuals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gantools.analysis.krylov.basis import KrylovBasis
+from gantools.analysis.krylov.gram_schmidt import ROUNDING
+from gantools.analysis.operators.linear_operator import LinearOperator
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Ritz:
+    """Wanted Ritz pairs of a basis of j vectors, best first.
+
+    Attributes:
+        values: (k,) Ritz values.
+        coordinates: (j, k) Ritz vectors of unit length, in the basis.
+        residuals: (k,) residual norms.
+        gaps: (k,) estimated distances to the rest of the spectrum; 0 where they must not be used, as for a
+            non-symmetric operator, whose eigenvalue errors are of first order in the residual.
+    """
+
+    values: Array
+    coordinates: Array
+    residuals: Array
+    gaps: Array
+
+
+def error_bounds(residuals: Array, gaps: Array) -> Array:
+    r"""Return a bound on the error of each eigenvalue: $\min(r, \max(r^2/\mathrm{gap}, r/10))$, and r where gap = 0.
+
+    $\min(r, r^2/\mathrm{gap})$ is a theorem (Parlett, The Symmetric Eigenvalue Problem, 11.7) for the true gap. Ours is
+    estimated, and a cluster that has not been resolved looks like one value with a wide gap: it earns one
+    digit, no more.
+    """
+    usable = gaps > residuals
+    return np.where(usable, np.maximum(residuals**2 / np.where(usable, gaps, 1.0), residuals / 10), residuals)
+
+
+def accepted(errors: Array, values: Array, tol: float, scale: float, dtype: torch.dtype, slack: float = 0.0) -> Array:
+    """Return a mask (m,) of errors within tol * max(|value|, eps^(2/3) scale), or within rounding (see `Spectrum`)."""
+    return excess(errors, values, tol, scale, dtype, slack) <= 1
+
+
+def excess(errors: Array, values: Array, tol: float, scale: float, dtype: torch.dtype, slack: float = 0.0) -> Array:
+    """Return the errors (m,) as multiples of the largest accepted one, see `accepted`."""
+    epsilon = float(torch.finfo(dtype).eps)
+    wanted = tol * np.maximum(np.abs(values), epsilon ** (2 / 3) * scale)
+    floor = ROUNDING * epsilon * scale
+    allowed = np.maximum(wanted, floor) + slack * floor
+    return np.divide(errors, allowed, out=np.where(errors > 0, np.inf, 0.0), where=allowed > 0)
+
+
+def final_residuals(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[Array, Array, Tensor]:
+    """Return values, true residuals and unit vectors (n, k), from one block product, in float64.
+
+    A conjugate pair needs two real products, not four: with X = [Re x, Im x], A X = X [[a, b], [-b, a]].
+    """
+    values = ritz.values
+    upper = np.flatnonzero(np.imag(values) > 0)
+    lower = upper + 1
+    real = np.real(ritz.coordinates).copy()
+    real[:, lower] = np.imag(ritz.coordinates)[:, upper]
+    X = basis.lift(real).to(A.device)
+    product = (A @ X).double()
+    X = X.double()
+    small = np.diag(np.real(values))
+    small[upper, lower] = np.imag(values)[upper]
+    small[lower, upper] = -np.imag(values)[upper]
+    length = torch.linalg.vector_norm(X, dim=0)
+    if A.symmetric:
+        # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
+        quotient = (X * product).sum(dim=0) / length**2
+        values = quotient.cpu().numpy()
+        small = np.diag(values)
+    residual = torch.linalg.vector_norm(product - X @ torch.as_tensor(small).to(X.device), dim=0)
+    lengths, residuals = torch.stack([length, residual]).cpu().numpy()
+    for part in (lengths, residuals):
+        part[upper] = part[lower] = np.hypot(part[upper], part[lower])
+    X = X / torch.as_tensor(lengths).to(X.device)
+    if not A.symmetric:
+        Z = torch.complex(X, torch.zeros_like(X))
+        Z[:, upper] = torch.complex(X[:, upper], X[:, lower])
+        Z[:, lower] = Z[:, upper].conj()
+        return values, residuals / lengths, Z.to(A.dtype.to_complex())
+    return values, residuals / lengths, X.to(A.dtype)
