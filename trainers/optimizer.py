@@ -1,11 +1,12 @@
 r"""The contract of a game optimizer: a pure map $(w, \mathrm{state}, \mathrm{batch}) \mapsto (w', \mathrm{state}')$.
 
 `init` and `update` have no side effects, so an update can be linearised (`gantools.analysis.update_operator`),
-compiled, reduced across machines and checkpointed. `step` is the thin mutable wrapper that moves the modules.
+compiled, reduced across machines and checkpointed. `step` is a thin mutable wrapper, which moves the modules.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -23,6 +24,9 @@ from gantools.trainers.base_rules import Base, make_base
 from gantools.trainers.per_player import LearningRate, player_rates
 from gantools.trainers.state import State, StepInfo
 
+# As autograd says it of a fused kernel: "derivative for aten::..._backward is not implemented".
+_MISSING_DERIVATIVE = re.compile(r"derivative for \S+ is not implemented")
+
 
 def base_setting(default: str = "sgd") -> Any:
     """Return the dataclass field that every method has for its base rule."""
@@ -31,7 +35,7 @@ def base_setting(default: str = "sgd") -> Any:
 
 @dataclasses.dataclass(eq=False)
 class GameOptimizer:
-    """Base class of the methods: subclasses are dataclasses of their settings and define `advance`.
+    """Base class of game optimizers: a subclass is a dataclass of its settings and defines `_update`.
 
     A method with base rules has a setting `base`. A learning rate, and other settings where they say so, may be a
     schedule (`gantools.schedules`), a function of the updates that the player has made.
@@ -87,22 +91,31 @@ class GameOptimizer:
 
     def update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         """Return the next point and state; differentiable in `w` and the memory where they require a gradient."""
-        w, state = self.advance(w, state, *batches)
+        w, state = self._update(w, state, *batches)
         return self.game.project(w), state
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
-        """Return the next point, before the game's constraints, and state: what makes a method."""
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        """Return the next point, before the game's constraints, and the next state: the formula of the method."""
         raise NotImplementedError
 
-    def descend(
-        self, w: Tensor, directions: Mapping[str, Tensor], state: State, value: FieldValue, info: StepInfo | None = None
+    def apply_base(
+        self,
+        w: Tensor,
+        directions: Mapping[str, Tensor],
+        state: State,
+        value: FieldValue | None = None,
+        info: StepInfo | None = None,
     ) -> tuple[Tensor, State]:
-        """Apply the base rule to each given player's direction, and note what the field's evaluation left behind."""
-        w, state = self.move(w, directions, state)
-        return w, dataclasses.replace(state, buffers=value.buffers, info=info or self.observe(value))
+        """Return `w` (n,) minus each player's step by its base rule, and the state with the rules' new memory.
 
-    def move(self, w: Tensor, directions: Mapping[str, Tensor], state: State) -> tuple[Tensor, State]:
-        """Apply the base rule to each given player's direction; the other players stay where they are."""
+        Args:
+            w: the point that the steps start from.
+            directions: the direction of each player that steps, shaped like its part of `w`; the others stay.
+            state: memory and counters before the step.
+            value: the evaluation of the field behind the directions. The new state takes its buffers, and the info of
+                the step from it; by default it keeps those of `state`.
+            info: the info of the step where `value` is not of all players or not at the start.
+        """
         memory, counters = dict(state.memory), dict(state.counters)
         parts = []
         for player, part in self.game.slices.items():
@@ -113,11 +126,14 @@ class GameOptimizer:
             own = {key.removeprefix(prefix): v for key, v in memory.items() if key.startswith(prefix)}
             direction = clipped(directions[player], self.clip_norm)
             rate = value_at(self.rates[player], counters[player])
-            moved, own = self.rules[player].update(direction, own, counters[player], rate)
+            step, own = self.rules[player].update(direction, own, counters[player], rate)
             memory |= {prefix + key: v for key, v in own.items()}
             counters[player] += 1
-            parts.append(w[part] - moved)
-        return torch.cat(parts), dataclasses.replace(state, memory=memory, counters=counters)
+            parts.append(w[part] - step)
+        state = dataclasses.replace(state, memory=memory, counters=counters)
+        if value is not None:
+            state = dataclasses.replace(state, buffers=value.buffers, info=info or self.observe(value))
+        return torch.cat(parts), state
 
     def rates_at(self, state: State) -> dict[str, float]:
         """Return each player's learning rate for the next update."""
@@ -150,32 +166,52 @@ class GameOptimizer:
 
     @property
     def state(self) -> State:
-        """The present state; made at first use."""
+        """The present state, made at first use; its buffers are those after the last step, not any loaded since."""
         if self._state is None:
             self._state = self.init(self.game.vector())
         return self._state
 
-    def step(self, batch: Any, *more: Any) -> StepInfo:
-        """Move the modules' parameters and buffers by one step; return what was seen before the move."""
-        w, state = self.propose(batch, *more)
-        self.commit(w, state)
+    def step(self, batch: Any, *more: Any, check: Callable[[Tensor, State], None] | None = None) -> StepInfo:
+        """Move the modules' parameters and buffers by one step; an error leaves them, and the state, as they were.
+
+        Args:
+            batch, more: the batches of the step; if they are fewer than `batches_per_step`, they are used in turn.
+            check: called with the next point (n,) and state before they are taken; raises an error to refuse them.
+
+        Returns:
+            The losses and the norms of the field before the step.
+        """
+        w, state = self._next((batch, *more))
         assert state.info is not None
+        if check is not None:
+            check(w, state)
+        self.game.load_vector(w)
+        self.game.load_buffers(state.buffers)
+        self._state = state
         return state.info
 
-    def propose(self, *batches: Any) -> tuple[Tensor, State]:
-        """Compute one step from the present parameters without taking it."""
+    def _next(self, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
+        """Return the point and state one step after the present ones; nothing is changed."""
         batches, reused = self.complete(batches)
-        if self.second_order and not self._examined:
-            require_dependence(self.game, batches[0])
+        if not self._examined:
+            # A resumed run examines its game once more, which must not shift its further random draws.
+            with torch.random.fork_rng([self.game.device] if self.game.device.type == "cuda" else []):
+                self._examine(batches[0])
             self._examined = True
-        # The modules' own: an evaluation copies them, and so do `buffers` and `commit`.
+        # The modules' own buffers: an evaluation copies them, and so do `buffers` and `load_buffers`.
         state = dataclasses.replace(self.state, buffers=self.game.live_buffers())
-        w, state = self._evaluate(state, batches)
+        w, state = self._with_fitting_kernels(state, batches)
         if reused and state.info is not None:
             state = dataclasses.replace(state, info=dataclasses.replace(state.info, reused_batches=True))
         return w, state
 
-    def _evaluate(self, state: State, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
+    def _examine(self, batch: Any) -> None:
+        """Refuse, before the first step, a game that the method would differentiate wrongly."""
+        if self.second_order:
+            require_dependence(self.game, batch)
+
+    def _with_fitting_kernels(self, state: State, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
+        """Return `update` from the present point, without fused kernels if the first step met a missing derivative."""
         w = self.game.vector()
         with torch.no_grad():
             if self._kernels_fit is None:
@@ -186,18 +222,12 @@ class GameOptimizer:
                     return result
                 except RuntimeError as error:
                     # A penalty on the gradient of a network with attention: its fused kernel has no second derivative.
-                    if "not implemented" not in str(error):
+                    if not _MISSING_DERIVATIVE.search(str(error)):
                         raise
                     torch.set_rng_state(random)
                     self._kernels_fit = False
             with nullcontext() if self._kernels_fit else functional.twice_differentiable(self.game.module):
                 return self.update(w, state, *batches)
-
-    def commit(self, w: Tensor, state: State) -> None:
-        """Take a proposed step."""
-        self.game.load_vector(w)
-        self.game.load_buffers(state.buffers)
-        self._state = state
 
     def complete(self, batches: tuple[Any, ...]) -> tuple[tuple[Any, ...], bool]:
         """Return as many batches as a step takes, from the given ones in turn, and whether any is used twice."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from gantools.runs.store.folder import (RunFolder)
 from gantools.runs.store.atomic import (write_atomically)
 from gantools.data.random_state import (random_state_kept, seed_global_generators)
 from gantools.runs.user_file import (own_errors)
-from gantools.trainers.optimizer import StepInfo
+from gantools.trainers.optimizer import State, StepInfo
 
 METRIC_SAMPLES = 2560
 
@@ -137,20 +138,21 @@ class Trainer:
             batches = experiment.stream.take(optimizer.batches_per_step)
             if self.config.accumulate > 1:
                 batches = tuple(split(batch, self.config.accumulate) for batch in batches)
-            w, state = optimizer.propose(*batches)
-        assert state.info is not None
-        # A step can be infinite where the field is not: consensus differentiates the field once more.
-        finite = torch.stack([w[part].isfinite().all() for part in experiment.game.slices.values()])
-        self._unchecked.append((step, state.info, finite))
-        if len(self._unchecked) >= self._check_every:
-            self._check_field()
-        # On a CPU a step from a field that is not finite is never taken.
-        optimizer.commit(w, state)
+            info = optimizer.step(*batches, check=partial(self._check_step, step))
         if experiment.average:
             experiment.average.update()
         if due(step, self.config.log_every):
-            self._log(step, state.info)
+            self._log(step, info)
         self.recorder.progress(step + 1, self._losses)
+
+    def _check_step(self, step: int, w: Tensor, state: State) -> None:
+        """Refuse a step that is not finite; on a GPU only some steps later."""
+        assert state.info is not None
+        # A step can be infinite where the field is not: consensus differentiates the field once more.
+        finite = torch.stack([w[part].isfinite().all() for part in self.experiment.game.slices.values()])
+        self._unchecked.append((step, state.info, finite))
+        if len(self._unchecked) >= self._check_every:
+            self._check_field()
 
     def _check_field(self) -> None:
         pending, self._unchecked = self._unchecked, []

@@ -42,7 +42,7 @@ def everything(state):
 
 
 @pytest.mark.parametrize(("name", "base"), EVERY)
-def test_update_is_pure_and_step_is_update_and_commit(name, base):
+def test_update_is_pure_and_step_takes_it(name, base):
     game = batch_norm_game()
     optimizer = optimizer_of(name, base, game)
     for step in range(2):
@@ -69,15 +69,55 @@ def test_update_is_pure_and_step_is_update_and_commit(name, base):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_proposal_takes_nothing_until_it_is_committed(name):
+def test_a_step_is_checked_before_it_is_taken(name):
     game = batch_norm_game()
     optimizer = optimizer_of(name, "adam", game)
-    before, buffers, counters = game.vector(), game.buffers(), dict(optimizer.state.counters)
-    w, state = optimizer.propose(*batches_of(optimizer, 0))
-    assert torch.equal(game.vector(), before) and optimizer.state.counters == counters
+    before, buffers, present = game.vector(), game.buffers(), optimizer.state
+    kept, seen = copy.deepcopy(everything(present)), []
+
+    def refuse(w, state):
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        optimizer.step(*batches_of(optimizer, 0), check=refuse)
+    assert torch.equal(game.vector(), before) and optimizer.state is present
     assert all(torch.equal(t, buffers[k]) for k, t in game.buffers().items())
-    optimizer.commit(w, state)
-    assert torch.equal(game.vector(), w) and optimizer.state is state
+    assert all(torch.equal(t, kept[0][k]) for k, t in everything(present)[0].items())
+    assert present.counters == kept[1]
+
+    optimizer.step(*batches_of(optimizer, 0), check=lambda *next: seen.extend(next))
+    w, state = seen
+    assert torch.equal(game.vector(), w) and optimizer.state is state and not torch.equal(w, before)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_that_fails_takes_nothing(name):
+    """The loss fails at the last evaluation of the step, after the earlier ones have moved running statistics."""
+    evaluations, allowed = [], None
+    nets = batch_norm_game().players
+
+    def losses(players, batch):
+        evaluations.append(None)
+        if len(evaluations) == allowed:
+            raise ValueError
+        real, fake = players.discriminator(batch["real"]), players.discriminator(players.generator(batch["latent"]))
+        return {"generator": -fake.mean(), "discriminator": fake.mean() - real.mean()}
+
+    game = gt.Game(dict(nets), losses)
+    optimizer = optimizer_of(name, "adam", game)
+    optimizer.step(*batches_of(optimizer, 0))
+    evaluations.clear()
+    optimizer.step(*batches_of(optimizer, 1))
+    allowed = len(evaluations)
+    before, buffers, present = game.vector(), game.buffers(), optimizer.state
+    kept = copy.deepcopy(everything(present))
+    evaluations.clear()
+    with pytest.raises(ValueError):
+        optimizer.step(*batches_of(optimizer, 2))
+    assert len(evaluations) == allowed
+    assert torch.equal(game.vector(), before) and optimizer.state is present and present.counters == kept[1]
+    assert all(torch.equal(t, buffers[k]) for k, t in game.buffers().items())
+    assert all(torch.equal(t, kept[0][k]) for k, t in everything(present)[0].items())
 
 
 @pytest.mark.parametrize(("name", "base"), EVERY)
@@ -248,9 +288,12 @@ def test_a_nan_batch_shows_in_the_info_before_anything_moved(name):
     optimizer = optimizer_of(name)
     before, batch = optimizer.game.vector(), cases.gan_batch()
     batch["real"][0, 0] = float("nan")
-    _, state = optimizer.propose(batch)
-    assert not state.info.field_norms["discriminator"].isfinite()
-    assert torch.equal(optimizer.game.vector(), before)
+
+    def check(w, state):
+        assert not state.info.field_norms["discriminator"].isfinite()
+        assert torch.equal(optimizer.game.vector(), before)
+
+    assert not optimizer.step(batch, check=check).field_norm.isfinite()
 
 
 def test_training_keeps_no_graph():
@@ -289,12 +332,39 @@ def test_the_examination_gives_random_numbers_back():
         scores = players.discriminator(fake + 0.1 * torch.randn(fake.shape, dtype=F64))
         return {"generator": -scores.mean(), "discriminator": scores.tanh().mean()}
 
-    ends = []
-    for examined in (False, True):
-        base = cases.tanh_gan()
-        optimizer = Consensus(gt.Game(dict(base.players), losses), lr=1e-2, gamma=0.1)
-        optimizer._examined = examined
-        torch.manual_seed(3)
-        optimizer.step(cases.gan_batch())
-        ends.append(optimizer.game.vector())
-    assert torch.equal(*ends)
+    def zero_sum_losses(players, batch):
+        loss = losses(players, batch)["generator"]
+        return {"generator": loss, "discriminator": -loss}
+
+    for method, settings, function in (
+        ("consensus", {"gamma": 0.1}, losses),
+        ("competitive", {"solver": "cg"}, zero_sum_losses),
+    ):
+        ends = []
+        for examined in (False, True):
+            game = gt.Game(dict(cases.tanh_gan().players), function)
+            optimizer = make(method, game, lr=1e-2, **settings)
+            optimizer._examined = examined
+            torch.manual_seed(3)
+            optimizer.step(cases.gan_batch())
+            ends.append(optimizer.game.vector())
+        assert torch.equal(*ends), method
+
+
+def test_an_error_of_the_losses_is_not_taken_for_a_missing_derivative():
+    """Only a missing derivative is worth another evaluation, without fused kernels."""
+    calls = []
+
+    def losses(players, batch):
+        calls.append(None)
+        if len(calls) == 1:
+            raise NotImplementedError("Odd widths are not implemented.")
+        return {"model": players.model(batch).square().mean()}
+
+    optimizer = Simultaneous(gt.Game({"model": nn.Linear(2, 1).to(F64)}, losses))
+    batch = torch.ones(3, 2, dtype=F64)
+    with pytest.raises(NotImplementedError, match="Odd widths"):
+        optimizer.step(batch)
+    assert len(calls) == 1
+    optimizer.step(batch)
+    assert len(calls) == 2

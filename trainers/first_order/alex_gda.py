@@ -52,7 +52,7 @@ class AlexGDA(GameOptimizer):
         ahead = {f"{player}:{AHEAD}": parts[player].clone() for player in self._rest}
         return dataclasses.replace(state, memory={**state.memory, **ahead})
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         ahead = self.by_player(w) | {player: state.memory[f"{player}:{AHEAD}"] for player in self._rest}
         seen = StepInfo(dict.fromkeys(ahead, w.new_zeros(())), dict.fromkeys(ahead, w.new_zeros(())))
         for player, factor in self.factors.items():
@@ -60,7 +60,7 @@ class AlexGDA(GameOptimizer):
             point = torch.cat([own if other == player else ahead[other] for other in self.game.slices])
             value = self.game.field_at(point, state.buffers, batches[0], players=(player,))
             seen.losses[player], seen.field_norms[player] = value.losses[player], value.vector.detach().norm()
-            w, state = self.descend(w, {player: value.vector}, state, value, info=seen)
+            w, state = self.apply_base(w, {player: value.vector}, state, value, info=seen)
             ahead[player] = own + factor * (self.by_player(w)[player] - own)
         memory = state.memory | {f"{player}:{AHEAD}": ahead[player] for player in self._rest}
         return w, dataclasses.replace(state, memory=memory)

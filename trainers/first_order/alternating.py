@@ -53,14 +53,14 @@ class Alternating(GameOptimizer):
             order.sort(key=lambda player: player != "discriminator")
         return [(player, self.n_g if index else self.n_d) for index, player in enumerate(order)]
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         losses, norms = {}, {}
         for player, updates in self.turns():
             for batch in batches[len(batches) - updates :]:
                 value = self.game.field_at(w, state.buffers, batch, players=(player,))
                 if player not in losses:
                     losses[player], norms[player] = value.losses[player], value.vector.detach().norm()
-                w, state = self.descend(w, {player: value.vector}, state, value, info=StepInfo({}, {}))
+                w, state = self.apply_base(w, {player: value.vector}, state, value, info=StepInfo({}, {}))
         ordered = {player: losses[player] for player in self.game.slices}
         info = StepInfo(ordered, {player: norms[player] for player in self.game.slices})
         return w, dataclasses.replace(state, info=info)

@@ -47,11 +47,11 @@ class Extragradient(GameOptimizer):
     def batches_per_step(self) -> int:
         return 2 if self.sample == "independent" else 1
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         here = self.game.field_at(w, state.buffers, batches[0])
-        ahead, state = self.descend(w, self.by_player(here.vector), state, here)
+        ahead, state = self.apply_base(w, self.by_player(here.vector), state, here)
         there = self.game.field_at(ahead, state.buffers, batches[-1])
-        return self.descend(w, self.by_player(there.vector), state, there, info=state.info)
+        return self.apply_base(w, self.by_player(there.vector), state, there, info=state.info)
 
 
 PAST = "past_field"
@@ -79,8 +79,8 @@ class PastExtragradient(GameOptimizer):
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), PAST, torch.zeros_like(w))
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
-        ahead, state = self.move(w, self.by_player(self.recall(state, PAST)), state)
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+        ahead, state = self.apply_base(w, self.by_player(self.recall(state, PAST)), state)
         there = self.game.field_at(ahead, state.buffers, batches[0])
-        w, state = self.descend(w, self.by_player(there.vector), state, there)
+        w, state = self.apply_base(w, self.by_player(there.vector), state, there)
         return w, self.remember(state, PAST, there.vector)

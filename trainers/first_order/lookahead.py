@@ -51,7 +51,7 @@ class Lookahead(GameOptimizer):
         state = self.remember(self.method.init(w), SLOW, w.clone())
         return dataclasses.replace(state, counters={**state.counters, PHASE: 0})
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         w, state = self.method.update(w, state, *batches)
         phase = (state.counters[PHASE] + 1) % self.k
         if phase == 0:

@@ -39,7 +39,7 @@ class OrderedMomentum(GameOptimizer):
         """Return each player's momentum rule."""
         raise NotImplementedError
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         return self.inner.update(w, state, *batches)
 
 

@@ -35,8 +35,8 @@ class Optimistic(GameOptimizer):
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), PAST, torch.zeros_like(w))
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         value = self.game.field_at(w, state.buffers, batches[0])
         past = self.recall(state, PAST)
-        step, state = self.descend(torch.zeros_like(w), self.by_player(value.vector), state, value)
+        step, state = self.apply_base(torch.zeros_like(w), self.by_player(value.vector), state, value)
         return w + 2 * step - past, self.remember(state, PAST, step)

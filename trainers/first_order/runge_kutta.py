@@ -38,7 +38,7 @@ class RungeKutta(GameOptimizer):
             raise GantoolsError(f"The penalty is one of the player {CRITIC!r}, which this game lacks: leave it at 0.")
         self.second_order = self.penalty > 0
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         extra = None
         if self.penalty:
             graph = FieldGraph(self.game, w, state.buffers, batches[0])
@@ -47,11 +47,11 @@ class RungeKutta(GameOptimizer):
             first = self.game.field_at(w, state.buffers, batches[0])
         value, slope = first, self.weights[0] * first.vector
         for node, weight in zip(self.nodes, self.weights[1:], strict=True):
-            stage, _ = self.move(w, self.by_player(node * value.vector), state)
+            stage, _ = self.apply_base(w, self.by_player(node * value.vector), state)
             value = self.game.field_at(stage, value.buffers, batches[0])
             slope = slope + weight * value.vector
         slope = slope if extra is None else slope + extra
-        return self.descend(w, self.by_player(slope), state, value, info=self.observe(first))
+        return self.apply_base(w, self.by_player(slope), state, value, info=self.observe(first))
 
     def _penalty_gradient(self, graph: FieldGraph) -> Tensor:
         critic = self.game.slices[CRITIC]

@@ -25,7 +25,7 @@ class Simultaneous(GameOptimizer):
     cost = "1 gradient"
     paper = "baseline"
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         value = self.game.field_at(w, state.buffers, batches[0])
         directions = {player: value.vector[part] for player, part in self.game.slices.items()}
-        return self.descend(w, directions, state, value)
+        return self.apply_base(w, directions, state, value)

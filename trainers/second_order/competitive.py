@@ -61,7 +61,7 @@ class Competitive(GameOptimizer):
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), SOLUTION, torch.zeros_like(w))
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w.detach(), state.buffers, batches[0])
         value = graph.value
         still = self.roots(value.vector, state)[0].detach()
@@ -89,17 +89,16 @@ class Competitive(GameOptimizer):
         rates, parts = self.rates_at(state), self.by_player(field)
         return torch.cat([torch.full_like(part, rates[player] ** 0.5) for player, part in parts.items()]), state
 
-    def propose(self, *batches: Any) -> tuple[Tensor, State]:
-        if self.solver == "cg" and not self._examined:
+    def _examine(self, batch: Any) -> None:
+        if self.solver == "cg":
             with functional.twice_differentiable(self.game.module):
-                given = self.complete(batches)[0]
-                graph = FieldGraph(self.game, self.game.vector(), self.game.live_buffers(), given[0])
+                graph = FieldGraph(self.game, self.game.vector(), self.game.live_buffers(), batch)
                 if graph.value.vector.isfinite().all() and not self._zero_sum(graph):
                     raise GantoolsError(
                         "solver='cg' is for zero-sum games, and this one is not (its second derivatives across the "
                         "players are no mirror images): pass solver='gmres' or 'auto', or a zero-sum loss."
                     )
-        return super().propose(*batches)
+        super()._examine(batch)
 
     def _solve(self, graph: FieldGraph, roots: Tensor, b: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         if self.solver == "cg" or (self.solver == "auto" and len(self.game.slices) == 2 and self._zero_sum(graph)):

@@ -70,7 +70,7 @@ class Consensus(GameOptimizer):
         state = super().init(w)
         return state if self.every == 1 else dataclasses.replace(state, counters={**state.counters, PHASE: 0})
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         phase = state.counters.get(PHASE, 0)
         if phase:
             value = self.game.field_at(w, state.buffers, batches[0])
@@ -79,7 +79,7 @@ class Consensus(GameOptimizer):
             parts = halves(batches[0]) if self.estimator == "independent" else (batches[0],)
             value, penalty_gradient = self._field_and_penalty(w, state, parts)
             direction = value.vector + self.every * self.scaled(self.gamma, penalty_gradient, state)
-        w, state = self.descend(w, self.by_player(direction), state, value)
+        w, state = self.apply_base(w, self.by_player(direction), state, value)
         if self.every > 1:
             state = dataclasses.replace(state, counters={**state.counters, PHASE: (phase + 1) % self.every})
         return w, state

@@ -27,7 +27,7 @@ class Hamiltonian(GameOptimizer):
     cost = "1 gradient + 1 product"
     paper = "Balduzzi et al. 2018, arXiv:1802.05642"
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         direction = graph.transposed(graph.value.vector)
-        return self.descend(w, self.by_player(direction), state, graph.value)
+        return self.apply_base(w, self.by_player(direction), state, graph.value)

@@ -36,8 +36,8 @@ class Jare(GameOptimizer):
         super().__post_init__()
         require_weight(self.gamma, "gamma")
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         field = graph.value.vector
         direction = field + self.scaled(self.gamma, graph.off_diagonal(graph.transposed, field), state)
-        return self.descend(w, self.by_player(direction), state, graph.value)
+        return self.apply_base(w, self.by_player(direction), state, graph.value)

@@ -43,7 +43,7 @@ class Lead(GameOptimizer):
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), VELOCITY, torch.zeros_like(w))
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         velocity = self.recall(state, VELOCITY)
         force = self.alpha * graph.off_diagonal(graph.product, velocity)
@@ -52,5 +52,5 @@ class Lead(GameOptimizer):
             drift = drift - force
         else:
             direction = direction + force
-        velocity, state = self.descend(drift, self.by_player(direction), state, graph.value)
+        velocity, state = self.apply_base(drift, self.by_player(direction), state, graph.value)
         return w + velocity, self.remember(state, VELOCITY, velocity)

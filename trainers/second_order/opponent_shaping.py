@@ -132,10 +132,10 @@ class Lola(OpponentShaping):
     cost = "1 gradient + 2 products"
     paper = "Foerster et al. 2018, arXiv:1709.04326"
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = self.foresee(w, state, batches[0])
         direction = graph.value.vector - graph.both()
-        return self.descend(w, self.by_player(direction), state, graph.value)
+        return self.apply_base(w, self.by_player(direction), state, graph.value)
 
 
 @OPTIMIZERS.register("sos")
@@ -171,12 +171,12 @@ class StableOpponentShaping(OpponentShaping):
         if not (0 < self.a < 1 and 0 < self.b < 1):
             raise GantoolsError(f"a = {self.a}, b = {self.b}: pass numbers between 0 and 1.")
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = self.foresee(w, state, batches[0])
         field, shaping = graph.value.vector, graph.shaping()
         lookahead = field - graph.foreseen()
         direction = lookahead - self.share(field, lookahead, shaping) * shaping
-        return self.descend(w, self.by_player(direction), state, graph.value)
+        return self.apply_base(w, self.by_player(direction), state, graph.value)
 
     def share(self, field: Tensor, lookahead: Tensor, shaping: Tensor) -> Tensor:
         """Return p, a scalar tensor, from the vectors xi, xi_0 and alpha chi."""

@@ -45,7 +45,7 @@ class Proximal(GameOptimizer):
         if not self.tolerance > 0 or min(self.newton_steps, self.krylov_steps) < 1:
             raise GantoolsError("The solver needs a positive tolerance and at least one Newton and one Krylov step.")
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         start = w.detach()
         here = FieldGraph(self.game, start, state.buffers, batches[0])
         graph, end = here, start

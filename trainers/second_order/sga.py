@@ -37,7 +37,7 @@ class SymplecticGradientAdjustment(GameOptimizer):
     cost = "1 gradient + 3 products"
     paper = "Balduzzi et al. 2018, arXiv:1802.05642"
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         field = graph.value.vector
         uphill = graph.transposed(field)  # the gradient of half the field's squared norm
@@ -45,4 +45,4 @@ class SymplecticGradientAdjustment(GameOptimizer):
         scaled = self.scaled(self.weight, adjustment, state)
         if self.align:
             scaled = scaled * (field.dot(uphill) * adjustment.dot(uphill) / w.numel() + self.eps).sign()
-        return self.descend(w, self.by_player(field + scaled), state, graph.value)
+        return self.apply_base(w, self.by_player(field + scaled), state, graph.value)

@@ -56,12 +56,12 @@ class Unrolled(GameOptimizer):
         rate = self.lr if self.inner_lr is None else self.inner_lr
         self.inner = make("simultaneous", self.game, lr=rate, base=self.base, clip_norm=self.clip_norm)
 
-    def advance(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
+    def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         here = self.game.field_at(w, state.buffers, batches[0])
         directions = self.by_player(here.vector)
         if self.second_order:
             directions[self.leading] = self.through(w, state, here, batches[0])
-        return self.descend(w, directions, state, here)
+        return self.apply_base(w, directions, state, here)
 
     def through(self, w: Tensor, state: State, here: FieldValue, batch: Any) -> Tensor:
         """Return the total derivative of the leader's loss, after k steps of the others, by its part of `w` (n,)."""
@@ -73,7 +73,7 @@ class Unrolled(GameOptimizer):
                 value = game.field_at(point, here.buffers, batch, players=self.others)
                 sizes = [game.slices[player].stop - game.slices[player].start for player in self.others]
                 pieces = dict(zip(self.others, value.vector.split(sizes), strict=True))
-                point, state = self.inner.move(point, pieces, state)
+                point, state = self.inner.apply_base(point, pieces, state)
             end = point if differentiable else point.detach()
             gradient = game.field_at(end, here.buffers, batch, players=(self.leading,), by_all=True).vector
             (total,) = torch.autograd.grad(point, own, gradient, create_graph=differentiable)

@@ -579,7 +579,12 @@ def test_analysis_never_moves_buffers(kind):
     optimizer = gt.trainers.Consensus(game, lr=0.1)
     optimizer.update(game.vector(), optimizer.init(game.vector()), batch)
     gt.analysis.update_operator(optimizer, batch)
-    optimizer.propose(batch)
+
+    def refuse(w, state):
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        optimizer.step(batch, check=refuse)
     for a, b in zip(before, states_of(*nets), strict=True):
         assert torch.equal(a, b)
 
