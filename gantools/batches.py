@@ -1,4 +1,4 @@
-"""What a batch is, what several batches are, and the few things done to them."""
+"""Batches of any structure: one told from several, split, mapped over, checked."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping

@@ -22,7 +22,7 @@ LOSSES: Registry[Loss] = Registry("loss")
 
 @LOSSES.register("minimax")
 def minimax(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Saturating loss of the original game, exactly zero-sum (Goodfellow et al., arXiv 1406.2661, eq. 1).
+    r"""Saturating loss of the original game, exactly zero-sum (Goodfellow et al., arXiv:1406.2661, eq. 1).
 
     $$L_D = E[\mathrm{softplus}(-r)] + E[\mathrm{softplus}(f)], \qquad L_G = -L_D.$$
 
@@ -34,7 +34,7 @@ def minimax(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
 
 @LOSSES.register("nonsaturating")
 def nonsaturating(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Logistic loss whose generator gradient survives a confident discriminator (arXiv 1406.2661, section 3).
+    r"""Logistic loss whose generator gradient survives a confident discriminator (arXiv:1406.2661, section 3).
 
     $$L_D = E[\mathrm{softplus}(-r)] + E[\mathrm{softplus}(f)], \qquad L_G = E[\mathrm{softplus}(-f)].$$
     """
@@ -43,7 +43,7 @@ def nonsaturating(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Ten
 
 @LOSSES.register("wasserstein")
 def wasserstein(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Critic's difference of means, zero-sum; needs a Lipschitz critic (Arjovsky et al., arXiv 1701.07875, eq. 2).
+    r"""Critic's difference of means, zero-sum; needs a Lipschitz critic (Arjovsky et al., arXiv:1701.07875, eq. 2).
 
     $$L_D = E[f] - E[r], \qquad L_G = -L_D = E[r] - E[f].$$
 
@@ -56,7 +56,7 @@ def wasserstein(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tenso
 
 @LOSSES.register("hinge")
 def hinge(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Hinge loss with margins at +1 and -1 (Lim and Ye, arXiv 1705.02894; Miyato et al., arXiv 1802.05957, eq. 16-17).
+    r"""Hinge loss with margins at +1 and -1 (Lim and Ye, arXiv:1705.02894; Miyato et al., arXiv:1802.05957, eq. 16-17).
 
     $$L_D = E[\max(0, 1 - r)] + E[\max(0, 1 + f)], \qquad L_G = -E[f].$$
 
@@ -67,7 +67,7 @@ def hinge(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
 
 @LOSSES.register("least_squares")
 def least_squares(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Regression of the scores to 1 on real and 0 on fake samples (Mao et al., arXiv 1611.04076, eq. 9).
+    r"""Regression of the scores to 1 on real and 0 on fake samples (Mao et al., arXiv:1611.04076, eq. 9).
 
     $$L_D = \tfrac12 E[(r - 1)^2] + \tfrac12 E[f^2], \qquad L_G = \tfrac12 E[(f - 1)^2].$$
     """
@@ -81,7 +81,7 @@ def relativistic(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tens
 
     $$L_D = E[\mathrm{softplus}(-(r_i - f_i))], \qquad L_G = E[\mathrm{softplus}(-(f_i - r_i))].$$
 
-    Jolicoeur-Martineau, arXiv 1807.00734; Huang et al., arXiv 2501.05441, eq. 2, which needs R1 *and* R2 to converge.
+    Jolicoeur-Martineau, arXiv:1807.00734; Huang et al., arXiv:2501.05441, eq. 2, which needs R1 *and* R2 to converge.
     Sample i is paired with sample i, so both batches have one shape, else `GantoolsError`.
     """
     if real_scores.shape != fake_scores.shape:

@@ -1,4 +1,4 @@
-r"""Schedules: numbers that change as a training goes, and stand still for a linearisation.
+"""Schedules: settings that depend on the number of updates made, and are constant in a linearisation.
 
 A learning rate, a decay of a base rule, or a weight such as gamma may be a schedule wherever it may be a number. It is
 a pure function of the number of updates made so far, so a resumed run goes on where it was.
@@ -29,7 +29,7 @@ SCHEDULES: Registry[Any] = Registry("schedule")
 
 
 def value_at(value: Scheduled, count: int) -> float:
-    """Return a setting's value after `count` updates: the number itself, or what its schedule says."""
+    """Return a setting's value after `count` updates: the number itself, or its schedule's value."""
     return value if isinstance(value, (int, float)) else value.at(count)
 
 

@@ -2,8 +2,8 @@ r"""Small classification tasks, generated from a seed, and the classifiers that 
 
     game, batch = problem("esp_nonlinear", hidden=(10,), activation="esp(beta=0.0, learned=True, std=0.004)")
 
-Of a function of your own file that returns these, `gantools index FILE.py:FUNCTION` counts the signs of the Hessian's
-eigenvalues. Inputs are float64, targets 0 or 1; the loss is the binary cross-entropy of one logit.
+`gantools index FILE.py:FUNCTION` counts the signs of the Hessian's eigenvalues for a function of your own that returns
+such a pair. Inputs are float64, targets 0 or 1; the loss is the binary cross-entropy of one logit.
 """
 
 import dataclasses
@@ -95,7 +95,7 @@ class _Bounded:
 @CLASSIFICATION_TASKS.register("esp_linear")
 @dataclasses.dataclass(frozen=True)
 class EspLinear(_Bounded):
-    """A look-alike of the linearly separable set of Milletari et al. (arXiv 1805.08786): 51 points in the plane."""
+    """A look-alike of the linearly separable set of Milletari et al. (arXiv:1805.08786): 51 points in the plane."""
 
     points: int = setting(51, "points of both classes together")
     margin: float = setting(0.1, "distance that points keep from the line, at least")
@@ -108,7 +108,7 @@ class EspLinear(_Bounded):
 @CLASSIFICATION_TASKS.register("esp_nonlinear")
 @dataclasses.dataclass(frozen=True)
 class EspNonlinear(_Bounded):
-    """A look-alike of the nonlinear set of Milletari et al. (arXiv 1805.08786): 863 points on both sides of a wave."""
+    """A look-alike of the nonlinear set of Milletari et al. (arXiv:1805.08786): 863 points on both sides of a wave."""
 
     points: int = setting(863, "points of both classes together")
     margin: float = setting(0.01, "vertical distance that points keep from the wave, at least")
@@ -148,10 +148,10 @@ class Gate:
 @CLASSIFICATION_TASKS.register("parity")
 @dataclasses.dataclass(frozen=True)
 class Parity:
-    """All rows of some bits, with their parity, their majority, or the first of them for the class."""
+    """All rows of some bits; the class is their parity, their majority, or the first bit."""
 
     bits: int = setting(3, "bits of a row; there are 2^bits rows")
-    function: Literal["parity", "majority", "first"] = setting("parity", "what the class is")
+    function: Literal["parity", "majority", "first"] = setting("parity", "property of a row that is its class")
 
     def draw(self, seed: int = 0) -> Sample:
         """Return the rows, counting upwards."""
@@ -201,7 +201,7 @@ def classifier(
         inputs: dimension of a sample.
         hidden: units of each hidden layer.
         activation: of hidden units, as in `gantools.nn.activation`; one with a parameter has one for each unit.
-        output_activation: of the logit, real, where it has any: the nets of arXiv 1805.08786 have an ESP there too.
+        output_activation: real activation of the logit, none by default; an ESP in the nets of arXiv:1805.08786.
         network: real, complex, or with unitary maps between hidden layers.
         rng: draws the weights; the global generator without it.
     """
@@ -221,7 +221,7 @@ def classifier(
 
 
 def accuracy(model: nn.Module, sample: Sample) -> float:
-    """Return the fraction of rows on whose side of 0 the logit is."""
+    """Return the fraction of rows that the sign of the logit classifies correctly."""
     with torch.no_grad():
         return float(((model(sample.inputs) > 0) == (sample.targets > 0.5)).double().mean())
 

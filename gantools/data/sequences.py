@@ -1,11 +1,11 @@
-r"""Generated sequence tasks for recurrent nets, each with the loss that remains to a net without memory.
+r"""Generated sequence tasks for recurrent nets, each with the least loss of a net without memory.
 
     task = Copying(delay=30)
     batch = task.batch(20, rng)                   # {"input": (B, T, input_size), "target": ...}
     loss = task.loss(model(batch["input"]), batch)     # the model's outputs: (B, T, output_size)
 
-`baseline` is the loss of the best answer that knows the task and the number of the step, and forgot what it saw. In
-classification, targets are (B, T) class numbers, -100 where no answer is asked; losses are means over those asked.
+`baseline` is the least loss of answers that depend on the task and the number of the step alone. In classification,
+targets are (B, T) class numbers, -100 where no answer is asked; losses are means over those asked.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _UNASKED = -100
 
 @dataclasses.dataclass(frozen=True)
 class SequenceTask:
-    """What every task has; sizes below what it needs raise `GantoolsError` when it is made."""
+    """Base class of the sequence tasks; a size below the least raises `GantoolsError` at construction."""
 
     input_size: ClassVar[int]
     output_size: ClassVar[int]
@@ -40,12 +40,12 @@ class SequenceTask:
 
     @property
     def steps(self) -> int:
-        """The length T of a sequence."""
+        """Length T of a sequence."""
         raise NotImplementedError
 
     @property
     def baseline(self) -> float:
-        """The loss without memory."""
+        """Least loss without memory."""
         raise NotImplementedError
 
     def batch(self, size: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -73,10 +73,25 @@ def _integers(low: int, high: int, shape: tuple[int, ...], rng: torch.Generator 
 _BLANK, _DELIMITER, _LENGTH = 8, 9, 10
 
 
+class _DelayedSymbols(SequenceTask):
+    """Base class of tasks that ask for ten of several symbols after a delay."""
+
+    symbols: ClassVar[int]
+    delay: int
+
+    @property
+    def steps(self) -> int:
+        return self.delay + 2 * _LENGTH
+
+    @property
+    def baseline(self) -> float:
+        return _LENGTH * math.log(self.symbols) / self.steps
+
+
 @SEQUENCE_TASKS.register("copying")
 @dataclasses.dataclass(frozen=True)
-class Copying(SequenceTask):
-    r"""Repeat ten symbols after a delay (arXiv 1511.06464, section 5.1).
+class Copying(_DelayedSymbols):
+    r"""Repeat ten symbols after a delay (arXiv:1511.06464, section 5.1).
 
     Ten of the symbols 0..7, T - 1 blanks (8), a delimiter (9), ten blanks; answers: T + 10 blanks, then the symbols.
     Without memory $10 \ln 8 / (T + 20)$.
@@ -86,14 +101,7 @@ class Copying(SequenceTask):
 
     input_size = 10
     output_size = 9
-
-    @property
-    def steps(self) -> int:
-        return self.delay + 2 * _LENGTH
-
-    @property
-    def baseline(self) -> float:
-        return _LENGTH * math.log(8) / self.steps
+    symbols = 8
 
     def batch(self, size: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         symbols = _integers(0, 8, (size, _LENGTH), rng)
@@ -108,7 +116,7 @@ class Copying(SequenceTask):
 @SEQUENCE_TASKS.register("adding")
 @dataclasses.dataclass(frozen=True)
 class Adding(SequenceTask):
-    r"""Add the two marked ones of T uniform numbers, one marked in each half (arXiv 1511.06464, section 5.2).
+    r"""Add the two marked ones of T uniform numbers, one marked in each half (arXiv:1511.06464, section 5.2).
 
     Input: number and mark; target (B,); the answer is the output of the last step. Without memory the best answer is
     1, with the mean squared error $2 \cdot \tfrac1{12} = \tfrac16$.
@@ -144,8 +152,8 @@ class Adding(SequenceTask):
 
 @SEQUENCE_TASKS.register("denoising")
 @dataclasses.dataclass(frozen=True)
-class Denoising(SequenceTask):
-    r"""Pick ten symbols out of noise and repeat them in order (GORU, arXiv 1706.02761).
+class Denoising(_DelayedSymbols):
+    r"""Pick ten symbols out of noise and repeat them in order (GORU, arXiv:1706.02761).
 
     Ten of the symbols 1..9 at random places among T + 9 steps of noise (0), a marker (10), ten steps of noise; answers:
     T + 10 times noise, then the symbols. (The authors' script draws places with replacement, so that symbols fall on
@@ -156,14 +164,7 @@ class Denoising(SequenceTask):
 
     input_size = 11
     output_size = 10
-
-    @property
-    def steps(self) -> int:
-        return self.delay + 2 * _LENGTH
-
-    @property
-    def baseline(self) -> float:
-        return _LENGTH * math.log(9) / self.steps
+    symbols = 9
 
     def batch(self, size: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         symbols = _integers(1, 10, (size, _LENGTH), rng)
@@ -179,7 +180,7 @@ class Denoising(SequenceTask):
 @SEQUENCE_TASKS.register("episodic_copy")
 @dataclasses.dataclass(frozen=True)
 class EpisodicCopy(SequenceTask):
-    r"""Repeat one to ten symbols after a delay (Associative LSTM, arXiv 1602.03032).
+    r"""Repeat one to ten symbols after a delay (Associative LSTM, arXiv:1602.03032).
 
     l symbols of 0..7, l uniform in 1..10, blanks (8) up to step 10 + T, a delimiter (9), ten blanks; answers: blanks,
     and after the delimiter the l symbols. Without memory, at the j-th step after the delimiter, the answer is a blank
@@ -218,7 +219,7 @@ class EpisodicCopy(SequenceTask):
 @SEQUENCE_TASKS.register("associative_recall")
 @dataclasses.dataclass(frozen=True)
 class AssociativeRecall(SequenceTask):
-    r"""Remember pairs of key and value, where a key's last value replaces earlier ones, and tell that of a key.
+    r"""Store pairs of key and value, of which a key's last one counts, and recall values by key.
 
     Each writing step shows a random key and a random value, each query the key of a random writing step; answers only
     at queries. The input joins key, value and a mark of queries. Without memory $\ln(\mathrm{values})$.
@@ -231,12 +232,12 @@ class AssociativeRecall(SequenceTask):
 
     @property
     def input_size(self) -> int:  # type: ignore[override]
-        """The length of an input."""
+        """Length of an input vector."""
         return self.keys + self.values + 1
 
     @property
     def output_size(self) -> int:  # type: ignore[override]
-        """The length of an output."""
+        """Length of an output vector."""
         return self.values
 
     @property

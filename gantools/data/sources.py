@@ -19,8 +19,13 @@ from gantools.registry import Registry, setting, suggest
 class Source:
     """A data set that is sampled without state.
 
-    `name`; `shape` of one sample; `size`, the number of samples, or None when they are endless; `labels` (size,) int64
-    or None; for mixtures in the plane `modes` (M, 2), and `radius`, within which a sample belongs to a mode.
+    Attributes:
+        name: of the data set, for messages.
+        shape: of one sample.
+        size: number of samples, None for an endless source.
+        labels: (size,) int64, or None.
+        modes: (M, 2), centres of a mixture in the plane, or None.
+        radius: distance from its centre within which a sample belongs to a mode, or None.
     """
 
     name: str
@@ -132,7 +137,7 @@ DATA: Registry[Any] = Registry("data set")
 @DATA.register("ring8")
 @dataclasses.dataclass(frozen=True)
 class Ring8:
-    """Eight Gaussians on the unit circle, as many of each in every batch (The Numerics of GANs, arXiv 1705.10461)."""
+    """Eight Gaussians on the unit circle, as many of each in every batch (The Numerics of GANs, arXiv:1705.10461)."""
 
     sigma: float = setting(0.01, "standard deviation of a mode")
 
@@ -145,7 +150,7 @@ class Ring8:
 @DATA.register("grid25")
 @dataclasses.dataclass(frozen=True)
 class Grid25:
-    """Twenty-five Gaussians on the grid {-4, -2, 0, 2, 4}^2, modes drawn at random (VEEGAN, arXiv 1705.07761)."""
+    """Twenty-five Gaussians on the grid {-4, -2, 0, 2, 4}^2, modes drawn at random (VEEGAN, arXiv:1705.07761)."""
 
     sigma: float = setting(0.05, "standard deviation of a mode")
 

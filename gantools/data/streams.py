@@ -72,7 +72,7 @@ class GanBatches:
         return drawn
 
     def standing_at(self, step: int) -> "GanBatches":
-        """Return the same batches as the point after `step` updates sees them: schedules have their value there."""
+        """Return the same batches with every schedule fixed at its value after `step` updates."""
         same = copy.copy(self)
         same._step = step
         return same
@@ -94,7 +94,7 @@ class OwnBatches:
     def __iter__(self) -> Iterator[Any]:
         state, iterator = self._start, None
         while True:
-            # Batch by batch: what draws numbers between them is left alone.
+            # Batch by batch, so that code which draws numbers between them keeps its own state.
             with random_state_kept(self.batches):
                 set_random_state(state, self.batches)
                 iterator = iter(self.batches) if iterator is None else iterator
@@ -109,7 +109,7 @@ def repeatable(batches: Any, device: torch.device) -> Any:
     """Return one batch or several on a device, so that walking over them again gives the same.
 
     Raises:
-        GantoolsError: for what can be walked over only once, and for an empty list.
+        GantoolsError: for an iterator, which can be walked over only once, and for an empty list.
     """
     if is_batch(batches):
         return map_tensors(lambda x: x.to(device), batches)
@@ -119,7 +119,7 @@ def repeatable(batches: Any, device: torch.device) -> Any:
 
 
 class IndexedStream:
-    """Walks through batches that can be indexed; its place is one number."""
+    """Stream of batches that can be indexed; its position is one number."""
 
     def __init__(self, batches: GanBatches):
         self.batches = batches
@@ -131,19 +131,19 @@ class IndexedStream:
         return tuple(self.batches.numbered(i, step=first // count) for i in range(first, first + count))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place."""
+        """Return the position."""
         return {"next": self._next}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go to a saved place."""
+        """Go to a saved position."""
         self._next = int(saved["next"])
 
 
 class IteratedStream:
-    """Walks again and again through a user's batches, shuffled or not.
+    """Endless stream of a user's batches, shuffled or not.
 
     A shuffled loader draws its order from the random state at the start of an epoch. That state is kept, so that the
-    order can be drawn again and the batches already seen passed over.
+    order can be drawn again and the batches already seen are passed over.
     """
 
     def __init__(self, batches: Any, device: torch.device | str = "cpu"):
@@ -177,11 +177,11 @@ class IteratedStream:
         raise GantoolsError("There are no batches to train on: the iterable was empty.")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place: the random state that the epoch started from, and how many batches of it were seen."""
+        """Return the position: the random state at the start of the epoch, and how many of its batches were seen."""
         return {"start": self._start if self._seen else random_state(self.batches), "seen": self._seen}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go to a saved place; the global random state is left as it was."""
+        """Go to a saved position; the global random state is left as it was."""
         self._iterator = None
         with random_state_kept():
             set_random_state(saved["start"], self.batches)

@@ -1,4 +1,4 @@
-"""How good samples are: distances between distributions, covered modes, features of images."""
+"""Metrics of generated samples: distances between distributions, covered modes, features of images."""
 
 from gantools.metrics.distances import (
     ModeCoverage,

@@ -32,7 +32,7 @@ _ROWS = 1024  # rows of a distance matrix held at once: 1024 x 10 000 doubles ar
 
 @dataclasses.dataclass(frozen=True)
 class ModeCoverage:
-    """Which modes of a mixture the samples reach.
+    """Coverage of the modes of a mixture by samples.
 
     Attributes:
         covered: number of modes with enough samples.
@@ -61,7 +61,7 @@ def mode_coverage(samples: Tensor, modes: Tensor, radius: float = 0.1, minimum: 
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
-    r"""Return the squared Fréchet distance of the Gaussians fitted to two sets (Heusel et al., arXiv 1706.08500).
+    r"""Return the squared Fréchet distance of the Gaussians fitted to two sets (Heusel et al., arXiv:1706.08500).
 
     $$\|\mu_x - \mu_y\|^2 + \mathrm{tr}\big(C_x + C_y - 2 (C_x C_y)^{1/2}\big)$$
 
@@ -78,7 +78,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
 
 def kernel_distance(x: Tensor, y: Tensor) -> float:
-    r"""Return the unbiased squared maximum mean discrepancy, the KID (Binkowski et al., arXiv 1801.01401).
+    r"""Return the unbiased squared maximum mean discrepancy, the KID (Binkowski et al., arXiv:1801.01401).
 
     $$\frac{1}{n(n-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{m(m-1)} \sum_{i \ne j} k(y_i, y_j)
       - \frac{2}{nm} \sum_{i,j} k(x_i, y_j), \qquad k(u, v) = (u^T v / d + 1)^3$$
@@ -95,7 +95,7 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, float]:
-    r"""Return improved precision and recall (Kynkäänniemi et al., arXiv 1904.06991, eq. 1-2).
+    r"""Return improved precision and recall (Kynkäänniemi et al., arXiv:1904.06991, eq. 1-2).
 
     Precision is the fraction of fake samples inside the union of balls around the real samples, each ball reaching to
     its centre's k-th nearest other sample of the same set; recall exchanges the roles. Needs k + 1 samples in each set.
@@ -108,7 +108,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, flo
 
 
 def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, float]:
-    r"""Return density and coverage, which outliers among the samples disturb less (Naeem et al., arXiv 2002.09797).
+    r"""Return density and coverage, which outliers among the samples disturb less (Naeem et al., arXiv:2002.09797).
 
     Density is the mean number of real balls (see `precision_recall`) that hold a fake sample, over k: 1 is expected for
     equal distributions, and it may exceed 1. Coverage is the fraction of real balls that hold at least one fake sample:
@@ -126,8 +126,8 @@ def evaluate(samples: Tensor, source: Source, features: nn.Module | None = None,
 
     Modes covered and the fraction of high quality where the source has modes; always Fréchet and kernel distance,
     precision, recall, density and coverage against `source.reference(n, seed)`. These compare `features(samples)` where
-    features are given (see `gantools.features`); else the samples themselves, images of more than 8 x 8 pixels reduced
-    to 8 x 8 thumbnails.
+    features are given (see `gantools.metrics.features`); else the samples themselves, images of more than 8 x 8 pixels
+    reduced to 8 x 8 thumbnails.
     """
     samples = samples.detach().cpu().float()
     if tuple(samples.shape[1:]) != source.shape:

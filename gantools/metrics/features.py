@@ -24,7 +24,7 @@ class Thumbnail(nn.Module):
 
 
 class DigitFeatures(nn.Module):
-    """Classify small images with two hidden layers; `forward` gives the second one's outputs, (B, features).
+    """Classifier of small images; `forward` gives the outputs of its second hidden layer, (B, features).
 
     They are standardised, each to mean 0 and variance 1 over the data set, because the scale of a classifier's features
     is an accident of its training: so distances are comparable between seeds, and the Fréchet distance of a constant
@@ -32,7 +32,8 @@ class DigitFeatures(nn.Module):
 
     Attributes:
         accuracy: scalar buffer, the accuracy on the fifth of the data that `train_features` held out; NaN before.
-        mean, std: (features,) buffers, of the penultimate outputs over the data set.
+        mean: (features,) buffer, mean of the penultimate outputs over the data set.
+        std: (features,) buffer, their standard deviation.
     """
 
     accuracy: Tensor

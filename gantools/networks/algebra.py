@@ -1,4 +1,4 @@
-"""Which numbers hidden layers compute with: one description of an architecture for a real and a complex network."""
+"""Factories of real and of complex layers: one description of an architecture makes a network of either kind."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ _DCGAN = 0.02  # DCGAN draws every weight from N(0, 0.02^2)
 
 @dataclasses.dataclass(frozen=True)
 class Real:
-    """Layers of real numbers whose weights `rng` draws.
+    """Factory of real layers whose weights `rng` draws.
 
     `init` is "variance", preserving that of the signal, or "dcgan". `norm` is "none" or "batch".
     """
@@ -43,7 +43,7 @@ class Real:
 
     def gain(self, spec: str) -> float:
         """Return the gain that keeps the variance through this activation."""
-        # Of a generator of its own: what is drawn to measure the gain must not move the one that draws the weights.
+        # Its own random generator: measuring the gain must not advance the one that draws the weights.
         return variance_gain(activation(spec, None, self.domain, torch.Generator()), self.domain)
 
     def for_noise(self) -> "Real":
@@ -79,10 +79,10 @@ class Real:
 
 @dataclasses.dataclass(frozen=True)
 class Complex(Real):
-    """Layers of complex numbers; E|W|^2 takes the place of the variance.
+    """Factory of complex layers; E|W|^2 takes the place of the variance.
 
-    `init` may also be "independent", semi-unitary (arXiv 1705.09792). `imaginary`, that of the data, is "zero" or
-    "learned".
+    `init` may also be "independent", semi-unitary (arXiv:1705.09792). `imaginary`, the imaginary part of the data, is
+    "zero" or "learned".
     """
 
     imaginary: str = "zero"

@@ -1,4 +1,4 @@
-"""Convolutional networks after DCGAN (Radford et al., arXiv 1511.06434), sized to the images."""
+"""Convolutional networks after DCGAN (Radford et al., arXiv:1511.06434), sized to the images."""
 
 import dataclasses
 import math
@@ -87,7 +87,7 @@ class Discriminator(nn.Module):
 @NETWORKS.register("dcgan")
 @dataclasses.dataclass(frozen=True)
 class Dcgan(Network):
-    """Strided convolutions in the discriminator, transposed ones in the generator (DCGAN, arXiv 1511.06434).
+    """Strided convolutions in the discriminator, transposed ones in the generator (DCGAN, arXiv:1511.06434).
 
     Images of any number of channels whose sides are divisible by 4. Without batch norm, the paper's N(0, 0.02^2) lets
     the signal die out from layer to layer; the default weights preserve its variance.
@@ -103,7 +103,7 @@ class Dcgan(Network):
     least = MappingProxyType({"width": 1})
 
     def numbers(self, rng: torch.Generator | None) -> Real:
-        """Return the layers that the players are made of."""
+        """Return the factory of the players' layers."""
         return Real(self.init, self.norm, rng)
 
     def generator(self, latent_size: int, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:

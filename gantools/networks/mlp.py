@@ -53,7 +53,7 @@ class MLP(nn.Module):
 @NETWORKS.register("mlp")
 @dataclasses.dataclass(frozen=True)
 class Mlp(Network):
-    """Fully connected networks; the defaults are those of The Numerics of GANs (arXiv 1705.10461) for ring8.
+    """Fully connected networks; the defaults are those of The Numerics of GANs (arXiv:1705.10461) for ring8.
 
     Images end in tanh, as their data lie in [-1, 1]; vectors are unbounded.
     """

@@ -15,7 +15,7 @@ from gantools.registry import setting
 @NETWORKS.register("ode_mlp")
 @dataclasses.dataclass(frozen=True)
 class OdeMlp(Network):
-    r"""A generator that moves a linear image of the latent by $\dot u = f(u)$ to a sample (arXiv 1806.07366).
+    r"""A generator that moves a linear image of the latent by $\dot u = f(u)$ to a sample (arXiv:1806.07366).
 
     Latent, linear map to `state` units, the flow for a unit of time, linear map to the sample; f and the discriminator
     are fully connected. The flow alone is invertible, so it moves the latent's distribution without tearing it. Needs

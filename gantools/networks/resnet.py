@@ -1,4 +1,4 @@
-r"""Residual networks after Deep Complex Networks (Trabelsi et al., arXiv 1705.09792), real and complex.
+r"""Residual networks after Deep Complex Networks (Trabelsi et al., arXiv:1705.09792), real and complex.
 
 Blocks act before they convolve: norm, activation, 3x3 convolution, twice, added to the input. Between stages the first
 convolution of such a branch and a 1x1 convolution of the input both have stride 2, and their outputs stand side by
@@ -42,7 +42,7 @@ def _branch(
 
 
 class Residual(nn.Module):
-    """x + f(x)."""
+    """Add a branch to its input, or to a shortcut of it."""
 
     def __init__(self, branch: nn.Module, shortcut: nn.Module | None = None):
         super().__init__()
@@ -53,7 +53,7 @@ class Residual(nn.Module):
 
 
 class Concatenated(nn.Module):
-    """Projection and branch, both at half the size, side by side along the channels."""
+    """Join a projection of the input and a branch, both at half the size, along the channels."""
 
     def __init__(self, branch: nn.Module, projection: nn.Module):
         super().__init__()
@@ -64,7 +64,7 @@ class Concatenated(nn.Module):
 
 
 class _Residuals(nn.Module):
-    """Images (B, C, H, W) to (B, num_outputs): the stem, the stages, the mean over pixels, a real linear layer."""
+    """Map images (B, C, H, W) to (B, num_outputs): the stem, the stages, the mean over pixels, a real linear layer."""
 
     def __init__(
         self, in_channels: int, num_outputs: int, filters: int, blocks: int, stages: int, activation: str, numbers: Real
@@ -116,7 +116,7 @@ class ResNet(_Residuals):
 
 
 class ComplexResNet(_Residuals):
-    """Deep Complex Network (arXiv 1705.09792): real images (B, C, H, W) to real (B, num_outputs).
+    """Deep Complex Network (arXiv:1705.09792): real images (B, C, H, W) to real (B, num_outputs).
 
     `blocks` in the first of three stages, one fewer in each of the others besides the change of stage; the stem learns
     the imaginary part of the input. The paper's "wide and shallow", "deep and narrow" and the one in between have
@@ -200,7 +200,7 @@ class Resnet(Network):
     least = MappingProxyType({"width": 1, "blocks": 1})
 
     def numbers(self, rng: torch.Generator | None) -> Real:
-        """Return the layers that the players are made of."""
+        """Return the factory of the players' layers."""
         return Real("variance", self.norm, rng)
 
     def generator(self, latent_size: int, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
@@ -215,7 +215,7 @@ class Resnet(Network):
 @NETWORKS.register("complex_resnet")
 @dataclasses.dataclass(frozen=True)
 class ComplexResnet(Resnet):
-    """Deep Complex Networks (arXiv 1705.09792) as discriminator, mirrored as generator; latents and pixels are real."""
+    """Deep Complex Networks (arXiv:1705.09792) as discriminator, mirrored as generator; latents and pixels are real."""
 
     width: int = setting(6, "complex channels at full image size; they double at each halving")
     blocks: int = setting(2, "residual blocks at full image size; one fewer at each other size")

@@ -18,7 +18,7 @@ from gantools.registry import Registry, parse_call
 
 ACTIVATIONS: Registry[Callable[..., nn.Module]] = Registry("activation")
 
-# What the network knows and the user does not write.
+# Arguments that the network fills in, not the user.
 _CONTEXT = ("units", "rng")
 
 
@@ -71,7 +71,7 @@ def along_channels(x: Tensor, like: Tensor) -> Tensor:
 
 
 class ESP(nn.Module):
-    r"""Apply $x\,\sigma(\beta x)$ with `beta` fixed, or learned (Milletari et al., arXiv 1805.08786).
+    r"""Apply $x\,\sigma(\beta x)$ with `beta` fixed, or learned (Milletari et al., arXiv:1805.08786).
 
     `beta = 1` is SiLU; a large `beta` approaches ReLU, 0 halves the input. Learned, there is one for each unit along
     axis 1, as in the paper, where `units` says how many; else one for the layer. `std` draws them from N(beta, std^2)
@@ -112,7 +112,7 @@ def esp(
     units: int | None = None,
     rng: torch.Generator | None = None,
 ) -> nn.Module:
-    """Apply x sigmoid(beta x), beta fixed or learned for each unit (Milletari et al., arXiv 1805.08786)."""
+    """Apply x sigmoid(beta x), beta fixed or learned for each unit (Milletari et al., arXiv:1805.08786)."""
     if std < 0 or (std and not learned):
         raise GantoolsError("Activation esp: std draws the learned betas, so it must be positive, with learned=True.")
     return ESP(beta, learned, units, std, rng)
@@ -138,19 +138,19 @@ def relu() -> nn.Module:
 
 @register("leaky_relu", "real")
 def leaky_relu(negative_slope: float = 0.2) -> nn.Module:
-    """Apply max(x, negative_slope x); 0.2 is the slope of DCGAN (arXiv 1511.06434), not PyTorch's 0.01."""
+    """Apply max(x, negative_slope x); 0.2 is the slope of DCGAN (arXiv:1511.06434), not PyTorch's 0.01."""
     return nn.LeakyReLU(negative_slope)
 
 
 @register("elu", "real")
 def elu(alpha: float = 1.0) -> nn.Module:
-    """Apply x where positive, alpha (e^x - 1) elsewhere (arXiv 1511.07289)."""
+    """Apply x where positive, alpha (e^x - 1) elsewhere (arXiv:1511.07289)."""
     return nn.ELU(alpha)
 
 
 @register("gelu", "real")
 def gelu(approximate: str = "none") -> nn.Module:
-    """Apply x Phi(x), Phi the normal distribution function (arXiv 1606.08415); approximate="tanh" for the fast form."""
+    """Apply x Phi(x), Phi the normal distribution function (arXiv:1606.08415); approximate="tanh" for the fast form."""
     if approximate not in ("none", "tanh"):
         raise GantoolsError(f'Activation gelu: approximate must be "none" or "tanh", not {approximate!r}.')
     return nn.GELU(approximate)
@@ -158,7 +158,7 @@ def gelu(approximate: str = "none") -> nn.Module:
 
 @register("silu", "real")
 def silu() -> nn.Module:
-    """Apply x sigmoid(x), also called swish (arXiv 1702.03118)."""
+    """Apply x sigmoid(x), also called swish (arXiv:1702.03118)."""
     return nn.SiLU()
 
 
@@ -184,7 +184,7 @@ def sigmoid() -> nn.Module:
 
 @register("sin", "real")
 def sin(frequency: float = 1.0) -> nn.Module:
-    """Apply sin(frequency x) (SIREN, arXiv 2006.09661, takes frequency 30 in the first layer)."""
+    """Apply sin(frequency x) (SIREN, arXiv:2006.09661, takes frequency 30 in the first layer)."""
     return _Sin(frequency)
 
 

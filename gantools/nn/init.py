@@ -25,7 +25,7 @@ def variance_gain(activation: nn.Module, domain: str = "real") -> float:
 
     $$g = E_{x \sim N(0, 1)}[\phi(x)^2]^{-1/2}$$
 
-    sqrt(2) for ReLU (He et al., arXiv 1502.01852), about 1.59 for tanh; one rule for any activation in the registry.
+    sqrt(2) for ReLU (He et al., arXiv:1502.01852), about 1.59 for tanh; one rule for any activation in the registry.
     For "complex" ones x is circular complex normal with $E|x|^2 = 1$, and $|\phi|^2$ is averaged: sqrt(2) for CReLU, 2
     for zReLU, sqrt(8/3) for the cardioid. The module is left in float64.
     """
@@ -36,12 +36,16 @@ def variance_gain(activation: nn.Module, domain: str = "real") -> float:
 
 
 def _normal() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return nodes and weights for a standard normal x (Gauss-Hermite)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)
     return torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
 
 
 def _circular() -> tuple[torch.Tensor, torch.Tensor]:
-    """|x|^2 is exponential (Gauss-Laguerre); the phase is uniform (midpoints, none on an axis, where zReLU jumps)."""
+    """Return nodes and weights for a circular complex normal x.
+
+    |x|^2 is exponential (Gauss-Laguerre); the phase is uniform (midpoints, none on an axis, where zReLU jumps).
+    """
     squared, weights = np.polynomial.laguerre.laggauss(64)
     phases = 2 * np.pi * (np.arange(256) + 0.5) / 256
     points = np.sqrt(squared)[:, None] * np.exp(1j * phases)

@@ -1,4 +1,4 @@
-"""What is added to a GAN beyond its objective: penalties, noise, normalisation and constraints of the discriminator.
+"""Regularizers of a GAN: penalties, noise, normalisation and constraints of the discriminator.
 
 All of them go with any objective, any game optimizer and each other. Their random numbers are drawn into the batch:
 `batch = gantools.regularizers.draw(game, batch, generator)`; a training run does so by itself.

@@ -1,4 +1,4 @@
-"""What a regularizer is: its settings, and what it does where a GAN is built, drawn for, evaluated and stepped."""
+"""Base class and registry of the regularizers, and the functions that attach them to a GAN and draw for a batch."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -22,10 +22,12 @@ class Pass:
     """One forward pass of a GAN, with its graph.
 
     Attributes:
-        real, fake: (B, ...) the samples as the discriminator saw them, with instance noise where there is any.
-        real_scores, fake_scores: the discriminator's scores of them.
-        batch: the batch, with what was drawn into it.
-        discriminate: scores any samples (B, ...), with the labels of the batch where it has labels.
+        real: (B, ...) real samples as the discriminator saw them, with instance noise where there is any.
+        fake: (B, ...) generated samples, likewise.
+        real_scores: the discriminator's scores of the real samples.
+        fake_scores: its scores of the generated samples.
+        batch: the batch, random numbers of the regularizers included.
+        discriminate: a function that scores any samples (B, ...), with the labels of the batch where it has labels.
     """
 
     real: Tensor
@@ -40,7 +42,7 @@ class Pass:
 class Regularizer:
     """Base class of the regularizers: subclasses are frozen dataclasses of their settings and define what they need.
 
-    A regularizer holds no state and draws no numbers while it is evaluated: what it draws comes with the batch.
+    A regularizer holds no state and draws no numbers while it is evaluated: they come with the batch.
     """
 
     needs_input_gradient: ClassVar[bool] = False  # whether the real samples must carry a gradient
@@ -53,7 +55,7 @@ class Regularizer:
         return {}
 
     def draw(self, batch: Mapping[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the random numbers that it needs for a batch, with one row for each sample."""
+        """Return the random numbers that the regularizer needs for a batch, one row for each sample, by key."""
         return {}
 
     def perturb(self, real: Tensor, fake: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
@@ -135,7 +137,7 @@ def draw(regularizers: Any, batch: Mapping[str, Any], generator: torch.Generator
     Args:
         regularizers: a GAN made by `gantools.gan`, or a list of regularizers.
         batch: {"real", "latent", ...}.
-        generator: where the numbers come from.
+        generator: draws the numbers.
     """
     if not isinstance(batch, Mapping) or not {"real", "latent"} <= set(batch):
         raise GantoolsError('Regularizers draw for the batch of a GAN: a mapping with the keys "real" and "latent".')

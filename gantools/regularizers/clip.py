@@ -14,10 +14,10 @@ from gantools.regularizers.base import REGULARIZERS, Nearest, Regularizer
 class Clip(Regularizer):
     r"""Clamp the discriminator's parameters after each step (WGAN, Arjovsky et al. 2017, arXiv:1701.07875).
 
-    .. math:: w_D \leftarrow \min(\max(w_D, -c), c)
+    $$w_D \leftarrow \min(\max(w_D, -c), c)$$
 
     All its parameters, biases too, at the end of every step of any method, as a constraint of the game: so
-    `update_operator` linearises it, and a clamped coordinate is a row of zeros. The start is not clamped.
+    `update_operator` linearises it, and a clamped coordinate is a row of zeros. Initial weights are not clamped.
     """
 
     c: float = setting(0.01, "half the side of the box")

@@ -76,7 +76,7 @@ class _SquaredNorm(Regularizer):
 class R1(_SquaredNorm):
     r"""Penalise the discriminator's gradient on real data (Mescheder, Geiger, Nowozin 2018, arXiv:1801.04406).
 
-    .. math:: \frac{\gamma}{2}\ \mathbb{E}_{x \sim \mathrm{data}} \lVert\nabla_x D(x)\rVert^2
+    $$\frac{\gamma}{2}\ \mathbb{E}_{x \sim \mathrm{data}} \lVert\nabla_x D(x)\rVert^2$$
 
     The authors' code has no 1/2: its `reg_param` 10 is gamma = 20 here. R3GAN's and StyleGAN's gamma are this one.
     """
@@ -92,7 +92,7 @@ class R1(_SquaredNorm):
 class R2(_SquaredNorm):
     r"""Penalise the discriminator's gradient on generated data (arXiv:1801.04406; with R1 in R3GAN, arXiv:2501.05441).
 
-    .. math:: \frac{\gamma}{2}\ \mathbb{E}_{x \sim G} \lVert\nabla_x D(x)\rVert^2
+    $$\frac{\gamma}{2}\ \mathbb{E}_{x \sim G} \lVert\nabla_x D(x)\rVert^2$$
 
     The generator is not charged with it, but it does depend on the generator, and so the Jacobian does. R3GAN is the
     relativistic loss with R1 and R2 of one gamma.
@@ -107,8 +107,8 @@ class R2(_SquaredNorm):
 class ZeroCentred(Regularizer):
     r"""Penalise the discriminator's gradient between real and fake data (Thanh-Tung et al. 2019, arXiv:1902.03984).
 
-    .. math:: \lambda\ \mathbb{E} \lVert\nabla_{\hat x} D(\hat x)\rVert^2, \qquad
-        \hat x = \epsilon x + (1 - \epsilon) G(z), \quad \epsilon \sim U[0, 1]
+    $$\lambda\ \mathbb{E} \lVert\nabla_{\hat x} D(\hat x)\rVert^2, \qquad
+      \hat x = \epsilon x + (1 - \epsilon) G(z), \quad \epsilon \sim U[0, 1]$$
 
     No 1/2, as in the paper and in GAN_stability's `wgangp0`: lambda = gamma/2 of R1. It draws "zero_centred.mix" (B,).
     """
@@ -149,8 +149,8 @@ class _TargetNorm(Regularizer):
 class WganGP(_TargetNorm):
     r"""Draw the discriminator's gradient norm between real and fake to 1 (Gulrajani et al. 2017, arXiv:1704.00028).
 
-    .. math:: \lambda\ \mathbb{E} \big(\lVert\nabla_{\hat x} D(\hat x)\rVert - 1\big)^2, \qquad
-        \hat x = \epsilon x + (1 - \epsilon) G(z), \quad \epsilon \sim U[0, 1]
+    $$\lambda\ \mathbb{E} \big(\lVert\nabla_{\hat x} D(\hat x)\rVert - 1\big)^2, \qquad
+      \hat x = \epsilon x + (1 - \epsilon) G(z), \quad \epsilon \sim U[0, 1]$$
 
     No 1/2, as in the paper. The norm's derivative at 0 is 0 here; where public code takes the root of the sum of
     squares it is NaN. Scores are high on real samples as in the paper; code whose critic is low on them (GAN_stability)
@@ -176,8 +176,8 @@ class WganGP(_TargetNorm):
 class Dragan(_TargetNorm):
     r"""Draw the discriminator's gradient norm around the real data to 1 (DRAGAN, Kodali et al. 2017, arXiv:1705.07215).
 
-    .. math:: \lambda\ \mathbb{E} \big(\lVert\nabla_{\hat x} D(\hat x)\rVert - 1\big)^2, \qquad
-        \hat x = x + c\,\mathrm{std}(x)\,\delta
+    $$\lambda\ \mathbb{E} \big(\lVert\nabla_{\hat x} D(\hat x)\rVert - 1\big)^2, \qquad
+      \hat x = x + c\,\mathrm{std}(x)\,\delta$$
 
     Paper and code differ. The paper has $\hat x = x + \delta$ with $\delta \sim N(0, cI)$ of a fixed variance. The
     authors' code has $\delta = \alpha u$ with $\alpha \sim U[0, 1]$ for a sample and $u \sim U[0, 1]$ for each of its

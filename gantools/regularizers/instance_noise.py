@@ -17,7 +17,7 @@ from gantools.schedules import Scheduled
 class InstanceNoise(Regularizer):
     r"""Add Gaussian noise to real and fake samples before the discriminator (arXiv:1610.04490; arXiv:1701.04862).
 
-    .. math:: D(x + \sigma\epsilon),\quad D(G(z) + \sigma\epsilon'), \qquad \epsilon, \epsilon' \sim N(0, I)
+    $$D(x + \sigma\epsilon),\quad D(G(z) + \sigma\epsilon'), \qquad \epsilon, \epsilon' \sim N(0, I)$$
 
     Sønderby et al. 2016 and Arjovsky and Bottou 2017. Both players' losses see it, and so do penalties on the
     discriminator's gradient, which are taken where it is evaluated. The published form anneals the noise:

@@ -20,7 +20,7 @@ STARTING_ITERATIONS = 100
 class SpectralNorm(Regularizer):
     r"""Divide each layer's weight by its largest singular value (SN-GAN, Miyato et al. 2018, arXiv:1802.05957).
 
-    .. math:: \bar W = W / \sigma(W), \qquad \sigma(W) = u^{\mathsf T} W v
+    $$\bar W = W / \sigma(W), \qquad \sigma(W) = u^{\mathsf T} W v$$
 
     A convolution's weight counts as a matrix with a row for each output channel, as in the paper. The vectors $u$ and
     $v$ are buffers, which each forward pass in training mode moves by power iterations; derivatives see them as
@@ -57,7 +57,7 @@ class SpectralNorm(Regularizer):
                 f"The weight of the discriminator's layer {name!r} is zero, and has no direction to normalise: start "
                 "it with another weight, or leave spectral_norm out."
             )
-        # It draws its first vectors from the global generator.
+        # torch draws its first vectors from the global generator.
         with torch.random.fork_rng([weight.device] if weight.is_cuda else []):
             parametrizations.spectral_norm(layer, n_power_iterations=self.iterations)
         added: Any = layer.parametrizations["weight"][-1]  # type: ignore[index]

@@ -1,6 +1,6 @@
 r"""Initial complex weights, stored as real tensors with a last axis of two.
 
-A Rayleigh modulus with a uniform phase, as Deep Complex Networks (arXiv 1705.09792) draws them, is a circular complex
+A Rayleigh modulus with a uniform phase, as Deep Complex Networks (arXiv:1705.09792) draws them, is a circular complex
 normal distribution: both parts are independent normals with half the variance $E|W|^2$. PyTorch's own uniform
 initialisations give each part of a complex weight the whole variance; the paper's code forgets a square root.
 """
@@ -33,7 +33,7 @@ def complex_normal_(weight: Tensor, variance: float, rng: torch.Generator | None
 def complex_independent_(weight: Tensor, variance: float, rng: torch.Generator | None = None) -> Tensor:
     r"""Make the weights the columns of a semi-unitary matrix, each part rescaled to the variance `variance` / 2.
 
-    As in the code of arXiv 1705.09792: kernels of k numbers are the rows of a random complex (out * in, k) matrix, that
+    As in the code of arXiv:1705.09792: kernels of k numbers are the rows of a random complex (out * in, k) matrix, that
     is replaced by the semi-unitary one nearest to it (from its SVD); a linear layer's is (out, in) itself.
     """
     numbers = weight.shape[:-1]
@@ -49,7 +49,7 @@ def complex_independent_(weight: Tensor, variance: float, rng: torch.Generator |
 def complex_he_(
     weight: Tensor, rng: torch.Generator | None = None, transposed: bool = False, independent: bool = False
 ) -> Tensor:
-    r"""Draw weights with He's variance for rectified parts, $E|W|^2 = 2/n_{in}$ (arXiv 1705.09792, section 3.6)."""
+    r"""Draw weights with He's variance for rectified parts, $E|W|^2 = 2/n_{in}$ (arXiv:1705.09792, section 3.6)."""
     draw = complex_independent_ if independent else complex_normal_
     return draw(weight, 2 / fans(weight, transposed)[0], rng)
 
@@ -57,6 +57,6 @@ def complex_he_(
 def complex_glorot_(
     weight: Tensor, rng: torch.Generator | None = None, transposed: bool = False, independent: bool = False
 ) -> Tensor:
-    r"""Draw weights with Glorot's variance, $E|W|^2 = 2/(n_{in} + n_{out})$ (arXiv 1705.09792, section 3.6)."""
+    r"""Draw weights with Glorot's variance, $E|W|^2 = 2/(n_{in} + n_{out})$ (arXiv:1705.09792, section 3.6)."""
     draw = complex_independent_ if independent else complex_normal_
     return draw(weight, 2 / sum(fans(weight, transposed)), rng)

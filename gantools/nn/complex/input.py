@@ -1,4 +1,4 @@
-"""Between real data and complex layers."""
+"""Modules that turn real data into complex tensors, and complex tensors into real channels."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ class Complexify(nn.Module):
 
 
 class LearnedImaginary(nn.Module):
-    r"""Add an imaginary part learned from the real data (B, C, ...): $x + i f(x)$ (arXiv 1705.09792, section 3.7).
+    r"""Add an imaginary part learned from the real data (B, C, ...): $x + i f(x)$ (arXiv:1705.09792, section 3.7).
 
     f is a residual block of the paper's code, twice batch norm, ReLU, and a convolution over channels (1 x 1), the same
     at every place; `norm=False` leaves the batch norms out, for a discriminator without statistics of the batch.

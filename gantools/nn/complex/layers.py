@@ -2,7 +2,7 @@ r"""Complex linear maps and convolutions: complex tensors in and out, parameters
 
 $$W * z = (A * x - B * y) + i (B * x + A * y), \qquad W = A + iB,\ z = x + iy$$
 
-(Deep Complex Networks, arXiv 1705.09792, section 3.2). Stored so, parameters can be differentiated by everything that
+(Deep Complex Networks, arXiv:1705.09792, section 3.2). Stored so, parameters can be differentiated by everything that
 refuses complex leaves (`torch.func.hessian`), and a game's spectrum is that of its true real field.
 """
 
@@ -22,13 +22,13 @@ _GAUSS, _VECTOR = 32 * 32, 16
 
 
 def real_dtype(dtype: torch.dtype | None) -> torch.dtype:
-    """Return the dtype of the parts of numbers of this dtype; None is PyTorch's default."""
+    """Return the dtype of the real and imaginary parts of numbers of a dtype; None is PyTorch's default."""
     dtype = dtype or torch.get_default_dtype()
     return dtype.to_real() if dtype.is_complex else dtype
 
 
 class _Stored:
-    """Parameters of a `torch.nn` layer as real tensors with a last axis of two.
+    """Mixin that stores the parameters of a `torch.nn` layer as real tensors with a last axis of two.
 
     The arguments are those of the layer; `dtype` may be a real one or the complex one that it stands for, and `rng`
     draws the weights, with He's variance $E|W|^2 = 2/n_{in}$ (the global generator without it). Biases are zero.
@@ -88,7 +88,7 @@ class _Convolution(_Stored):
     groups: int
 
     def _real(self, x: Tensor, kernel: Tensor, bias: Tensor | None, padding: Any) -> Tensor:
-        """The layer's own real convolution."""
+        """Apply the layer's own real convolution."""
         return self._conv_forward(x, kernel, bias)  # type: ignore[attr-defined]
 
     def _convolve(self, z: Tensor, padding: Any = None) -> Tensor:
@@ -98,7 +98,7 @@ class _Convolution(_Stored):
         return (self._gauss if wide else self._block)(z, padding)
 
     def _block(self, z: Tensor, padding: Any) -> Tensor:
-        """One real convolution; real and imaginary parts are neighbouring channels, so that groups stay groups.
+        """Apply one real convolution; real and imaginary parts are neighbouring channels, so that groups stay groups.
 
         With channels last, complex numbers already lie in memory in that order and nothing is copied.
         """
@@ -112,7 +112,10 @@ class _Convolution(_Stored):
         return joined(out.movedim(channel, -1).unflatten(-1, (-1, 2))).movedim(-1, channel)
 
     def _gauss(self, z: Tensor, padding: Any) -> Tensor:
-        r"""Three real convolutions: $p = A * x$, $q = -B * y$, $r = (A + B) * (x + y)$ give $p + q + i (r - p + q)$."""
+        r"""Apply three real convolutions (Gauss): $p + q + i (r - p + q)$.
+
+        Here $p = A * x$, $q = -B * y$ and $r = (A + B) * (x + y)$.
+        """
         x, y = (part.contiguous() for part in parts(z).unbind(-1))
         a, b = (part.contiguous() for part in self.weight.unbind(-1))
         with_q = with_r = None

@@ -6,7 +6,7 @@ $$V^{-1/2} = \frac{1}{s t} \begin{pmatrix} V_{ii} + s & -V_{ri} \\ -V_{ri} & V_{
 s = \sqrt{\det V},\quad t = \sqrt{\mathrm{tr} V + 2 s}$$
 
 then $\gamma \tilde z + \beta$ with a symmetric 2 x 2 matrix $\gamma$, at first $I/\sqrt2$, so that $E|z|^2 = 1$ (Deep
-Complex Networks, arXiv 1705.09792, section 3.5). All of it is made of elementary operations: third derivatives
+Complex Networks, arXiv:1705.09792, section 3.5). All of it is made of elementary operations: third derivatives
 are right, unlike those of PyTorch's fused norms (`gantools.games.elementary`).
 """
 

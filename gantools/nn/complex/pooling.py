@@ -1,4 +1,4 @@
-"""Dropout and pooling of complex numbers: what happens to a number happens to its modulus, and its phase is kept."""
+"""Dropout and pooling of complex numbers, both parts of a number treated alike."""
 
 from typing import Any
 

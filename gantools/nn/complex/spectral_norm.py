@@ -59,7 +59,7 @@ def complex_spectral_norm(
     eps: float = 1e-12,
     rng: torch.Generator | None = None,
 ) -> nn.Module:
-    r"""Parametrize a complex layer's weight as $W / \sigma_{max}(W)$, and return the layer (arXiv 1802.05957).
+    r"""Parametrize a complex layer's weight as $W / \sigma_{max}(W)$, and return the layer (arXiv:1802.05957).
 
     The singular value is that of the complex matrix (out, in * kernel), by power iterations in training mode, as in
     `torch.nn.utils.parametrizations.spectral_norm`, which would take the stored real and imaginary parts for separate

@@ -19,28 +19,29 @@ ADAPTIVE = {"adaptive_heun": 2, "fehlberg2": 2, "bosh3": 3, "dopri5": 5, "dopri8
 
 
 class ODEBlock(Integrator):
-    r"""Integrate $\dot u = f(u)$, or $f(t, u)$, from 0 to `time` (Chen et al., arXiv 1806.07366).
+    r"""Integrate $\dot u = f(u)$, or $f(t, u)$, from 0 to `time` (Chen et al., arXiv:1806.07366).
 
     Fixed steps ("euler", "midpoint", "heun3", "rk4") make one fixed function of the parameters, as a game's spectrum
     needs it. Adaptive steps ("dopri5" and others) hold the error to `rtol` and `atol`; derivatives take the steps as
     given, so they are exact up to those tolerances only.
 
     Gradients come through the solver's own operations, or by the adjoint $\dot a = -a^\top \partial f/\partial u$,
-    integrated backwards with u, whose memory does not grow with the number of steps. The adjoint's is the gradient of
-    the equation, not of the steps: with 10 Euler steps it is some percent off, with dopri5 as good as the tolerance. It
-    has no derivative: whatever differentiates the field is refused with a sentence.
+    integrated backwards with u, whose memory does not grow with the number of steps. The adjoint gives
+    the gradient of the equation, not of the steps: with 10 Euler steps it is some percent off, with dopri5 as good as
+    the tolerance. It cannot be differentiated again: second derivatives raise `GantoolsError`.
 
     Args:
         f: a module that keeps the shape: f(u), or f(t, u) with `takes_time`.
-        time: where to end.
+        time: end of the integration.
         method: a key of `FIXED` or `ADAPTIVE`.
         steps: number of fixed steps; needed by the fixed methods alone.
-        rtol, atol: tolerances of adaptive methods.
-        adjoint: which gradient.
+        rtol: relative tolerance of adaptive methods.
+        atol: absolute tolerance of adaptive methods.
+        adjoint: whether gradients come from the adjoint equation, or through the solver's operations.
         takes_time: whether f takes t as its first argument.
 
     Attributes:
-        evaluations: how often f was evaluated in the last forward pass.
+        evaluations: number of evaluations of f in the last forward pass.
 
     Raises:
         GantoolsError: when torchdiffeq is missing, for an unknown method, steps that do not fit it, and in the backward
@@ -77,12 +78,12 @@ class ODEBlock(Integrator):
 
     @property
     def scheme(self) -> str:  # type: ignore[override]
-        """The method."""
+        """Name of the solver's method."""
         return self.method
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """The order of the method."""
+        """Order of the method."""
         return (FIXED | ADAPTIVE)[self.method]
 
     def forward(self, u: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class ODEBlock(Integrator):
         return evaluate
 
     def _grid(self, func: Any, u: Tensor, t: Tensor) -> Tensor:
-        # A step size instead would be rounded, and so now and then their number.
+        # A step size would be rounded, and so at times the number of steps with it.
         fractions = torch.linspace(0, 1, (self.steps or 1) + 1, dtype=t.dtype, device=t.device)
         return torch.lerp(t[:1], t[-1:], fractions)
 
@@ -121,7 +122,7 @@ class ODEBlock(Integrator):
 
 
 class _OnceDifferentiable(torch.autograd.Function):
-    """The identity, that refuses a backward pass which is itself recorded: the adjoint would drop its history."""
+    """Identity whose backward pass refuses to be recorded: the adjoint has no second derivatives."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -139,7 +140,7 @@ class _OnceDifferentiable(torch.autograd.Function):
 
 @functools.cache
 def engine() -> Any:
-    """Return torchdiffeq, or say how to get it."""
+    """Return the torchdiffeq module, or raise the error that says how to install it."""
     try:
         import torchdiffeq
     except ImportError:

@@ -14,13 +14,14 @@ from gantools.nn.integrators.schemes import Integrator
 
 
 class RevBlock(Integrator):
-    r"""Symplectic Euler, the RevNet block (Gomez et al., arXiv 1707.04585): $x' = x + h f(y)$, $y' = y + h g(x')$.
+    r"""Symplectic Euler, the RevNet block (Gomez et al., arXiv:1707.04585): $x' = x + h f(y)$, $y' = y + h g(x')$.
 
     The state joins x and y along an axis. A step of $\dot x = f(y), \dot y = g(x)$, of order 1, that can be undone:
     $y = y' - h g(x')$, $x = x' - h f(y)$, exactly up to rounding. In a `RevSequence` activations are not stored.
 
     Args:
-        f, g: modules that keep the shape of half a state.
+        f: module that keeps the shape of half a state.
+        g: another one.
         step: h.
         dim: the axis along which x and y are joined.
     """
@@ -54,17 +55,17 @@ class RevSequence(nn.Sequential):
     r"""Run `RevBlock`s one after another, and keep nothing for the backward pass but the last state.
 
     The backward pass undoes block after block and runs each again, so the memory of a training step is that of one
-    block, whatever their number, for about the work of one more forward pass and a half. Only the values come from
-    there, the graph is the original one: derivatives of every order are right. (A backward pass with
-    `create_graph=True` keeps what it met, as the derivative of a derivative needs it.) Undoing adds rounding errors,
+    block, whatever their number, for about the work of one more forward pass and a half. Only values are
+    recomputed, the graph is the original one: derivatives of every order are right. (A backward pass with
+    `create_graph=True` keeps the tensors it recomputed, which second derivatives need.) Undoing adds rounding errors,
     block after block: look at `drift` before trusting a deep chain in float32.
 
     With `recompute=False`, while forward derivatives are taken and inside `torch.func` or a torch function mode (all
     analysis of gantools), the usual activations are stored.
 
     Raises:
-        GantoolsError: in the forward pass for active dropout, which would fall differently when run again; in the
-            backward pass for an output changed in place, and for blocks that do not repeat what they did.
+        GantoolsError: in the forward pass for active dropout, which would drop other entries when run again; in the
+            backward pass for an output changed in place, and for blocks whose second run differs from the first.
     """
 
     def __init__(self, *blocks: RevBlock, recompute: bool = True):
@@ -104,7 +105,7 @@ class RevSequence(nn.Sequential):
 
 
 class _Recorded:
-    """A block as it was when it ran: its tensors and modes, and what kind of input it had."""
+    """A block's tensors and modes at its forward pass, so that it can be undone and run again."""
 
     def __init__(self, block: nn.Module, u: Tensor):
         self.block, self.requires_grad = block, u.requires_grad
@@ -135,7 +136,7 @@ class _Recorded:
 
 
 class _Tape:
-    """Gives autograd the tensors it asks for: of one block at a time, from the last state backwards."""
+    """Recomputes the tensors that autograd asks for, one block at a time, from the last state backwards."""
 
     def __init__(self) -> None:
         self._blocks: list[_Recorded] = []

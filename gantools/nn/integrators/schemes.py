@@ -1,4 +1,4 @@
-r"""Residual blocks as steps of a scheme that integrates $\dot u = f(u)$ (Lu et al., arXiv 1710.10121).
+r"""Residual blocks as steps of a scheme that integrates $\dot u = f(u)$ (Lu et al., arXiv:1710.10121).
 
 Every block has one interface: `block(u)` is one step of length `step` from the state u, `block.scheme` names the scheme
 and `block.order` its order of accuracy, where the same f is used all along. f is any module that keeps the shape; the
@@ -18,7 +18,7 @@ from gantools.nn.recurrent.base import uniform
 
 
 class Integrator(nn.Module):
-    """What the blocks share: the scheme that they are a step of, its order, and the length of the step."""
+    """Base class of the blocks: one step of a numerical scheme, with its name, its order and the step length."""
 
     scheme: str
     order: int
@@ -34,7 +34,7 @@ class Integrator(nn.Module):
 
 
 class Flow(nn.Sequential):
-    """Run blocks one after another, from a state u to a state; steps that need two states get them from the last."""
+    """Run blocks one after another, from one state to one state; two-step blocks hand pairs of states on in between."""
 
     def forward(self, input: Any) -> Any:
         state = super().forward(input)
@@ -42,7 +42,7 @@ class Flow(nn.Sequential):
 
 
 class ResidualBlock(Integrator):
-    r"""Forward Euler, the ResNet block: $u + h f(u)$ (He et al., arXiv 1512.03385)."""
+    r"""Forward Euler, the ResNet block: $u + h f(u)$ (He et al., arXiv:1512.03385)."""
 
     scheme, order = "forward Euler", 1
 
@@ -57,7 +57,7 @@ class ResidualBlock(Integrator):
 class LMBlock(Integrator):
     r"""Linear two-step scheme, the LM-ResNet block: $u_{n+1} = (1 - k) u_n + k u_{n-1} + h f(u_n)$.
 
-    Lu et al., arXiv 1710.10121. k is a learned scalar, uniform in [-0.1, 0] at the start, as the authors draw it (their
+    Lu et al., arXiv:1710.10121. k is a learned scalar, uniform in [-0.1, 0] at the start, as the authors draw it (their
     code has 1 - k). The limit of small steps is $(1 + k)\dot u = f(u)$, of order 1: k < 0 speeds it up. Only k = 1, the
     leapfrog, is of order 2. The scheme has the roots 1 and -k: it is stable for -1 < k <= 1.
 
@@ -67,7 +67,7 @@ class LMBlock(Integrator):
     Args:
         f: the right-hand side.
         step: h.
-        k: where k starts.
+        k: initial value of k.
         learned: whether k is a parameter.
         first: whether the block begins a chain.
         rng: draws k where it is None (the global generator without it).
@@ -96,7 +96,7 @@ class LMBlock(Integrator):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """1; of the leapfrog, k = 1, 2."""
+        """Order of accuracy: 2 for k = 1, the leapfrog, else 1."""
         return 2 if not self.first and self.k.item() == 1 else 1
 
     def forward(self, state: Any) -> tuple[Tensor, Tensor]:
@@ -111,7 +111,7 @@ class LMBlock(Integrator):
 
 
 class PolyBlock(Integrator):
-    r"""Backward Euler with its Neumann series cut: the PolyInception blocks (Zhang et al., arXiv 1611.05725).
+    r"""Backward Euler with a truncated Neumann series: the PolyInception blocks (Zhang et al., arXiv:1611.05725).
 
     With F = h f and G = h g: "poly-2" $u + F(u) + F(F(u))$, "mpoly-2" $u + F(u) + G(F(u))$, "2-way"
     $u + F(u) + G(u)$. For linear f, $(I - F)^{-1} = I + F + F^2 + \dots$ is backward Euler, from which poly-2 differs
@@ -137,7 +137,7 @@ class PolyBlock(Integrator):
 
     @property
     def scheme(self) -> str:  # type: ignore[override]
-        """The scheme: of "2-way" it is forward Euler with f + g."""
+        """Name of the scheme; "2-way" is forward Euler with f + g."""
         return "forward Euler of f + g" if self.kind == "2-way" else "backward Euler, two terms of its Neumann series"
 
     def forward(self, u: Tensor) -> Tensor:
@@ -147,10 +147,10 @@ class PolyBlock(Integrator):
 
 
 class DropPath(_DropoutNd):
-    """Draw which branches of a fractal take part: in training, none in evaluation. Dropout, to whoever looks for it.
+    """Random choice of the branches of a fractal that take part in training; counts as dropout for `isinstance`.
 
     Half of the batches are global, with a single column; in the others each branch of each join is left out with
-    probability p, never all of them (arXiv 1605.07648, section 3).
+    probability p, never all of them (arXiv:1605.07648, section 3).
     """
 
     def column(self, columns: int) -> int | None:
@@ -175,7 +175,7 @@ class DropPath(_DropoutNd):
 class FractalBlock(Integrator):
     r"""Runge-Kutta as a fractal: $f_{C+1} = \mathrm{mean}(f_C \circ f_C, \text{shallow})$.
 
-    FractalNet, arXiv 1605.07648. f_1 is a unit, the Euler step $u + a f(u)$. The shallow branch of each join is another
+    FractalNet, arXiv:1605.07648. f_1 is a unit, the Euler step $u + a f(u)$. The shallow branch of each join is another
     unit, as in FractalNet, or the "identity". Two columns with the identity are Heun's method,
     $u + \tfrac h2 (f(u) + f(u + h f(u)))$, of order 2; everything else is of order 1, with a such that the block
     advances by h: a = 2h/(C + 1) with units, h with the identity.
@@ -183,7 +183,7 @@ class FractalBlock(Integrator):
     Args:
         f: one module for all units, or one for each: 2^C - 1 with units, 2^(C-1) with the identity.
         columns: C.
-        shallow: what stands beside the deep branch.
+        shallow: the branch beside the deep one.
         step: h.
         drop_path: p of `DropPath`; 0.15 in the paper.
         residual: whether a unit adds its input. Without it a unit is f(u), as in FractalNet, and the block no scheme:
@@ -214,12 +214,12 @@ class FractalBlock(Integrator):
 
     @property
     def scheme(self) -> str:  # type: ignore[override]
-        """The scheme."""
+        """Name of the scheme."""
         return "Heun's Runge-Kutta" if self.order == 2 else "Runge-Kutta" if self.residual else "none"
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """2 of Heun's method, else 1; 0 without residual units."""
+        """Order of accuracy: 2 for Heun's method, else 1; 0 without residual units."""
         if not self.residual:
             return 0
         return 2 if self.columns == 2 and self.shallow == "identity" else 1

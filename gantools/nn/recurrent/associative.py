@@ -14,15 +14,16 @@ from gantools.nn.recurrent.holographic import random_permutations, rearranged
 
 
 class AssociativeLSTM(Recurrent):
-    r"""LSTM whose cell is a holographic memory (Danihelka et al., ICML 2016, arXiv 1602.03032).
+    r"""LSTM whose cell is a holographic memory (Danihelka et al., ICML 2016, arXiv:1602.03032).
 
     With N = hidden_size reals, so N/2 complex units, and $\mathrm{bound}(z) = z / \max(1, |z|)$:
 
-    .. math::
-        \hat g_f, \hat g_i, \hat g_o, \hat r_i, \hat r_o &= W_x x_t + W_h h_{t-1} + b, \qquad
+    $$\begin{aligned}
+    \hat g_f, \hat g_i, \hat g_o, \hat r_i, \hat r_o &= W_x x_t + W_h h_{t-1} + b, \qquad
         \hat u = W_{xu} x_t + W_{hu} h_{t-1} + b_u \\
-        c_{s,t} &= g_f \odot c_{s,t-1} + (P_s r_i) \circledast (g_i \odot u) \qquad s = 1, \dots, S \\
-        h_t &= g_o \odot \mathrm{bound}\Big(\tfrac1S \sum_s (P_s r_o) \circledast c_{s,t}\Big)
+    c_{s,t} &= g_f \odot c_{s,t-1} + (P_s r_i) \circledast (g_i \odot u) \qquad s = 1, \dots, S \\
+    h_t &= g_o \odot \mathrm{bound}\Big(\tfrac1S \sum_s (P_s r_o) \circledast c_{s,t}\Big)
+    \end{aligned}$$
 
     with g = sigmoid of the gates, which are real; r and u bounded; $\circledast$ the complex product; P_s fixed random
     permutations of the keys. The read key r_o is learned as it is: no conjugate is taken. The number of parameters does
@@ -32,9 +33,13 @@ class AssociativeLSTM(Recurrent):
     Glorot uniform, biases and the first state 0.
 
     Args:
-        input_size, hidden_size, batch_first, device, dtype: as in `torch.nn.LSTM`; hidden_size is even.
+        input_size: as in `torch.nn.LSTM`.
+        hidden_size: N, an even number.
         copies: S.
         value_sees_state: whether the value u has its term $W_{hu} h_{t-1}$.
+        batch_first: as in `torch.nn.LSTM`.
+        device: as in `torch.nn.LSTM`.
+        dtype: as in `torch.nn.LSTM`.
         rng: draws the weights and the permutations (the global generator without it).
     """
 

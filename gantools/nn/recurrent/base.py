@@ -1,4 +1,4 @@
-"""What every recurrent cell shares: the calls of `torch.nn.RNN`, packed sequences, and one loop over time."""
+"""Base class of the recurrent cells: the calls of `torch.nn.RNN`, packed sequences, and one loop over time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gantools.errors import GantoolsError
-from gantools.nn.complex.activations import modulus
 
 State = tuple[Tensor, ...]
 
@@ -21,7 +20,7 @@ class Recurrent(nn.Module):
     last state, (1, B, output_size). Complex states are shown as reals, their real parts before their imaginary ones:
     output_size = 2 hidden_size.
 
-    A subclass says what a step does; what does not depend on time is computed before the loop.
+    Subclasses define the step; values that do not depend on time are computed once, before the loop.
 
     Raises:
         GantoolsError: for an input or a state of another shape, and an empty sequence.
@@ -33,19 +32,19 @@ class Recurrent(nn.Module):
             raise GantoolsError(f"input_size = {input_size}, hidden_size = {hidden_size}: both must be at least 1.")
         self.input_size, self.hidden_size, self.batch_first = input_size, hidden_size, batch_first
 
-    # What a subclass defines -----------------------------------------------------------------------------------------
+    # Defined by subclasses ------------------------------------------------------------------------------------------
 
     @property
     def output_size(self) -> int:
-        """The number of reals in an output."""
+        """Number of reals in an output."""
         return self.hidden_size
 
     def constants(self) -> Any:
-        """Return what the steps share."""
+        """Return the values that all steps share, computed once for a sequence."""
         return None
 
     def drive(self, x: Tensor) -> Tensor:
-        """Map the inputs (N, input_size) of all steps at once to what the step takes."""
+        """Map the inputs (N, input_size) of all steps at once to the driving terms that `step` takes."""
         raise NotImplementedError
 
     def step(self, driven: Tensor, state: State, constants: Any) -> State:
@@ -158,17 +157,6 @@ def stacked(z: Tensor) -> Tensor:
 def unstacked(x: Tensor) -> Tensor:
     """Return reals (..., 2n), the real parts first, as complex (..., n)."""
     return torch.complex(*x.chunk(2, -1))
-
-
-def modrelu(z: Tensor, bias: Tensor) -> Tensor:
-    r"""Return $\mathrm{ReLU}(|z| + b)\, z/|z|$, of real z with its sign; 0 where z = 0, and so is its derivative there.
-
-    `gantools.nn.ModReLU` with its bias passed in. The second derivatives of torch's own `abs` and `sgn` are NaN at 0.
-    """
-    if not z.is_complex():
-        return torch.relu(z.abs() + bias) * z.sign()
-    zero, size = modulus(*torch.view_as_real(z).unbind(-1))
-    return z * (torch.relu(size + bias) / size).masked_fill(zero, 0.0)
 
 
 def glorot(rows: int, columns: int, rng: torch.Generator | None) -> Tensor:

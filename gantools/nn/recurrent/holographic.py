@@ -1,9 +1,8 @@
 r"""Holographic memory: pairs of complex vectors superposed in one trace, and read back with noise of a known size.
 
-.. math::
-    c = \sum_k r_k \circledast x_k, \qquad \hat x_k = \bar r_k \circledast c = x_k + \sum_{j \ne k} \bar r_k r_j x_j
+$$c = \sum_k r_k \circledast x_k, \qquad \hat x_k = \bar r_k \circledast c = x_k + \sum_{j \ne k} \bar r_k r_j x_j$$
 
-(holographic reduced representations in polar form, arXiv 1602.03032.) Binding is the elementwise product: moduli
+(holographic reduced representations in polar form, arXiv:1602.03032.) Binding is the elementwise product: moduli
 multiply, phases add. Keys of modulus 1 and random phase make the other items noise of mean zero. S copies, each with
 its keys in another order, divide its variance by S.
 
@@ -36,7 +35,7 @@ def bind(keys: Tensor, values: Tensor) -> Tensor:
 
 
 def unbind(keys: Tensor, trace: Tensor) -> Tensor:
-    """Return what a trace holds under keys of modulus 1, with the noise of everything else."""
+    """Return the values that a trace holds under keys of modulus 1, plus the noise of the other items."""
     return keys.conj() * trace
 
 
@@ -51,7 +50,7 @@ def store(keys: Tensor, values: Tensor, permutations: Tensor) -> Tensor:
 
 
 def recall(traces: Tensor, keys: Tensor, permutations: Tensor) -> Tensor:
-    """Return the mean over the copies (S, ..., n) of what they hold under keys (..., n)."""
+    """Return the values under keys (..., n), averaged over the traces (S, ..., n) of all copies."""
     return unbind(rearranged(keys, permutations), traces).mean(0)
 
 

@@ -1,6 +1,6 @@
 r"""Unitary maps of $\mathbb{C}^n$ that cost less than a matrix: factored as in the uRNN, and Kronecker products.
 
-Every map has `constants()`, what its parameters give once for a whole sequence; `apply_to(h, constants)`, the map
+Every map has `constants()`, computed from its parameters once for a whole sequence; `apply_to(h, constants)`, the map
 itself on rows h (B, n); `matrix()`, the explicit matrix (n, n); and `map(h)` for a single use.
 """
 
@@ -19,7 +19,7 @@ from gantools.nn.recurrent.base import cast, uniform
 
 
 class StateMap(nn.Module):
-    """A linear map of states; see the module's docstring."""
+    """Linear map of the state of a recurrent cell: `constants()` once for a sequence, then `apply_to` at each step."""
 
     is_complex = True
 
@@ -28,7 +28,7 @@ class StateMap(nn.Module):
         self.size = size
 
     def constants(self) -> Any:
-        """Return what the parameters give once for a whole sequence."""
+        """Return the values that `apply_to` needs, computed once for a whole sequence."""
         raise NotImplementedError
 
     def apply_to(self, h: Tensor, constants: Any) -> Tensor:
@@ -46,7 +46,7 @@ class StateMap(nn.Module):
 
 
 class FactoredUnitary(StateMap):
-    r"""Apply $W = D_3 R_2 F^{-1} D_2 \Pi R_1 F D_1$ (Arjovsky, Shah and Bengio, arXiv 1511.06464, eq. 6).
+    r"""Apply $W = D_3 R_2 F^{-1} D_2 \Pi R_1 F D_1$ (Arjovsky, Shah and Bengio, arXiv:1511.06464, eq. 6).
 
     $D = \mathrm{diag}(e^{i\theta})$, $R = I - 2 v v^H / \|v\|^2$, F the unitary Fourier transform, $\Pi$ a fixed random
     permutation: 7n reals, O(n log n) operations. (The authors' code reflects with $\bar v$ and turns by
@@ -86,7 +86,7 @@ def kronecker_matvec(factors: Sequence[Tensor], x: Tensor) -> Tensor:
     r"""Return $(W_0 \otimes \dots \otimes W_{F-1})\, x$ for each row of x (..., N), without forming the product.
 
     Each factor (P_f, Q_f) acts on its own axis of x, seen as a tensor $Q_0 \times \dots \times Q_{F-1}$ (Jose, Cisse
-    and Fleuret, arXiv 1705.10142): N sum P_f operations where the product would take N^2.
+    and Fleuret, arXiv:1705.10142): N sum P_f operations where the product would take N^2.
     """
     batch = x.shape[:-1]
     x = x.reshape(-1, *(factor.shape[1] for factor in factors))
@@ -110,7 +110,7 @@ def factor_sizes(n: int, count: int | None = None) -> tuple[int, ...]:
 
 
 class KroneckerMap(StateMap):
-    r"""Apply $W = W_0 \otimes \dots \otimes W_{F-1}$, small complex factors that start unitary (arXiv 1705.10142).
+    r"""Apply $W = W_0 \otimes \dots \otimes W_{F-1}$, small complex factors that start unitary (arXiv:1705.10142).
 
     W is unitary exactly where every factor is, up to scalars that multiply to modulus one. Factors 2 x 2 make
     8 log2 n reals. They are free to leave the unitary group; `penalty()` holds them near it. Complex, since real
@@ -133,7 +133,7 @@ class KroneckerMap(StateMap):
         if math.prod(self.sizes) != size or min(self.sizes) < 1:
             raise GantoolsError(f"factors = {self.sizes} multiply to {math.prod(self.sizes)}: make it {size}.")
         self.factors = nn.ParameterList(torch.view_as_real(haar_unitary(p, rng)) for p in self.sizes)
-        # Where to cut: as square as it goes.
+        # Cut where the two products are most nearly of one size.
         self._cut = min(range(len(self.sizes) + 1), key=lambda k: math.prod(self.sizes[:k]) + math.prod(self.sizes[k:]))
 
     def constants(self) -> list[Tensor]:

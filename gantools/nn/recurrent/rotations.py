@@ -14,9 +14,9 @@ Style = Literal["tunable", "fft"]
 
 
 class RotationProduct(StateMap):
-    r"""Apply $W = D F_L \cdots F_2 F_1$, each F a layer of rotations of pairs of units (EUNN, arXiv 1612.05231).
+    r"""Apply $W = D F_L \cdots F_2 F_1$, each F a layer of rotations of pairs of units (EUNN, arXiv:1612.05231).
 
-    .. math:: \begin{pmatrix} e^{i\phi}\cos\theta & -e^{i\phi}\sin\theta \\ \sin\theta & \cos\theta \end{pmatrix}
+    $$\begin{pmatrix} e^{i\phi}\cos\theta & -e^{i\phi}\sin\theta \\ \sin\theta & \cos\theta \end{pmatrix}$$
 
     "tunable": layers pair (0, 1)(2, 3)... and (1, 2)(3, 4)... in turn; `capacity` L = n reaches all of U(n) with n^2
     reals, less reaches a part of it. "fft": log2 n layers that pair units n/2, n/4, ..., 1 apart, n log2 n + n reals.
@@ -56,7 +56,7 @@ class RotationProduct(StateMap):
         cast(self, device, dtype)
 
     def _lay_out(self, pairs: list[list[tuple[int, int]]]) -> None:
-        """File, for each layer and unit, its partner, and where its two coefficients stand in `_coefficients`."""
+        """Register each unit's partner in every layer, and the positions of its two factors in `_coefficients`."""
         count = sum(map(len, pairs))
         partner = torch.arange(self.size).repeat(len(pairs), 1)
         # Slots: count turned cosines, count cosines, a one; count turned sines (negative), count sines, a zero.
@@ -73,7 +73,7 @@ class RotationProduct(StateMap):
         self.register_buffer("other_slot", other)
 
     def _coefficients(self) -> tuple[Tensor, Tensor]:
-        """Return, for each layer and unit, what multiplies the unit itself and its partner, both (L, n)."""
+        """Return the factors of each unit and of its partner in every layer, both (L, n)."""
         c, s = self.theta.cos(), self.theta.sin()
         turned_c, turned_s = c, s
         if self.phi is not None:

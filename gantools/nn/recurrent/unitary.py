@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gantools.nn.complex.activations import apply_modrelu
 from gantools.nn.complex.unitary import UnitaryLinear
-from gantools.nn.recurrent.base import Recurrent, State, cast, glorot, modrelu, stacked, uniform, unstacked
+from gantools.nn.recurrent.base import Recurrent, State, cast, glorot, stacked, uniform, unstacked
 from gantools.nn.recurrent.maps import FactoredUnitary, KroneckerMap, StateMap
 from gantools.nn.recurrent.rotations import RotationProduct, Style
 
@@ -16,7 +17,7 @@ Device = torch.device | str | None
 
 
 class UnitaryRecurrent(Recurrent):
-    r"""Step $h_t = \mathrm{modReLU}(W h_{t-1} + V x_t;\ b)$, W a norm-preserving map of the state (arXiv 1511.06464).
+    r"""Step $h_t = \mathrm{modReLU}(W h_{t-1} + V x_t;\ b)$, W a norm-preserving map of the state (arXiv:1511.06464).
 
     $|\partial h_T / \partial h_t|$ neither vanishes nor explodes as long as modReLU passes everything: with b = 0,
     where it starts, it is the identity. h_0 is learned, with E|h_0|^2 = 1 at the start; V is Glorot uniform.
@@ -57,7 +58,7 @@ class UnitaryRecurrent(Recurrent):
         return torch.complex(F.linear(x, self.weight[..., 0]), F.linear(x, self.weight[..., 1]))
 
     def step(self, driven: Tensor, state: State, constants: Any) -> State:
-        return (modrelu(self.recurrent.apply_to(state[0], constants) + driven, self.bias),)
+        return (apply_modrelu(self.recurrent.apply_to(state[0], constants) + driven, self.bias),)
 
     def initial(self, batch: int) -> State:
         h0 = torch.complex(self.h0[:, 0], self.h0[:, 1]) if self.recurrent.is_complex else self.h0
@@ -74,7 +75,7 @@ class UnitaryRecurrent(Recurrent):
 
 
 class URNN(UnitaryRecurrent):
-    r"""Unitary evolution RNN with $W = D_3 R_2 F^{-1} D_2 \Pi R_1 F D_1$, 7n reals (arXiv 1511.06464).
+    r"""Unitary evolution RNN with $W = D_3 R_2 F^{-1} D_2 \Pi R_1 F D_1$, 7n reals (arXiv:1511.06464).
 
     See `UnitaryRecurrent` for the step and `FactoredUnitary` for W. The authors train it with RMSprop at 1e-3, decay
     0.9, without gradient clipping. Calls and shapes are those of `torch.nn.RNN`, with outputs of 2 hidden_size reals;
@@ -111,7 +112,7 @@ class _Exponential(StateMap):
 class FullUnitaryRNN(UnitaryRecurrent):
     r"""Unitary RNN of full capacity: W is any matrix of U(n), $\exp(A)\,U_0$ with $A^H = -A$, n^2 reals.
 
-    Wisdom et al. (arXiv 1611.00035) show that 7n reals cannot reach all of U(n) for n > 7, and step along the group by
+    Wisdom et al. (arXiv:1611.00035) show that 7n reals cannot reach all of U(n) for n > 7, and step along the group by
     Cayley transforms. Here A is free and the exponential exact, so any optimizer and any spectrum applies, and W can
     cross the eigenvalue -1, where Cayley transforms stall. The exponential is taken once for a sequence.
     """
@@ -129,7 +130,7 @@ class FullUnitaryRNN(UnitaryRecurrent):
 
 
 class EUNN(UnitaryRecurrent):
-    """Unitary RNN whose map is a product of `capacity` layers of plane rotations (Jing et al., arXiv 1612.05231).
+    """Unitary RNN whose map is a product of `capacity` layers of plane rotations (Jing et al., arXiv:1612.05231).
 
     See `RotationProduct` for the map and its arguments. `is_complex=False` makes the cell real: orthogonal map, outputs
     of hidden_size reals.
@@ -153,7 +154,7 @@ class EUNN(UnitaryRecurrent):
 
 
 class KRU(UnitaryRecurrent):
-    r"""Kronecker recurrent unit: W is a Kronecker product of small complex factors (Jose et al., arXiv 1705.10142).
+    r"""Kronecker recurrent unit: W is a Kronecker product of small complex factors (Jose et al., arXiv:1705.10142).
 
     Factors 2 x 2 make 8 log2 n recurrent reals. Add `cell.penalty()`, times a factor, to the loss: the soft unitary
     constraint $\sum_f \|W_f^H W_f - I\|_F^2$. See `KroneckerMap`.
@@ -180,12 +181,13 @@ class KRU(UnitaryRecurrent):
 
 
 class GORU(Recurrent):
-    r"""Gated orthogonal recurrent unit (Jing et al., arXiv 1706.02761): a GRU whose candidate is carried orthogonally.
+    r"""Gated orthogonal recurrent unit (Jing et al., arXiv:1706.02761): a GRU whose candidate is carried orthogonally.
 
-    .. math::
-        r, z &= \sigma(W_{r,z} h + U_{r,z} x + b_{r,z}) \\
-        c &= \mathrm{modReLU}(U_c x + r \odot (Q h);\ b_c) \\
-        h' &= z \odot h + (1 - z) \odot c
+    $$\begin{aligned}
+    r, z &= \sigma(W_{r,z} h + U_{r,z} x + b_{r,z}) \\
+    c &= \mathrm{modReLU}(U_c x + r \odot (Q h);\ b_c) \\
+    h' &= z \odot h + (1 - z) \odot c
+    \end{aligned}$$
 
     Q is a real `RotationProduct`. As in the authors' code, weights start uniform in ±0.01, b_r = 2 and b_c = 0.01;
     b_z starts at 0 here and h_0 is 0. It can forget, which a uRNN cannot; its gradients decay like a gated net's.
@@ -221,7 +223,7 @@ class GORU(Recurrent):
     def step(self, driven: Tensor, state: State, constants: Any) -> State:
         (h,), (gate_weight, carried), n = state, constants, self.hidden_size
         r, z = torch.addmm(driven[:, : 2 * n], h, gate_weight).sigmoid().chunk(2, -1)
-        c = modrelu(driven[:, 2 * n :] + r * self.recurrent.apply_to(h, carried), self.bias)
+        c = apply_modrelu(driven[:, 2 * n :] + r * self.recurrent.apply_to(h, carried), self.bias)
         return (c + z * (h - c),)
 
     def initial(self, batch: int) -> State:

@@ -162,7 +162,7 @@ def trained(cell, steps):
 
 @pytest.mark.slow
 def test_a_urnn_copies_over_thirty_steps_where_an_lstm_does_not():
-    """arXiv 1511.06464 at T = 30: 64 complex units in 400 steps; an LSTM of the same size stays at the baseline."""
+    """arXiv:1511.06464 at T = 30: 64 complex units in 400 steps; an LSTM of the same size stays at the baseline."""
     loss, baseline = trained(URNN(10, 64, batch_first=True, rng=seeded()), 400)
     assert loss < 0.01 < 0.41 < baseline
     lstm = nn.LSTM(10, 64, batch_first=True)
