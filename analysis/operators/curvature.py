@@ -205,7 +205,7 @@ def _sandwich(
 def _operator(derivative: Differentiation) -> DifferentiatedOperator:
     function = derivative.function(derivative.first)
     operator = derivative.operator(function, derivative.reversed(function))
-    operator.restricted = lambda where: _operator(derivative.of(where))
+    operator.restricted = lambda where: _operator(derivative.restricted_to(where))
     return operator
 
 

@@ -112,9 +112,9 @@ class Differentiation:
         """Whether J = J^T."""
         return self.always_symmetric or self.snapshot.player is not None
 
-    def of(self, where: Tensor, constant: bool = True) -> Differentiation:
-        """Return the same of some entries (k,) of the vectors, see `Snapshot.of`."""
-        return dataclasses.replace(self, snapshot=self.snapshot.of(where, constant))
+    def restricted_to(self, where: Tensor, constant: bool = True) -> Differentiation:
+        """Restrict to some entries (k,) of the vectors, see `Snapshot.restricted_to`."""
+        return dataclasses.replace(self, snapshot=self.snapshot.restricted_to(where, constant))
 
     def function(self, batch: Any, number: int = 0) -> engines.Function:
         """Return what is differentiated on a batch."""

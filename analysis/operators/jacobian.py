@@ -119,10 +119,23 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
 
 
 def _restricted(derivative: Differentiation, where: Tensor, check: bool) -> DifferentiatedOperator:
+    """Return the operator on some entries (k,); all other parameters are constants, where the losses bear that."""
     try:
-        return _field_operator(derivative.of(where), check, whole=False)
-    except RuntimeError:  # a loss that itself differentiates by parameters which are constants now
-        return _field_operator(derivative.of(where, constant=False), check, whole=False)
+        return _field_operator(derivative.restricted_to(where), check, whole=False)
+    except RuntimeError as error:
+        if not _needs_gradient(error):
+            raise
+        return _field_operator(derivative.restricted_to(where, constant=False), check, whole=False)
+
+
+# PyTorch has one type for all errors, so its words tell them apart: `autograd.grad` by a constant, or of a value that
+# depends on nothing else; and hooks on constants, or on what depends on nothing else.
+_NO_GRADIENT = ("does not require grad", "doesn't require gradient", "has requires_grad=False")
+
+
+def _needs_gradient(error: RuntimeError) -> bool:
+    """Return whether a loss failed because it differentiates, itself, by parameters that are constants now."""
+    return type(error) is RuntimeError and any(words in str(error) for words in _NO_GRADIENT)
 
 
 def _require_deterministic(again: Tensor, function: engines.Function, products: engines.ReverseProducts) -> None:

@@ -53,11 +53,13 @@ class Snapshot:
         first, last = (0, len(self._whole) - 1) if self._where is None else (int(self._where[0]), int(self._where[-1]))
         return next((p for p, part in self.game.slices.items() if part.start <= first and last < part.stop), None)
 
-    def of(self, where: Tensor, constant: bool = True) -> Snapshot:
-        """Return the same where only these entries of the vectors move.
+    def restricted_to(self, where: Tensor, constant: bool = True) -> Snapshot:
+        """Restrict to these entries of the vectors; the other parameters become constants.
 
-        All other parameters are constants; or, for a loss that differentiates by some of them itself, they are only
-        left out of the result, which saves no work.
+        Args:
+            where: indices (m,) of the entries, ascending.
+            constant: pass False for a loss that differentiates by other parameters itself: these are then only left
+                out of the result, which saves no work.
         """
         slices, parameters = (kept(names, where, len(self.point)) for names in (self.slices, self.parameters))
         if self._where is not None:

@@ -195,6 +195,36 @@ def test_a_loss_that_differentiates_by_constants_itself():
     same(hessian(game, batch, player="discriminator"), dense[17:, 17:])
 
 
+def test_a_loss_with_hooks_on_constants():
+    """PyTorch refuses hooks, say to watch gradients, on what requires none."""
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    plain = game.losses
+
+    def losses(players, one):
+        players.generator[0].weight.register_hook(lambda slope: None)
+        return plain(players, one)
+
+    J = jacobian(gt.Game(dict(game.players), losses), batch)
+    same(restrict(J, "discriminator.0.*"), J.dense()[17:26, 17:26])
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("none left"), RuntimeError("shapes differ")])
+def test_other_errors_of_a_part_are_told_at_once(error):
+    game, batch = cases.tanh_gan(), cases.gan_batch()
+    plain, evaluations = game.losses, []
+
+    def losses(players, one):
+        if not players.generator[0].weight.requires_grad:
+            evaluations.append(one)
+            raise error
+        return plain(players, one)
+
+    J = jacobian(gt.Game(dict(game.players), losses), batch)
+    with pytest.raises(type(error), match=str(error)):
+        restrict(J, "discriminator.0.*")
+    assert len(evaluations) == 1
+
+
 def test_coupling_has_the_singular_values_of_the_block():
     game, batch = cases.tanh_gan(), cases.gan_batch()
     dense = dense_autograd(lambda w: tanh_gan_field(w, batch), game.vector())
