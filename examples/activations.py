@@ -23,7 +23,7 @@ def relu():
 
 
 def esp():
-    """Return the same with an ESP of its own for every unit, the output too (arXiv 1805.08786)."""
+    """Return the same with an ESP for every unit, each with its own beta, the output included (arXiv:1805.08786)."""
     esp = "esp(beta=0.0, learned=True, std=0.004)"
     return _trained(esp, esp)
 

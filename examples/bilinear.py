@@ -11,7 +11,7 @@ import gantools as gt
 
 
 class Point(nn.Module):
-    """A player that is nothing but a vector."""
+    """A player whose only parameter is a vector."""
 
     def __init__(self, values):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A convolutional classifier with batch normalization and dropout: what its Hessian and its Gauss-Newton matrix say.
+"""A convolutional classifier with batch normalization and dropout: its Hessian and its Gauss-Newton matrix.
 
 gantools index examples/convolutional.py:build
 python examples/convolutional.py

@@ -1,4 +1,4 @@
-"""A recurrent net that adds marked numbers of a sequence: curvature, and where its loss goes along the worst direction.
+"""A recurrent net that adds marked numbers of a sequence: its loss along the direction of largest curvature.
 
 gantools index examples/recurrent.py:build
 python examples/recurrent.py

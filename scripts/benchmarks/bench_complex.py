@@ -1,4 +1,4 @@
-"""What complex convolutions cost, forward and backward: ours, PyTorch's native complex ones, and other libraries'.
+"""Cost of complex convolutions, forward and backward: ours, PyTorch's native complex ones, and other libraries'.
 
 Every contestant gets the same weights and must give the same output first. All are timed in turn, round after round, so
 that a busy machine slows them alike; a ratio is the median over rounds of ours by theirs, below 1 where ours is faster.

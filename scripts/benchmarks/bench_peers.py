@@ -26,9 +26,9 @@ from peer_problems import Problem, gradient_seconds, load, loss
 
 from gantools.analysis import eigenvalues, hessian, index, spectral_density
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PEERS = {"curvlinops": "curvlinops-for-pytorch", "hessian-eigenthings": "hessian-eigenthings", "pyhessian": "pyhessian"}
-# What the peers import, without what they would replace.
+# Packages that the peers import, without those that they would replace.
 BESIDE = [
     "backpack-for-pytorch",
     "einops",
@@ -70,8 +70,8 @@ def environment(cache: Path) -> tuple[Path, dict[str, str]]:
 
 
 def run_peer(python: Path, peer: str, work: str, folder: Path, threads: int, limit: float) -> dict[str, Any]:
-    """Return what one peer did in a process of its own, or why not."""
-    command = [str(python), str(ROOT / "scripts" / "peer_worker.py"), peer, work, "--folder", str(folder)]
+    """Return the measurement of one peer in a process of its own, or the reason why there is none."""
+    command = [str(python), str(Path(__file__).with_name("peer_worker.py")), peer, work, "--folder", str(folder)]
     environ = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     try:
         done = subprocess.run(
@@ -84,7 +84,7 @@ def run_peer(python: Path, peer: str, work: str, folder: Path, threads: int, lim
 
 
 def ours(work: str, folder: Path, threads: int) -> dict[str, Any]:
-    """Return the same of gantools, set-up (operator, its checks, the choice of engine) timed apart."""
+    """Return the same measurement of gantools, set-up (operator, its checks, the choice of engine) timed apart."""
     torch.set_num_threads(threads)
     warm, x, y = load(folder, "small")
     eigenvalues(hessian(warm, loss, (x, y)), 3, tol=1e-3)

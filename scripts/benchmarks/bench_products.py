@@ -1,4 +1,4 @@
-"""What a Hessian product costs by each method, and the floors that no solver on top of it can go below.
+"""Cost of a Hessian product by each method, and lower bounds for every solver that uses it.
 
     python scripts/benchmarks/bench_products.py [--problems mlp convnet small] [--compiled] [--cache build/peers]
 
@@ -78,7 +78,7 @@ def convolutions(a: Tensor, d: Tensor, layer: nn.Conv2d) -> None:
 
 
 def product_table(names: list[str], folder: Path, methods: list[str]) -> None:
-    """Print what products cost."""
+    """Print the cost of products."""
     print("| model | method | set-up | one vector | column of 10 | of 64 |\n|---|---|--:|--:|--:|--:|")
     for name in names:
         problem = load(folder, name)
@@ -87,7 +87,7 @@ def product_table(names: list[str], folder: Path, methods: list[str]) -> None:
         print(f"| {name}, g = {1e3 * g:.2f} ms | linear maps | | {linear_maps(problem) / g:.2f} g | | |", flush=True)
         for method in methods:
             warm = hessian(model, loss, (x, y), method=method)
-            warm @ torch.randn(warm.n)  # what is loaded at first use
+            warm @ torch.randn(warm.n)  # loads what torch loads at first use
             start = time.process_time()
             H = hessian(model, loss, (x, y), method=method)
             H @ torch.randn(H.n)
@@ -95,7 +95,7 @@ def product_table(names: list[str], folder: Path, methods: list[str]) -> None:
             for width in (1, 10, 64):
                 block = torch.randn(H.n) if width == 1 else torch.randn(H.n, width)
                 for _ in range(2 if width > 1 else 0):
-                    H @ block  # what blocks are learnt from
+                    H @ block  # lets the operator choose its block method
                 cells.append(f"{seconds(lambda H=H, u=block: H @ u, 15 if width == 1 else 5) / width / g:.2f} g")
             print(f"| | {method} | {' | '.join(cells)} |", flush=True)
 

@@ -1,9 +1,9 @@
-"""What a step of each recurrent cell costs, against `torch.nn.LSTM` of equal state; eager and compiled.
+"""Cost of a step of each recurrent cell against `torch.nn.LSTM` of equal state; eager and compiled.
 
 A training pass (forward, and gradients by all parameters) over a sequence. All states have the same number of reals,
 h and c of an LSTM together. Each cell is timed in turn with the LSTM, round after round, in processor time; ratios are
-medians over rounds. "LSTM in Python" is `torch.nn.LSTMCell` in the loop that the cells use: what
-the loop costs by itself.
+medians over rounds. "LSTM in Python" is `torch.nn.LSTMCell` in the loop that the cells use: the
+cost of the loop by itself.
 
     python scripts/benchmarks/bench_recurrent.py [--compile] [--json FILE]
 """
@@ -43,7 +43,7 @@ class LoopedLSTM(nn.Module):
 
 
 def contestants(inputs: int, state: int) -> dict[str, Callable[[], nn.Module]]:
-    """Return what makes each cell with `state` reals of state."""
+    """Return a function that makes each cell with `state` reals of state."""
     half, rng = state // 2, torch.Generator().manual_seed(0)
     return {
         "LSTM in Python": lambda: LoopedLSTM(inputs, half),

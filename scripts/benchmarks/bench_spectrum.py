@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 import scipy.sparse.linalg as arpack
 import torch
+from peer_problems import tanh_network
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
@@ -87,14 +88,6 @@ def synthetic_game(n: int = 5_000) -> LinearOperator:
     return LinearOperator(matvec, n)
 
 
-def mlp(*widths: int) -> nn.Sequential:
-    """Return a tanh network."""
-    layers: list[nn.Module] = []
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
-        layers += [nn.Linear(a, b), nn.Tanh()]
-    return nn.Sequential(*layers[:-1])
-
-
 def ring(count: int, generator: torch.Generator) -> Tensor:
     """Return (count, 2) points of eight Gaussians on a circle."""
     angle = torch.randint(0, 8, (count,), generator=generator) * (torch.pi / 4)
@@ -104,7 +97,7 @@ def ring(count: int, generator: torch.Generator) -> Tensor:
 def trained_gan(width: int, steps: int, dtype: torch.dtype) -> LinearOperator:
     """Return the Jacobian of a GAN on the ring after some steps of Adam, each player by itself."""
     torch.manual_seed(0)
-    game = gan(mlp(16, width, width, 2), mlp(2, width, width, 1))
+    game = gan(tanh_network(16, width, width, 2), tanh_network(2, width, width, 1))
     generator = torch.Generator().manual_seed(0)
     optimizers = [torch.optim.Adam(game.players[name].parameters(), lr=1e-3, betas=(0.5, 0.9)) for name in game.slices]
 
@@ -113,9 +106,7 @@ def trained_gan(width: int, steps: int, dtype: torch.dtype) -> LinearOperator:
 
     for _ in range(steps):
         gradient = game.field(batch())
-        parameters = (
-            list(game.parameters().values()) if isinstance(game.parameters(), dict) else list(game.parameters())
-        )
+        parameters = game.parameters()
         for p, g in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
             p.grad = g.view_as(p)
         for optimizer in optimizers:
@@ -128,7 +119,7 @@ def trained_gan(width: int, steps: int, dtype: torch.dtype) -> LinearOperator:
 def trained_classifier(dtype: torch.dtype) -> LinearOperator:
     """Return the Hessian of a classifier, 99 530 parameters, random labels, after 200 steps of Adam."""
     torch.manual_seed(0)
-    model = mlp(64, 256, 256, 64, 10)
+    model = tanh_network(64, 256, 256, 64, 10)
     x, y = torch.randn(256, 64), torch.randint(0, 10, (256,))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""What a consensus step costs: against a simultaneous step, and against a plain `create_graph=True` loop.
+"""Cost of a consensus step against a simultaneous step, and against a plain `create_graph=True` loop.
 
 The plain loop is stock PyTorch with `torch.optim.RMSprop` and computes the same numbers, which is checked first. All
 four are timed in turn, round after round, so that a busy machine slows them alike; the ratio is the median over rounds.

@@ -153,7 +153,7 @@ def reflowed(block: str) -> str:
 
 
 def versions(comparisons: dict[str, Comparison], ring: Comparison | None) -> str:
-    """Return with what the numbers were made, as the results note it."""
+    """Return the sentence on versions and device, as the results note them."""
     newest = (ring if ring is not None and ring.rows else next(iter(comparisons.values()))).results
     stored = json.loads(newest.read_text())
     names = ", ".join(f"{name} {number}" for name, number in stored["versions"].items())

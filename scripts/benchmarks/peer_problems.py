@@ -84,7 +84,7 @@ def gradient_seconds(problem: Problem, repeats: int = 15) -> float:
 
 
 def worker_arguments() -> argparse.Namespace:
-    """Return what the driver told a worker."""
+    """Return the arguments that the driver gave a worker."""
     parser = argparse.ArgumentParser()
     parser.add_argument("peer")
     parser.add_argument("work")

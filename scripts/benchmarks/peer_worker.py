@@ -77,7 +77,7 @@ class Counted:
 
 
 def curvlinops(problem: Problem, work: str, truth: np.ndarray | None) -> dict[str, Any]:
-    """SciPy's ARPACK around its operator; its own quadrature; its operator times the identity."""
+    """Measure curvlinops: SciPy's ARPACK around its operator, its quadrature, its operator times the identity."""
     from curvlinops import HessianLinearOperator
     from curvlinops.papyan2020traces.spectrum import lanczos_approximate_spectrum
 
@@ -105,7 +105,7 @@ def curvlinops(problem: Problem, work: str, truth: np.ndarray | None) -> dict[st
 
 
 def eigenthings(problem: Problem, work: str, truth: np.ndarray | None) -> dict[str, Any]:
-    """Its Lanczos, reorthogonalised, of a size that a user would have to guess; its quadrature."""
+    """Measure hessian-eigenthings: reorthogonalised Lanczos, whose size a user has to guess, and its quadrature."""
     from hessian_eigenthings import HessianOperator, lanczos, spectral_density
 
     model, x, y = problem
@@ -126,7 +126,7 @@ def eigenthings(problem: Problem, work: str, truth: np.ndarray | None) -> dict[s
 
 
 def pyhessian(problem: Problem, work: str, truth: np.ndarray | None) -> dict[str, Any]:
-    """Its power iteration; its quadrature."""
+    """Measure PyHessian: its power iteration and its quadrature."""
     import pyhessian as package
 
     model, x, y = problem

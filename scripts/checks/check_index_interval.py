@@ -1,4 +1,4 @@
-"""Does the interval of the negative fraction cover, and how wide is it? Many estimates of spectra that are known.
+"""Check coverage and width of the negative fraction's interval by many estimates of known spectra.
 
     python scripts/checks/check_index_interval.py [--cases 100] [--probes 4] [--steps 800]
 

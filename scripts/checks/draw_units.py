@@ -1,4 +1,4 @@
-"""The pictures of docs/activations.md and docs/complex.md: what the units do, computed by the units themselves.
+"""Draw the figures of docs/activations.md and docs/complex.md, computed by the units themselves.
 
 python scripts/checks/draw_units.py [--out docs]
 """

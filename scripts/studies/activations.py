@@ -1,4 +1,4 @@
-"""What the activation of a GAN's players does to convergence, rotation, and unstable directions.
+"""Effect of the activation of a GAN's players on convergence, rotation, and unstable directions.
 
 The ring of eight Gaussians with the network of The Numerics of GANs, under consensus: each activation in the generator
 alone, in the discriminator alone (ReLU in the other player), and in both; in both under simultaneous gradient too.

@@ -1,6 +1,6 @@
-"""What redundant copies do for an associative memory: recall and copying with an LSTM beside, and the noise they leave.
+"""Redundant copies in an associative memory: recall and copying with an LSTM beside, and the noise that remains.
 
-The Associative LSTM (Danihelka et al., arXiv 1602.03032) keeps its pairs of key and value in S copies. Its parameters
+The Associative LSTM (Danihelka et al., arXiv:1602.03032) keeps its pairs of key and value in S copies. Its parameters
 do not depend on S, but its state does: an LSTM with as many units stands beside it, and one with as large a state as
 four copies. Adam, learning rate 3e-3, batches of 50. Then the noise of recalled items over copies and items, for random
 keys, without learning.
@@ -84,7 +84,7 @@ def verdict(results: study.Results) -> list[str]:
         for task in STEPS
     ]
     return [
-        "Claim (arXiv 1602.03032): faster learning with more copies, and faster than an LSTM; shown there as curves.",
+        "Claim (arXiv:1602.03032): faster learning with more copies, and faster than an LSTM; shown there as curves.",
         *faster,
         f"The noise is within {100 * worst:.1f} % of its law in every cell.",
     ]

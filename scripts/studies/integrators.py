@@ -52,7 +52,7 @@ def cells(steps: dict[str, int], depths: tuple[int, ...], width: int = 12, looks
 
 def verdict(results: study.Results) -> list[str]:
     """Return what the numbers support of the papers' claims."""
-    said = ["Claim (arXiv 1710.10121): an LM-ResNet reaches a ResNet's accuracy with half as many parameters."]
+    said = ["Claim (arXiv:1710.10121): an LM-ResNet reaches a ResNet's accuracy with half as many parameters."]
     for points in TASKS:
         baseline, half = f"{points}, ResNet", f"{points}, LM-ResNet, half the blocks"
         said.append(results.difference(half, baseline, "test"))
@@ -61,7 +61,7 @@ def verdict(results: study.Results) -> list[str]:
     undone, stored = (results.mean(many, column) / results.mean(few, column) for column in ("undone", "stored"))
     return [
         *said,
-        f"Claim (arXiv 1707.04585): memory constant in depth. From {few.split(', ')[1]} to {many.split(', ')[1]} it "
+        f"Claim (arXiv:1707.04585): memory constant in depth. From {few.split(', ')[1]} to {many.split(', ')[1]} it "
         f"grows {undone:.2f} times undone and {stored:.2f} times stored.",
         "That a generator which flows steadies a GAN is a hypothesis of ours, not a published result.",
     ]

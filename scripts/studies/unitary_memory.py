@@ -1,8 +1,8 @@
 """Whether unitary recurrent nets remember what an LSTM forgets: copying ten symbols after a delay.
 
-Nets with as many reals in their state (h and c of an LSTM together), trained as published for the uRNN (arXiv
-1511.06464): RMSProp, learning rate 1e-3, decay 0.9, batches of 20, without gradient clipping; 400 steps at a delay of
-T = 30. The long form has T = 200, and fewer nets.
+Nets with as many reals in their state (h and c of an LSTM together), trained as published for the uRNN
+(arXiv:1511.06464): RMSProp, learning rate 1e-3, decay 0.9, batches of 20, without gradient clipping; 400 steps at a
+delay of T = 30. The long form has T = 200, and fewer nets.
 
     python scripts/studies/unitary_memory.py --jobs 2
     python scripts/studies/unitary_memory.py --long --jobs 2
@@ -58,7 +58,7 @@ def cells(names: Iterable[str], delay: int, steps: int, units: int = 64) -> dict
 def verdict(results: study.Results) -> list[str]:
     """Return what the numbers support of the paper's claims."""
     said = [
-        "Claims (arXiv 1511.06464): the uRNN comes close to 0 at every delay, up to 500; an LSTM of about as many "
+        "Claims (arXiv:1511.06464): the uRNN comes close to 0 at every delay, up to 500; an LSTM of about as many "
         "parameters is better than the memoryless loss at T = 100 alone; a uRNN's gradients keep their norm."
     ]
     for cell in results.study.cells:

@@ -102,7 +102,7 @@ def test_a_package_that_is_missing_is_no_result(tmp_path, capsys):
 
 
 def test_processes_give_the_same_results(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{Path(study.__file__).parent}")
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{Path(study.__file__).parents[1]}")
     alone = study.execute(small(seeds=range(2)), tmp_path / "a")
     together = study.execute(small(seeds=range(2)), tmp_path / "b", jobs=2)
     assert np.array_equal(alone.values("mean 1.0", "value"), together.values("mean 1.0", "value"))
@@ -133,7 +133,7 @@ def test_main_writes_page_numbers_and_figures(tmp_path, capsys):
     assert set(numbers["mean 0.0"]) == {"7"} and "curves" not in numbers["mean 0.0"]["7"]
     assert "mean 0.0" in capsys.readouterr().out
     text = (out / "small.md").read_text()
-    begin = "# Small\n\nWhat is asked?\n\n    python scripts/small.py --jobs 2\n\nWhat is done. Seeds 7.\n\n"
+    begin = "# Small\n\nWhat is asked?\n\n    python scripts/studies/small.py --jobs 2\n\nWhat is done. Seeds 7.\n\n"
     assert text.startswith(begin + "Means of 0.0 and 1.0, 1 seeds.\n\n| a | table |\n|---|---|\n\n| cell |")
     assert "![Distance](small-distance.png)" in text and "no such cell" not in text
     assert text.endswith("## Verdict\n\n- First.\n- Second.\n")
@@ -147,7 +147,7 @@ def test_a_quick_form_has_its_own_cells_and_root_and_a_flag_chooses_another_form
     long = dataclasses.replace(small(cells=(5.0,)), name="small_long")
     study.main(small(), page(), ["--long", "--seeds", "0"], long=long)
     text = (tmp_path / "docs" / "results" / "small_long.md").read_text()
-    assert "    python scripts/small.py --long --jobs 2\n" in text and "| mean 5.0 |" in text
+    assert "    python scripts/studies/small.py --long --jobs 2\n" in text and "| mean 5.0 |" in text
     assert (tmp_path / "docs" / "results" / "small_long-all.png").exists()
 
 

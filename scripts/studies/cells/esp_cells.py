@@ -11,7 +11,7 @@ from gantools.schedules import Exponential
 from gantools.trainers import Adam
 
 ESP = "esp(beta=0.0, learned=True, std=0.004)"
-# What follows the hidden units, and what follows the logit.
+# Activations of the hidden units, and of the logit.
 KINDS = {
     "relu": ("relu", ""), "sigmoid": ("sigmoid", ""), "silu": ("silu", ""), "esp": (ESP, ESP),
     "relu, learned output slope": ("relu", ESP),

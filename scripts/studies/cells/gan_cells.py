@@ -1,4 +1,4 @@
-"""What a GAN of a study is measured by: coverage, and the spectra of its Jacobian and of its players' Hessians."""
+"""Training and measures of a GAN: coverage, and the spectra of its Jacobian and of its players' Hessians."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ COLUMNS = {
     "alpha generator": "alpha G", "alpha discriminator": "alpha D", "zero rows": "zero rows",
 }  # fmt: skip
 MODES = ("Modes over the steps", lambda results: results.curves("modes_covered"))
-# What a page with these cells and columns says of them.
+# Explanation of these cells and columns on a page.
 SETTINGS = "{steps} steps, batches of 256, RMSProp, learning rate 1e-3, gamma 10 for consensus, {seeds} seeds"
 EXPLAINED = f"""Columns: of the last look, how many of the eight modes hold at least 25 of 2560 samples within 0.1,
 and as quality the fraction of samples within 0.1 of any mode. The rest is of the Jacobian J of the players' field at

@@ -1,4 +1,4 @@
-"""What residual nets are measured by as integrators: their order, what they learn as classifiers, their memory."""
+"""Measures of residual nets as integrators: their order, their accuracy as classifiers, their memory."""
 
 import math
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class _Begin(nn.Module):
 
 
 def repeated(make: Callable[[float], nn.Module]) -> Callable[[int], list[nn.Module]]:
-    """Return what makes n steps to time 1."""
+    """Return a function that makes n steps to time 1."""
     return lambda n: [make(1 / n) for _ in range(n)]
 
 

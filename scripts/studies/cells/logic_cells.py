@@ -1,4 +1,4 @@
-"""Many small nets trained at once on truth tables, and what they learned of them."""
+"""Small nets trained on truth tables, many starts at once, and measures of what they learned."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def drawn(sizes: list[int], starts: int, rng: torch.Generator) -> list[Tensor]:
 
 
 def outputs(parameters: list[Tensor], x: Tensor, activation: Any) -> tuple[Tensor, Tensor]:
-    """Return the outputs (S, R, outputs), and what the last layer has seen."""
+    """Return the outputs (S, R, outputs), and the inputs of the last layer."""
     x = x.expand(len(parameters[0]), -1, -1)
     for weight, bias in zip(parameters[:-2:2], parameters[1:-2:2], strict=True):
         x = activation(torch.baddbmm(bias, x, weight))

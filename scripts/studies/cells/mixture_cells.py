@@ -1,4 +1,4 @@
-"""Planted mixtures in the plane, what is fitted to their points, and how far from the planted one it ends."""
+"""Planted mixtures in the plane, the models fitted to their points, and the errors of the fits."""
 
 import itertools
 import math
@@ -59,7 +59,7 @@ def fitted(method: str, points: Array, means: Array) -> Any:
             return GaussianMixture(count, max_iter=1000, tol=1e-6, **start).fit(points)
     learned, phase = settings
     waves = QuantumMixture(count, learned, warm_start=True)
-    # All phases alike would be a stationary point of theirs.
+    # Equal phases would be a stationary point of the phases.
     phases = np.linspace(0, phase or 0.05, count)
     return waves.set_parameters(np.ones(count), means, np.repeat(covariance[None], count, 0), phases).fit(points)
 

@@ -1,4 +1,4 @@
-"""What a recurrent net of a study is measured by: its loss against that without memory, and gradients through time."""
+"""Training and measures of a recurrent net: its loss against that without memory, and gradients through time."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from gantools.nn import SequenceModel
 Make = Callable[[int, torch.Generator], nn.Module]
 COLUMNS = {"parameters": "parameters", "loss": "loss", "ratio": "loss / memoryless", "accuracy": "accuracy",
            "area": "mean over training", "best": "lowest in training"}  # fmt: skip
-# What a page with these columns says of them.
+# Explanation of these columns on a page.
 EXPLAINED = """Columns: the cross-entropy of an answer in nats after training, on 500 new sequences; the same as a
 fraction of the loss of the best answer without memory; the fraction of right answers. Over training, on its own
 batches: the mean of that fraction of the loss over all steps, lower the sooner a net learns, and its lowest value."""

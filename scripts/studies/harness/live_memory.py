@@ -1,4 +1,4 @@
-"""How many bytes of tensors are alive, counted by what every operation makes: no device counter, no process size."""
+"""Count of the bytes of live tensors, from the storages that operations make; needs no counter of the device."""
 
 import weakref
 
@@ -11,7 +11,7 @@ class LiveMemory(TorchDispatchMode):
 
     Attributes:
         live: bytes alive now.
-        peak: the most that were.
+        peak: most bytes alive at one time.
     """
 
     def __init__(self):

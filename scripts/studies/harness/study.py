@@ -1,9 +1,9 @@
-"""What the studies share: cells times seeds, run in processes, each kept as it ends, and a page of what came of them.
+"""Runner of studies: cells times seeds in processes, each result kept as it ends, and a page of all results.
 
-A study is a function of a cell's settings, a seed and a folder that returns numbers, what to run it on, and a page.
-What has been computed is not computed again, so a stopped study goes on where it was:
+A study is a function of a cell's settings, a seed and a folder that returns numbers, the cells to run it on, and a
+page. A finished result is not computed again, so a stopped study goes on where it was:
 
-    python scripts/NAME.py [--quick] [--jobs 2] [--seeds 0 1 2]
+    python scripts/studies/NAME.py [--quick] [--jobs 2] [--seeds 0 1 2]
     tensorboard --logdir runs/NAME
 """
 
@@ -68,7 +68,7 @@ def train_gan(args: Sequence[str], folder: Path) -> tuple[RunFolder, Result]:
 
 
 def execute(study: Study, root: Path, jobs: int = 1) -> Results:
-    """Run what has no result yet, each in its own folder below `root`, and return all results."""
+    """Run the cells and seeds without a result, each in its own folder below `root`, and return all results."""
     root.mkdir(parents=True, exist_ok=True)
     tasks = [(cell, seed) for seed in study.seeds for cell in study.cells]
     missing = [task for task in tasks if not result_path(root, *task).exists()]
@@ -96,7 +96,7 @@ def result_path(root: Path, cell: str, seed: int) -> Path:
 
 
 def _keep(root: Path, cell: str, seed: int, result: Result) -> None:
-    # By one process: what is not whole yet has the same name for all of a folder.
+    # Only the parent process writes: unfinished files of one folder share a name.
     write_atomically(result_path(root, cell, seed), (json.dumps(result) + "\n").encode())
 
 
@@ -107,7 +107,7 @@ def _run_one(study: Study, cell: str, seed: int, root: Path) -> Result:
     try:
         result: Result = study.run(dict(study.cells[cell]), seed, path.with_suffix(""))
     except MissingDependencyError:
-        raise  # is no result of the study's
+        raise  # not a result of the study
     except GantoolsError as error:
         result = {"failed": str(error)}
     result["seconds"] = time.perf_counter() - begun
@@ -128,6 +128,8 @@ def main(study: Study, page: Page, command: Sequence[str] | None = None, **forms
     """Run a study as the command line says, print its tables, and write page, numbers and figures.
 
     Args:
+        study: its full form.
+        page: the page to write.
         command: arguments instead of the command line's.
         forms: other forms of the study, by the flag that chooses one.
     """
@@ -135,7 +137,7 @@ def main(study: Study, page: Page, command: Sequence[str] | None = None, **forms
     for flag in forms:
         options.add_argument(f"--{flag}", action="store_true", help=f"the {flag} form of it")
     args = options.parse_args(command)
-    script = f"python scripts/{study.name}.py"
+    script = f"python scripts/studies/{study.name}.py"
     for flag, form in forms.items():
         if getattr(args, flag):
             study, script = form, f"{script} --{flag}"

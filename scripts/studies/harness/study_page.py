@@ -1,4 +1,4 @@
-"""What is written of a study: a page of sections, each with a table, figures, and paired differences, and a verdict."""
+"""Page of a study: sections with a table, figures and paired differences each, and a verdict."""
 
 import dataclasses
 import textwrap
@@ -14,16 +14,16 @@ PAIRED = "Differences seed by seed, mean and 95 % interval; bold where it does n
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A table of some cells and columns, what is said before it, and what is drawn and compared after it.
+    """Table of some cells and columns, with a text before it, and figures and comparisons after it.
 
     Attributes:
         text: Markdown; `{seeds}` becomes the number of seeds, and the name of a setting its values in the section's
             cells, "1000 and 2000" where they differ.
         columns: heading by column; by default those of the study.
-        where: which cells, by their settings; by default all.
-        figures: by the ending of the file's name, the caption and what draws it.
+        where: chooses cells by their settings; by default all.
+        figures: caption and drawing function by the ending of the file's name.
         pairs: cells to be compared, each with its baseline; those that the quick form lacks are left out.
-        compared: columns in which they are.
+        compared: columns in which the pairs are compared.
     """
 
     text: str
@@ -67,7 +67,7 @@ class Page:
     verdict: Callable[[Results], Sequence[str]] | None = None
 
     def render(self, results: Results, command: str) -> str:
-        """Return the page as Markdown; `command` is what makes it."""
+        """Return the page as Markdown; `command` is the command line that makes it."""
         question, explanation, *_ = (self.text or "").split("\n\n")
         seeds = f"Seeds {', '.join(map(str, results.study.seeds))}."
         blocks = [f"# {self.title}", question, f"    {command}", f"{explanation} {seeds}"]

@@ -1,4 +1,4 @@
-"""What came of a study, by cell and seed: intervals, paired differences, tables, figures."""
+"""Results of a study by cell and seed: intervals, paired differences, tables, figures."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ BLUE, GREY = "#2b6cb0", "#a0aec0"
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """Cells, what is done with each, and what of it is shown.
+    """Definition of a study: its cells, the function that runs one, and the columns of its table.
 
     Attributes:
         name: of the folder in runs/ and of the page in docs/results/.
@@ -26,7 +26,7 @@ class Study:
         cells: settings by the cell's name.
         columns: heading by the name of a number, in the order of the table.
         quick: the cells of its quick form, of two seeds.
-        seeds: one run each.
+        seeds: one run of every cell for each.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Study:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What came of a study: by cell, the result of each seed; `{"failed": sentence}` for a run that was stopped."""
+    """Results of a study: by cell, that of each seed; `{"failed": sentence}` for a run that was stopped."""
 
     study: Study
     by_cell: Mapping[str, Mapping[int, Result]]
