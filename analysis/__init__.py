@@ -1,4 +1,4 @@
-"""What the spectrum says: operators, eigenvalues, density, index, and verdicts in sentences."""
+"""Stability analysis: matrix-free operators, eigenvalues, density, index, and verdicts in sentences."""
 
 from gantools.analysis.eigen.dense import spectrum
 from gantools.analysis.eigen.eigenvalues import eigenvalues

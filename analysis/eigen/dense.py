@@ -1,4 +1,4 @@
-"""The whole matrix and the whole spectrum, for small problems."""
+"""The whole matrix of an operator and its whole spectrum by LAPACK, for small problems."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _selected(operator: LinearOperator, matrix: Array, k: int, which: str, vecto
     values, right = _decompose(matrix, operator.symmetric, vectors)
     norm = float(np.linalg.norm(matrix))
     epsilon = float(torch.finfo(operator.dtype).eps)
-    # LAPACK's backward error, plus what products in a lower precision had already lost.
+    # LAPACK's backward error, plus the rounding of products in a lower precision.
     bound = operator.n * np.finfo(float).eps * norm + (epsilon * norm if operator.dtype != torch.float64 else 0.0)
     scale = float(np.abs(values).max() if operator.symmetric else np.linalg.norm(matrix, axis=0).max())
     chosen = leading(values, k, criterion(which, operator.symmetric))

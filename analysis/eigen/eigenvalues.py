@@ -1,4 +1,4 @@
-"""The leading eigenvalues of any operator, with residuals, and a second opinion on request."""
+"""The leading eigenvalues of an operator, with residuals, and a second search for missed ones on request."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def eigenvalues(
             also LA = LR, SA = SR and BE (both ends, by turns from the top). SM (smallest modulus), NI and NU (nearest
             to the imaginary axis, to the unit circle) may lie inside the spectrum, where products alone do not
             converge: up to n = `dense_limit` they are taken from the whole matrix; beyond, SM by shift-invert with
-            inner solves, NI and NU by the plain method, which finds them where they are extreme. What did not converge
-            is marked.
+            inner solves, NI and NU by the plain method, which finds them where they are extreme. Values that did not
+            converge are marked.
         tol: relative to max(|value|, eps^(2/3) scale), on the error bound of each value: for symmetric operators
             min(r, max(r^2/gap, r/10)), since the gap is estimated; otherwise the residual r.
         basis: vectors kept, by default max(2k + 1, 20) if symmetric, else max(6k, 2k + 20). Smaller ones lose
             eigenvalues silently: at 2k + 1 every solver, ARPACK too, calls GAN Jacobians "all real" under LI.
-        max_matvecs: stop after so many products, by default 50 bases; what was reached is returned and marked.
+        max_matvecs: stop after so many products, by default 50 bases; values that did not converge are marked.
         seed: of the start vector.
         vectors: return them, unit length, (n, k), on the operator's device.
-        verify: search on from a random start orthogonal to what was found, with twice the basis and at least as many
-            products again. Residuals prove that a value is an eigenvalue, not that none was missed: one hidden from the
-            first start, or a further copy of a multiple one, of which a Krylov space contains a single one. The union
-            is returned, doubt in `message`, and `verified` says whether nothing new was found.
+        verify: search again from a random start orthogonal to the vectors found, with twice the basis and at least as
+            many products again. Residuals prove that a value is an eigenvalue, not that none was missed: one hidden
+            from the first start, or a further copy of a multiple one, of which a Krylov space contains a single one.
+            The union is returned, any doubt is in `message`, and `verified` says whether nothing new was found.
         progress: called with (products, converged, k).
         dense_limit: largest n for which the whole matrix may be formed (SM, NI, NU).
         guard: spend four products at most on cheap tests whether something may be missing (`doubt`), unless verified.
@@ -77,7 +77,7 @@ def eigenvalues(
         A `Spectrum`, best first. Not converged is a result, with a sentence.
 
     Raises:
-        GantoolsError: for k, which, basis or tol that cannot be meant, and for products that are not finite.
+        GantoolsError: for an invalid k, which, basis or tol, and for products that are not finite.
     """
     name = criterion(which, A.symmetric)
     _check(A, k, tol, basis, max_matvecs, block, storage)
@@ -127,7 +127,7 @@ def _dense(A: LinearOperator, k: int, which: str, name: str, vectors: bool, insi
 def _verified(A: LinearOperator, first: Spectrum, request: SearchRequest, size: int) -> Spectrum:
     """Search again, orthogonally to what is known, until a search finds nothing new; return the union."""
     known, products, added = first, 0, 0
-    # More than what is locked must converge: a search that stops where it began has looked at nothing.
+    # More values than are locked must converge: a search that stops where it began has examined nothing.
     further = dataclasses.replace(request, k=request.k + (1 if A.symmetric else 2))
     for attempt in range(1, SEARCHES + 1):
         second = search(A, further, size, request.seed + attempt, known)

@@ -1,4 +1,7 @@
-"""Was something missed? Residuals prove that a value is an eigenvalue; these look for those that are not there."""
+"""Cheap tests for eigenvalues that the solver may have missed, and the union of two searches.
+
+Residuals prove that a value is an eigenvalue, not that no better one exists.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,10 @@ PROBES = 2
 
 
 def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> Spectrum:
-    r"""Return the spectrum with `doubt`, from two random products and as many transposed ones; cheap, not complete.
+    r"""Return the spectrum with `doubt` filled in where a wanted eigenvalue may be missing.
 
-    Each test is of something that must hold if nothing is missing, so that an alarm means something:
+    It costs two products with random vectors and at most as many transposed ones. The tests do not find everything, but
+    each is of a property that must hold if nothing is missing, so that an alarm is to be taken seriously:
 
     - trace, under LM, LR and SR: the mean of all eigenvalues, $\mathrm{tr}(A) / n$, lies within what was found.
     - Frobenius norm, under LM of a symmetric operator: $\|A\|_F^2 = \sum \lambda^2$ has room beside the values found.
@@ -29,7 +33,7 @@ def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> 
       part, $\mathrm{Re} \lambda$ by that of the symmetric part. Where all values found have no imaginary part (LI), or
       no real part (LR, SR), that part must be negligible, else others may be hidden.
 
-    Fewer converged than asked for is a doubt everywhere.
+    Under any selection, values that did not converge are a doubt.
     """
     if not s.converged.all():
         return dataclasses.replace(s, doubt="Not all converged, so better ones may be missing.")
@@ -49,7 +53,7 @@ def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> 
 
 
 def _trace_doubt(s: Spectrum, name: str, u: Tensor, product: Tensor) -> str:
-    """Compare the mean of all eigenvalues, estimated by the quadratic forms u.(A u), with what was found."""
+    """Compare the mean of all eigenvalues, estimated by the quadratic forms u.(A u), with the values found."""
     values, mean = s.values.numpy(), float((u * product).sum()) / PROBES / s.n
     # Of normal probes: var u.(A u) = 2 ||(A + A^T)/2||_F^2, at most 2 ||A||_F^2.
     deviation = (2 * float(product.square().sum()) / PROBES / PROBES) ** 0.5 / s.n
@@ -61,8 +65,8 @@ def _trace_doubt(s: Spectrum, name: str, u: Tensor, product: Tensor) -> str:
     if beyond <= 5 * deviation:
         return ""
     return (
-        f"The mean of all eigenvalues, about {mean:.2g} by the trace, lies beyond what was found: better ones are "
-        "missing; use verify=True."
+        f"The mean of all eigenvalues, about {mean:.2g} by the trace, lies beyond the values found: better ones "
+        "are missing; use verify=True."
     )
 
 
@@ -111,12 +115,12 @@ def real_form(s: Spectrum) -> tuple[Tensor, NDArray[Any]]:
 
 
 def unite(known: Spectrum, search: Spectrum, k: int, name: str) -> tuple[Spectrum, int]:
-    """Add to `known` what only `search` found, keep the k best, and count the new ones."""
+    """Add to `known` the eigenvalues that only `search` found, keep the k best, and count the new ones."""
     missed = torch.from_numpy(_unmatched(search, known))
     fields = ("values", "residuals", "errors", "converged", "vectors")
     merged = {f: torch.cat([getattr(known, f), getattr(search, f)[..., missed]], dim=-1) for f in fields}
     best = torch.from_numpy(leading(merged["values"].numpy(), k, name))
-    # At the very end of the list an equally good eigenvalue may take another's place: that is no news.
+    # At the very end of the list an equally good eigenvalue may take another's place: that one was not missed.
     before = known.values.numpy()
     last = np.sort(scores(before, name))[::-1][:k].min() + 10 * known.tol * np.abs(before).min()
     new = int((scores(search.values[missed].numpy(), name) > last).sum())

@@ -1,4 +1,4 @@
-"""Ritz values of a non-symmetric operator from several starts: where its spectrum lies, roughly and cheaply."""
+"""Ritz values of a non-symmetric operator from several starts: a cheap outline of its spectrum."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gantools.analysis.krylov.basis import KrylovBasis
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 
-TRUSTED = 1e-3  # residuals, relative to the largest product, of values to rely on
+TRUSTED = 1e-3  # largest residual of a value to rely on, relative to the largest product
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,11 @@ class RitzCloud:
     Attributes:
         values: (starts, steps) complex128: an outline of the spectrum, not a density; the inner ones need be near no
             eigenvalue.
-        residuals: (starts, steps) float64, $\|A y - \theta y\|$ of unit y: small ones are eigenvalues of a matrix that
-            near to A.
-        scale: the largest ||A v|| seen. matvecs, seed: what it was made with.
+        residuals: (starts, steps) float64, $\|A y - \theta y\|$ of unit y: $\theta$ is an eigenvalue of a matrix that
+            differs from A by so little in norm.
+        scale: the largest $\|A v\|$ seen.
+        matvecs: products spent.
+        seed: of the start vectors.
     """
 
     values: Tensor
@@ -50,6 +52,12 @@ class RitzCloud:
 
 def ritz_cloud(A: LinearOperator, starts: int = 4, steps: int = 60, seed: int = 0) -> RitzCloud:
     """Return the Ritz values of `starts` Arnoldi runs (Arnoldi 1951) of `steps` products each.
+
+    Args:
+        A: the operator.
+        starts: random start vectors.
+        steps: products from each of them, at most n.
+        seed: of the start vectors.
 
     Raises:
         GantoolsError: for no starts or steps, and for products that are not finite.

@@ -1,9 +1,10 @@
 r"""Eigenvalues of smallest modulus of operators too large for their whole matrix: shift-invert by iterative solves.
 
-Lanczos and Krylov-Schur converge to the outside of a spectrum; that of $A^{-1}$ is what lies nearest to zero. Each of
-its products is a linear system, solved by MINRES (Paige and Saunders 1975) or GMRES (Saad and Schultz 1986) from SciPy,
-on the host. A Hessian with a dense cluster at zero is nearly singular there, and no such solve converges: what is
-returned then has large residuals, and is marked as not converged.
+Lanczos and Krylov-Schur converge to the outside of a spectrum; the outside of that of $A^{-1}$ belongs to the
+eigenvalues of A nearest to zero. Each product with $A^{-1}$ is a linear system, solved by MINRES (Paige and Saunders
+1975) or GMRES (Saad and Schultz 1986) from SciPy, on the host. A Hessian with a dense cluster at zero is nearly
+singular there, and no such solve converges: the values returned then have large residuals, and are marked as not
+converged.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from gantools.errors import GantoolsError
 
 
 class Inverse(LinearOperator):
-    """Products with the inverse of an operator, as exact as the inner solver gets.
+    """The inverse of an operator; each product is an iterative solve.
+
+    Args:
+        A: the operator.
+        tol: relative residual of the solves.
+        inner_limit: products with A for each solve, about.
 
     Attributes:
         failures: solves that stopped before `tol`.
@@ -67,7 +73,7 @@ INNER_LIMIT = 2000
 
 
 def shift_invert(A: LinearOperator, request: SearchRequest, size: int) -> Spectrum:
-    """Return the eigenvalues nearest to zero: the largest of the inverse, put back and judged by A itself."""
+    """Compute the eigenvalues nearest to zero: reciprocals of the inverse's largest, with residuals from A itself."""
     before = A.matvecs
     inverse = Inverse(A, min(1e-2 * request.tol, 1e-8), inner_limit=INNER_LIMIT)
     # Two more than asked for: they tell the gaps.

@@ -1,4 +1,4 @@
-"""Eigenvalues with everything needed to judge them."""
+"""The result of an eigenvalue computation: eigenvalues, residuals, error bounds, and how they were computed."""
 
 from __future__ import annotations
 
@@ -28,15 +28,20 @@ class Spectrum:
         converged: (k,) bool: `errors` within tol * max(|value|, eps^(2/3) scale), ARPACK's rule, or within the
             rounding of products of this dtype, 10 eps scale; the final residual is allowed that much on top.
         vectors: (n, k) of unit length on the operator's device, or None.
-        scale: lower estimate of $\|A\|_2$, the largest $\|A v\|$ seen.
+        scale: a lower estimate of $\|A\|_2$, the largest $\|A v\|$ seen.
         matvecs: products the solver used.
         check_matvecs: products spent afterwards on the residuals.
         guard_matvecs: products spent on the second start (`verify=True`), or on the cheap test for `doubt`.
         doubt: a sentence where a cheap test found reason to fear that a wanted eigenvalue is missing, else empty.
         verified: whether a second start agreed; None if there was none.
         complete: whether these are all n eigenvalues.
-        which, tol, seed: as asked for. dtype: of the products. kind: "field", "hessian" or "map". n: the order.
-        message: a sentence: what was reached, or what to change.
+        which: the selection, as the caller named it.
+        tol: relative tolerance, as asked for.
+        seed: of the start vector; None for a whole matrix.
+        dtype: of the products.
+        kind: of the operator: "field", "hessian" or "map".
+        n: order of the operator.
+        message: a sentence that says whether all converged, or what to change.
     """
 
     values: Tensor

@@ -42,24 +42,25 @@ class BasisState(NamedTuple):
 
 
 class KrylovBasis:
-    r"""An orthonormal basis $V$, and $A$'s projection on it, in float64 on the host.
+    r"""An orthonormal Krylov basis $V$ of an operator $A$, and $A$'s projection on it, in float64 on the host.
 
     It keeps a Krylov decomposition $A V_j = V_j S_j + W_j B_j$ (Stewart, SIAM J. Matrix Anal. Appl. 23, 2001), where
-    $W_j$, orthonormal and orthogonal to $V_j$, is the one vector, or the block, that the basis goes on with.
+    the continuation $W_j$, orthonormal and orthogonal to $V_j$, is the vector or block that is added next.
 
     Args:
         operator: $A$.
         size: vectors kept at most.
-        generator: of the start and of what replaces directions that break down.
+        generator: draws the start vectors, and directions in place of those that break down.
         width: vectors added at a time. A block finds as many copies of a multiple eigenvalue, and pays where a block of
             products costs less than its columns do one by one; a single vector needs the fewest products.
         storage: "device" (where the operator is, in its dtype); "host" (main memory: for bases that a GPU cannot hold;
-            the orthogonalisation runs there too); "bfloat16" (half the memory of float32: the residuals of what is
-            found cannot fall below about 0.2 % of the norm of A, and say so).
+            the orthogonalisation runs there too); "bfloat16" (half the memory of float32: residuals cannot fall below
+            about 0.2 % of the norm of A).
 
     Attributes:
         vectors: (size + width, n), one tensor; the rows up to `length` are the basis, the next ones its continuation.
         projected: (size + width, size): A V[:j]^T = V[:j + width]^T projected[:j + width, :j].
+        length: vectors in the basis at present, j.
         scale: the largest ||A v|| seen, a lower estimate of the norm of A.
     """
 
@@ -98,7 +99,7 @@ class KrylovBasis:
             ) from error
 
     def _go_on(self, rows: int) -> None:
-        """Let the basis of `rows` vectors continue with random ones."""
+        """Make random vectors the continuation of the first `rows` vectors."""
         for i in range(rows, rows + self.width):
             self.vectors[i] = self._fresh(i)
 
@@ -113,9 +114,9 @@ class KrylovBasis:
         return w / torch.linalg.vector_norm(w)
 
     def lock(self, vectors: Tensor, square: Array) -> None:
-        """Begin with an invariant subspace instead: A X = X `square` for X = `vectors` (n, p), columns independent.
+        """Start from an invariant subspace: A X = X `square` for X = `vectors` (n, p) with independent columns.
 
-        The next directions are random and orthogonal to it, so that only what X lacks can appear.
+        The next directions are random and orthogonal to it, so that only eigenvectors outside of it can appear.
         """
         Q, R = torch.linalg.qr(vectors.double())
         triangle = R.cpu().numpy()
@@ -161,7 +162,7 @@ class KrylovBasis:
         self.length = j + 1
 
     def _append_block(self) -> None:
-        """As for one vector, with block Gram-Schmidt (Barlow and Smoktunowicz, Numer. Math. 123, 2013)."""
+        """Append a block by block Gram-Schmidt (Barlow and Smoktunowicz, Numer. Math. 123, 2013)."""
         b, end = self.width, self.length + self.width
         rows = self.vectors[:end]
         w = self._times(self.vectors[self.length : end])
@@ -174,10 +175,10 @@ class KrylovBasis:
             w, triangle = torch.linalg.qr(cleared(rows, w, part))
             column += part.double().cpu() @ border
             border = triangle.double().cpu() @ border
-            # From the second pass on w is orthonormal before: what shrinks it again is rounding.
+            # From the second pass on w is orthonormal before: if the pass shrinks it much, rounding was removed.
             if attempt and float(torch.linalg.matrix_norm(triangle, -2)) > 0.5:
                 break
-        # Turned so that what the block lacks in rank is whole columns.
+        # Rotated so that a lack of rank shows in whole columns.
         left, sizes, right = torch.linalg.svd(border)
         w = w @ left.to(w)
         lost = (sizes <= ROUNDING * self.epsilon * self.scale).tolist()
@@ -197,7 +198,7 @@ class KrylovBasis:
             )
 
     def _recurrence(self) -> tuple[Tensor | None, int]:
-        """Return what symmetry tells of the next column above its diagonal: the coefficients, and where they start."""
+        """Return the entries of the next column above its diagonal that symmetry determines, and their first row."""
         j = self.length
         if not self.operator.symmetric or j == 0:
             return None, 0
@@ -217,7 +218,7 @@ class KrylovBasis:
 
     @property
     def border(self) -> Array:
-        """The rows (width, j) that couple the basis to its continuation."""
+        """The rows (width, j) of the projection that couple the basis to its continuation."""
         return self.projected[self.length : self.length + self.width, : self.length]
 
     def residuals(self, coordinates: Array) -> Array:

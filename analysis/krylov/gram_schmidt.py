@@ -1,4 +1,4 @@
-"""Gram-Schmidt against a basis of rows, which may be stored in less precision than it is used in."""
+"""Gram-Schmidt orthogonalisation against a basis of rows, which may be stored in a lower precision."""
 
 from __future__ import annotations
 
@@ -48,13 +48,14 @@ def orthogonalise(
 
     Args:
         basis: orthonormal rows.
-        w: what to clear of them.
-        known: the coefficients (j - start,) on the rows from `start` to the last but one, those before being 0, as a
-            symmetric operator's recurrence tells them: then the first pass takes only these and the last row, which
+        w: the vector.
+        known: coefficients (j - start,) on the rows from `start` to the last but one, where a symmetric operator's
+            recurrence tells them; those before are 0. The first pass then computes only that of the last row, which
             halves the work. The second pass, over all rows, corrects them.
+        start: the first row that `known` belongs to.
 
-    Returns the coefficients (j + 1,) float64, what is left of w, and its norms before and after each pass, (3,)
-    float64.
+    Returns:
+        The coefficients (j + 1,) float64, the remainder of w, and its norms before and after each pass, (3,) float64.
     """
     # The first two only scale tolerances; the last is a coefficient of the recurrence, so it is summed in float64.
     norms = [torch.linalg.vector_norm(w).double()]

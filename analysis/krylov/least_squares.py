@@ -55,10 +55,11 @@ class KrylovLeastSquares:
         raise NotImplementedError
 
     def damped(self, damping: float) -> tuple[Array, float, float]:
-        r"""Return coefficients y of the best step, $\|J\delta + \xi\|$ there, and how far it is from the best of all.
+        r"""Solve the damped problem within the basis.
 
-        The last is the norm of half the gradient of the damped problem in the whole space, 0 where the basis has the
-        solution.
+        Returns:
+            Coefficients y of the step, $\|J\delta + \xi\|$ there, and the norm of half the gradient of the damped
+            problem in the whole space: 0 where the basis contains the solution.
         """
         raise NotImplementedError
 
@@ -75,7 +76,7 @@ class KrylovLeastSquares:
         """
         y, residual, remainder = self.damped(damping)
         while remainder > tolerance * self.slope and not self.finished:
-            # The small problem costs more and more, and is looked at less and less often.
+            # The small problem costs more the larger it is, and is solved less and less often.
             for _ in range(1 + self.length // 8):
                 if not self.finished:
                     self.expand()
@@ -84,8 +85,9 @@ class KrylovLeastSquares:
 
 
 class GolubKahan(KrylovLeastSquares):
-    r"""$J V_k = U_{k+1} B_k$, $J^\top U_{k+1} = V_k B_k^\top + \alpha_{k+1} v_{k+1} e_{k+1}^\top$, B lower bidiagonal.
+    r"""Golub-Kahan bidiagonalisation, for a J that is not symmetric.
 
+    $J V_k = U_{k+1} B_k$ and $J^\top U_{k+1} = V_k B_k^\top + \alpha_{k+1} v_{k+1} e_{k+1}^\top$, B lower bidiagonal.
     Only V is orthogonalised and kept: U then stays orthogonal enough by itself (Simon and Zha 2000).
     """
 
@@ -115,7 +117,7 @@ class GolubKahan(KrylovLeastSquares):
         self.products += 1
         alpha = float(norms[-1])
         _require_finite(alpha)
-        if alpha <= rounding:  # the least-squares problem is
+        if alpha <= rounding:  # the least-squares problem is solved exactly
             self.finished = True
             return
         self.projected[k + 1, k + 1] = alpha
@@ -132,10 +134,10 @@ class GolubKahan(KrylovLeastSquares):
 
 
 class RangeRestrictedLanczos(KrylovLeastSquares):
-    r"""$J V_k = V_{k+1} T_k$ from $v_1 = J\xi / \|J\xi\|$, for $J = J^\top$.
+    r"""Range-restricted Lanczos (MR-II), for a symmetric J: $J V_k = V_{k+1} T_k$ from $v_1 = J\xi / \|J\xi\|$.
 
-    The target $\xi$ is known by its coordinates $V^\top \xi$ and the norm of the rest, which no step can change. One
-    product runs ahead, for the gradient of the problem takes $J V_{k+1}$.
+    The target $\xi$ is kept as its coordinates $V^\top \xi$ and the norm of its remainder, which no step can change.
+    One product is made in advance, because the gradient of the problem needs $J V_{k+1}$.
     """
 
     def __init__(self, J: LinearOperator, field: Tensor, size: int):
@@ -147,14 +149,14 @@ class RangeRestrictedLanczos(KrylovLeastSquares):
             self._ahead()
 
     def _project(self, k: int) -> None:
-        """Move the part of the target along vector k from what is outside of the basis to its coordinates."""
+        """Move the target's component along vector k from its remainder to its coordinates."""
         v = self.vectors[k].double()
         along = v @ self._outside
         self._outside -= along * v
         self._target[k], self._rest = torch.stack([along, torch.linalg.vector_norm(self._outside)]).tolist()
 
     def _ahead(self) -> None:
-        """Multiply the vector after the basis, and make the next one of what is new in the product."""
+        """Multiply J with the vector after the basis, and orthogonalise the product to get the next one."""
         k = self.length
         column, w, norms = orthogonalise(self.vectors[: k + 1], self.J @ self.vectors[k])
         host = torch.cat([column, norms]).cpu().numpy()

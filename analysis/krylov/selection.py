@@ -1,4 +1,4 @@
-"""Which eigenvalues are wanted, and in what order; conjugate pairs stay together."""
+"""Selection and order of the wanted eigenvalues; conjugate pairs stay together."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ CRITERIA: dict[str, Callable[[Array], Array]] = {
     "NI": lambda values: -np.abs(np.real(values)),
     "NU": lambda values: -np.abs(np.abs(values) - 1),
 }
-# What may lie inside the spectrum, where products alone need not converge.
+# Selections that may lie inside the spectrum, where products alone need not converge.
 INTERIOR = ("SM", "NI", "NU")
 _SYMMETRIC_NAMES = {"LA": "LR", "SA": "SR"}
 
@@ -40,7 +40,7 @@ def criterion(which: str, symmetric: bool) -> str:
 
 
 def scores(values: Array, which: str) -> Array:
-    """Return how good each value is, (m,): for BE, minus its place counted from the nearer end, the upper one first."""
+    """Return scores (m,), the larger the better: for BE, minus the place from the nearer end, the upper one first."""
     if which != "BE":
         return CRITERIA[which](values)
     place = np.empty(len(values))

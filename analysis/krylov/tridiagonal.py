@@ -16,10 +16,16 @@ from gantools.errors import GantoolsError
 
 @dataclass(frozen=True)
 class Tridiagonal:
-    """Jacobi matrices of several starts: diagonal (probes, m), off_diagonal (probes, m), norms (probes,), matvecs.
+    """Jacobi matrices from several start vectors.
 
-    off_diagonal[p, m - 1] couples to the vector that was not added. After a breakdown at step j the measure has exactly
-    j atoms: off_diagonal[p, j - 1] is 0 and lengths[p] = j; later entries mean nothing.
+    After a breakdown at step j the spectral measure of a start has exactly j atoms: off_diagonal[p, j - 1] is 0 and
+    lengths[p] = j; later entries are meaningless.
+
+    Attributes:
+        diagonal: (probes, m).
+        off_diagonal: (probes, m); the last entry couples to the vector that was not added.
+        lengths: (probes,) steps before a breakdown, m without one.
+        matvecs: products spent.
     """
 
     diagonal: Array
@@ -31,9 +37,8 @@ class Tridiagonal:
 def tridiagonalise(operator: LinearOperator, starts: Tensor, steps: int) -> Tridiagonal:
     """Run Lanczos from each column of `starts` (n, probes), in lock-step: one block product a step.
 
-    Full reorthogonalisation; without it the quadrature grows ghost copies of the outliers, which are wrong
-    weights. The basis is one contiguous (probes, steps + 1, n) tensor in the operator's dtype, so that each pass is a
-    batched matrix product.
+    With full reorthogonalisation: without it ghost copies of the outliers appear, and wrong weights. The basis is one
+    contiguous (probes, steps, n) tensor in the operator's dtype, so that each pass is a batched matrix product.
     """
     probes, n = starts.shape[1], operator.n
     steps = min(steps, n)
@@ -48,7 +53,7 @@ def tridiagonalise(operator: LinearOperator, starts: Tensor, steps: int) -> Trid
     for j in range(steps):
         w = (operator @ basis[:, j].T).T.contiguous()
         norm = torch.linalg.vector_norm(w, dim=1, dtype=torch.float64)
-        # The recurrence clears w of the last two vectors, and one pass over all of them of what rounding left.
+        # The recurrence clears w of the last two vectors; one pass over all vectors removes the rounding.
         alpha = (basis[:, j] * w).sum(dim=1, dtype=torch.float64)
         w = torch.addcmul(w, alpha.to(w.dtype).unsqueeze(1), basis[:, j], value=-1)
         if j:
