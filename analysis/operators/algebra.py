@@ -1,7 +1,7 @@
-r"""Operators made of operators: the identity, attraction and rotation, the blocks of players, layers and parameters.
+r"""Operators made from other operators: symmetric and antisymmetric parts, blocks of players, layers and parameters.
 
-All are as matrix-free as what they are made of; each product with one of them costs one or two of its operands' (which
-keep their own count), but for parts, which may cost less.
+All are matrix-free. A product costs one or two products of the operands, which keep their own count; with a block it
+may cost less.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ def identity(like: LinearOperator | int, dtype: torch.dtype | None = None, kind:
 
 
 def symmetric_part(A: LinearOperator) -> LinearOperator:
-    r"""Return $S = (A + A^\top)/2$: what attracts (positive eigenvalues) and repels. Two products each.
+    r"""Return the symmetric part $S = (A + A^\top)/2$: positive eigenvalues attract, negative ones repel.
 
-    The real parts of A's eigenvalues lie between the least and the largest eigenvalue of S (Bendixson 1902).
+    A product costs two of A's. The real parts of A's eigenvalues lie between the least and the largest eigenvalue of S
+    (Bendixson 1902).
     """
     if A.symmetric:
         return A
@@ -50,16 +51,16 @@ def symmetric_part(A: LinearOperator) -> LinearOperator:
 
 
 def antisymmetric_part(A: LinearOperator) -> LinearOperator:
-    r"""Return $K = (A - A^\top)/2$: what rotates; its eigenvalues are purely imaginary. Two products each.
+    r"""Return the antisymmetric part $K = (A - A^\top)/2$, a rotation: its eigenvalues are purely imaginary.
 
-    Those of A have imaginary parts of at most $\|K\|_2$ (Bendixson 1902).
+    A product costs two of A's. A's eigenvalues have imaginary parts of at most $\|K\|_2$ (Bendixson 1902).
     """
     half = combination([(0.5, A), (-0.5, A.T)])
     return _like(A, half, rmatvec=lambda u: -(half @ u), kind="field")
 
 
 def gram(A: LinearOperator) -> LinearOperator:
-    r"""Return $A^\top A$, whose eigenvalues are the squared singular values of A. Two products each."""
+    r"""Return $A^\top A$, whose eigenvalues are the squared singular values of A; a product costs two."""
     return _like(A, A.T @ A, symmetric=True, kind="hessian")
 
 
@@ -77,9 +78,9 @@ def _like(A: LinearOperator, product: LinearOperator, **kwargs) -> LinearOperato
 def restrict(A: LinearOperator, part: Part) -> LinearOperator:
     r"""Return the principal block $P^\top A P$ of a player, a layer, or any set of parameters.
 
-    Of a Jacobian, Hessian, Gauss-Newton or Fisher matrix the part alone is differentiated, by itself alone; every other
-    parameter is a constant, so that a product costs less, and a part of one player's parameters is symmetric. Of any
-    other operator each product costs a whole one of A.
+    A part of a Jacobian, Hessian, Gauss-Newton or Fisher matrix is differentiated alone, with all other parameters
+    constant: a product costs less, and a part of one player's parameters is symmetric. For any other operator a product
+    costs a whole one of A.
 
     Args:
         A: any operator; one of a game knows names.
@@ -87,7 +88,7 @@ def restrict(A: LinearOperator, part: Part) -> LinearOperator:
             "generator:*" for the memory; or a slice, or indices (k,) of the vectors.
 
     Raises:
-        GantoolsError: where nothing bears the name, and for an empty part.
+        GantoolsError: for a name that nothing bears, and for an empty part.
     """
     where = indices(A, part)
     if A.restricted is not None:
@@ -110,7 +111,12 @@ def coupling(A: LinearOperator, rows: Part, columns: Part) -> LinearOperator:
     r"""Return $\begin{pmatrix} 0 & B \\ B^\top & 0 \end{pmatrix}$ for the block B of A with these rows and columns.
 
     It is symmetric, and its nonzero eigenvalues are plus and minus the singular values of B: how strongly one player
-    moves another's field. Two products each. Its vectors hold the rows' part, then the columns'.
+    moves another's field. A product costs two of A's. Its vectors hold the rows' part, then the columns'.
+
+    Args:
+        A: an operator with a transpose.
+        rows: the part that gives B its rows, as in `restrict`.
+        columns: the part that gives B its columns.
     """
     above, below = indices(A, rows), indices(A, columns)
 
@@ -125,7 +131,7 @@ def coupling(A: LinearOperator, rows: Part, columns: Part) -> LinearOperator:
 
 
 def indices(A: LinearOperator, part: Part) -> Tensor:
-    """Return which entries of A's vectors a part names, ascending, (k,) on its device."""
+    """Return the indices (k,), ascending, of the entries of A's vectors that a part names; on A's device."""
     mask = torch.zeros(A.n, dtype=torch.bool, device=A.device)
     if isinstance(part, Tensor):
         if part.is_floating_point():
@@ -159,7 +165,7 @@ def _matching(A: LinearOperator, pattern: str) -> list[slice]:
 
 
 def parameter_slices(game: Game, player: str | None = None) -> dict[str, slice]:
-    """Return where each parameter lives in the flat vector of a game, or of one of its players, by "player.name"."""
+    """Return the slice of each parameter in the flat vector of a game, or of one of its players, by "player.name"."""
     part = slice(0, game.num_parameters) if player is None else game.slices[player]
     slices, offset = {}, 0
     for name, p in game.named_parameters().items():
@@ -177,7 +183,7 @@ def _spread(u: Tensor, where: Tensor, n: int) -> Tensor:
 
 
 def kept(names: dict[str, slice], where: Tensor, n: int) -> dict[str, slice]:
-    """Return where the names that are kept whole live among the kept entries."""
+    """Return the slices, among the kept entries `where` (k,) of n, of the names that are kept whole."""
     kept = torch.zeros(n + 1, dtype=torch.long)
     kept[where.cpu() + 1] = 1
     before = kept.cumsum(0).tolist()

@@ -1,8 +1,8 @@
-r"""Curvature that is never negative: Gauss-Newton and Fisher matrices of a model whose loss acts on its output.
+r"""Gauss-Newton and Fisher matrices of a model whose loss acts on its output: curvature that is never negative.
 
 With the outputs $f(w)$ of a batch and their derivative $J_f$, all are $J_f^\top M J_f$: M is the Hessian of the
-criterion by the outputs (Gauss-Newton; Schraudolph 2002), or outer products of the scores (Fisher). What separates
-them is told in Kunstner, Balles and Hennig, arXiv:1905.12558: the empirical Fisher is not the Fisher.
+criterion by the outputs (Gauss-Newton; Schraudolph 2002), or outer products of the scores (Fisher). On their
+differences see Kunstner, Balles and Hennig, arXiv:1905.12558: the empirical Fisher is not the Fisher.
 """
 
 from collections.abc import Callable, Mapping
@@ -98,15 +98,19 @@ def fisher(
 
     Args:
         model: any module.
-        likelihood: what the outputs parametrise: "categorical" (logits, classes along dimension 1), "bernoulli"
-            (logits), "gaussian" (means, variance 1), or a `Likelihood`. For "empirical" also a function
+        likelihood: the distribution that the outputs parametrise: "categorical" (logits, classes along dimension 1),
+            "bernoulli" (logits), "gaussian" (means, variance 1), or a `Likelihood`. For "empirical" also a function
             `criterion(output, batch)` that returns a loss for each sample, (N,).
         kind: "sampled": y drawn from the model's own prediction, `draws` for each sample, once, at construction; an
             unbiased estimate of the Fisher. "exact": the expectation in closed form, which for these likelihoods
             is the Gauss-Newton matrix. "empirical": y is the target `batch[1]`.
+        batch: see `gauss_newton`.
         generator: of the draws; needed for "sampled".
         draws: how many for each sample.
-        batch, forward, size, method, check: see `gauss_newton`.
+        forward: see `gauss_newton`.
+        size: see `gauss_newton`.
+        method: see `gauss_newton`.
+        check: see `gauss_newton`.
 
     Raises:
         GantoolsError: as `gauss_newton`, and for an unknown kind or likelihood, or "sampled" without a generator.

@@ -1,4 +1,4 @@
-"""What a model's outputs parametrise: the distributions behind cross entropy and squared errors."""
+"""The distributions behind cross entropy and squared errors, parametrised by a model's outputs."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ class Likelihood(ABC):
     """
 
     def rows(self, output: Tensor) -> Tensor:
-        """Return the outputs as (rows, what one observation depends on)."""
+        """Return the outputs as (rows, d), the parameters of one observation in each row."""
         return output.reshape(len(output), -1)
 
     def restored(self, rows: Tensor, output: Tensor) -> Tensor:
@@ -40,11 +40,11 @@ class Likelihood(ABC):
         r"""Return $\mathbb{E}[\nabla_f \log p\, \nabla_f \log p^\top] y$ for y (k, rows, d)."""
 
     def expected(self, output: Tensor) -> Middle:
-        """Return M for the expectation."""
+        """Return M with the expectation over targets drawn from the prediction."""
         return self._middle(output, lambda y: self.information(output, y))
 
     def outer(self, output: Tensor, targets: Sequence[Tensor]) -> Middle:
-        """Return M for the mean of the scores' outer products at these targets."""
+        """Return M with the mean of the scores' outer products at these targets."""
         scores = torch.stack([self.slope(output, target) for target in targets])  # (draws, rows, d)
 
         def apply(y: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A square matrix known only by its products."""
+"""Square matrices that are known only by their products."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = ("field", "hessian", "map")
 
 
 class LinearOperator:
-    r"""Hold a real square matrix $A \in \mathbb{R}^{n \times n}$ by its products.
+    r"""A real square matrix $A \in \mathbb{R}^{n \times n}$ that is known by its products.
 
     Args:
         matvec: maps (n,) to (n,): $u \mapsto A u$.
@@ -29,19 +29,19 @@ class LinearOperator:
         matmat: (n, k) to (n, k), where a block of products is cheaper than k single ones; by default a loop.
         rmatmat: the same for the transpose.
         symmetric: whether $A = A^\top$; trusted, not checked.
-        kind: what the eigenvalues mean: "field" (of a game's Jacobian: positive real part attracts), "hessian", or
+        kind: meaning of the eigenvalues: "field" (of a game's Jacobian: positive real part attracts), "hessian", or
             "map" (of an update: inside the unit circle attracts). By default "hessian" when symmetric, else "field".
 
     Attributes:
         matvecs: products done so far, a block of k counting k, a complex vector 2. The transpose counts its own.
-        slices: where named parts (players, an optimizer's memory) live in the vectors; empty for a bare matrix.
-        parameters: where each parameter of a game lives in them, by "player.name"; likewise.
-        restricted: makes the principal block of some entries (k,) for less than whole products, where that is known.
+        slices: slices of named parts (players, an optimizer's memory) in the vectors; empty for a bare matrix.
+        parameters: slices of a game's parameters in the vectors, by "player.name"; likewise.
+        restricted: makes the principal block of some entries (k,) at less than the cost of whole products, or None.
 
     Operators add, subtract, scale and compose (`A @ B`); more in `gantools.analysis.operators.algebra`.
 
     Raises:
-        GantoolsError: for an order, dtype or kind that cannot be meant, and in products for a wrong shape or dtype.
+        GantoolsError: for an invalid order, dtype or kind, and in products for a wrong shape or dtype.
     """
 
     __array_ufunc__ = None  # so that a NumPy scalar times an operator is the operator's business

@@ -1,4 +1,4 @@
-"""The Jacobian as an adaptive optimizer sees it: divided, row by row, by the roots of its second moments."""
+"""The Jacobian preconditioned as by an adaptive optimizer: rows divided by the roots of the second moments."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def preconditioned(J: LinearOperator, optimizer: GameOptimizer) -> LinearOperator:
-    r"""Return $D^{-1} J$, where D is what the optimizer divides by at present: $\sqrt{\hat v} + \epsilon$ for Adam.
+    r"""Return $D^{-1} J$, where D is the optimizer's present denominator: $\sqrt{\hat v} + \epsilon$ for Adam.
 
-    Near a stationary point, and with second moments that move slowly, a step is $w' = w - h D^{-1} \xi(w)$, so that
-    these eigenvalues, not those of J, bound the step size. For a symmetric J the similar $D^{-1/2} J D^{-1/2}$ is
-    returned: the same eigenvalues, real, by the symmetric solvers; an eigenvector s of it belongs to $D^{-1/2} s$.
+    Near a stationary point, and with second moments that move slowly, a step is $w' = w - h D^{-1} \xi(w)$, so that the
+    eigenvalues of $D^{-1} J$, not those of J, bound the step size. For a symmetric J the similar $D^{-1/2} J D^{-1/2}$
+    is returned: the same eigenvalues, real, by the symmetric solvers; an eigenvector s of it belongs to $D^{-1/2} s$.
     The whole step, momentum and moving moments included, is `update_operator`.
 
     Args:
@@ -55,7 +55,7 @@ def preconditioned(J: LinearOperator, optimizer: GameOptimizer) -> LinearOperato
 
 
 def _players(J: LinearOperator, optimizer: GameOptimizer) -> list[str]:
-    """Return whose parameters the operator's vectors are made of, in order."""
+    """Return the players whose parameters make up the operator's vectors, in order."""
     if J.kind == "map":
         raise GantoolsError("An update operator contains its optimizer's second moments already.")
     game, players, offset = optimizer.game, [], 0

@@ -1,4 +1,4 @@
-"""A game held at one point: some of its parameters move, all others are constants."""
+"""A game at a fixed point, as a function of some of its parameters; all others are constants."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ Function = Callable[[Tensor], Tensor]
 
 
 class Snapshot:
-    """Copies of a game's parameters and buffers, and each module's mode, as functions of the parameters that move.
+    """Copies of a game's parameters, buffers and modes, and its field as a function of the parameters that move.
 
     Args:
-        game: the game; only the parameters that move are its own, see `Game.part`.
-        values: all its tensors by name, those that move and those that do not.
+        game: the game; all its parameters move but for `where`, see `Game.part`.
+        values: all tensors of the game's modules by name, parameters and constants.
         modes: each module's train or eval mode.
-        slices, parameters: where players and parameters that move as a whole live in the vectors (k,), by name.
-        where: which entries (k,) of the game's vector move, ascending; by default all of them.
+        slices: slices in the vectors (k,) of the players that move as a whole, by name.
+        parameters: slices in the vectors (k,) of the parameters that move as a whole, by "player.name".
+        where: indices (k,), ascending, of the entries of the game's vector that move; by default all of them.
 
     Attributes:
-        point: (k,) where they are.
+        point: (k,) the values of the parameters that move.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Snapshot:
 
     @property
     def player(self) -> str | None:
-        """Whose parameters move, where they are those of one player."""
+        """The player whose parameters move, or None where several players' do."""
         first, last = (0, len(self._whole) - 1) if self._where is None else (int(self._where[0]), int(self._where[-1]))
         return next((p for p, part in self.game.slices.items() if part.start <= first and last < part.stop), None)
 
@@ -85,7 +86,7 @@ class Snapshot:
         return function
 
     def outputs(self, batch: Any) -> Callable[[Tensor], Any]:
-        """Return what the game's `losses` give on a batch, whatever it is, as a function of those that move."""
+        """Return the value of the game's `losses` on a batch, of any structure, as a function of the moving parameters."""
 
         def function(own: Tensor) -> Any:
             with self.game.frozen(self._modes), torch.enable_grad():

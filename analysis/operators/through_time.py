@@ -1,4 +1,4 @@
-"""The Jacobian of a recurrent net's state through time: what vanishes, explodes or turns."""
+"""The Jacobian of a recurrent net's last state by its first: growth, decay and rotation through time."""
 
 from typing import Any
 
