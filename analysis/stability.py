@@ -1,4 +1,4 @@
-"""From eigenvalues to a verdict: rates, step-size bounds, rotation, in numbers and in sentences."""
+"""Verdicts from eigenvalues: rates, step-size bounds and rotation, in numbers and in sentences."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Stability:
-    r"""What the eigenvalues say about a stationary point, or about one update.
+    r"""The verdict on a stationary point, or on one update, from eigenvalues.
 
     Attributes:
         stable: for a map or with `lr`: rate < 1; for a field or Hessian without: whether some step size is stable.
         rate: factor per step of the slowest direction, $\max |1 - \eta\lambda|$, for a map $\max |\mu|$; None for a
             field without `lr`, and where all eigenvalues are neutral.
         max_lr: largest stable step of plain simultaneous gradient descent, $\min 2 \mathrm{Re}\lambda / |\lambda|^2$
-            (Mescheder et al., arXiv 1705.10461, corollary 5); 0 if none is; an upper bound if the spectrum is not
+            (Mescheder et al., arXiv:1705.10461, corollary 5); 0 if none is; an upper bound if the spectrum is not
             complete; None for a map.
         rotation: $\max |\mathrm{Im}\lambda / \mathrm{Re}\lambda|$, radians turned while the distance changes by a
             factor e; inf for pure rotation. For a map the same of $\log\mu$, over complex pairs.
         neutral: how many eigenvalues are within `tolerance` of 0 (of 1 for a map) and left out.
-        tolerance: absolute. lr: as given. kind, complete: of the spectrum.
+        tolerance: absolute distance up to which an eigenvalue is neutral.
+        lr: step size, as given.
+        kind: of the spectrum: "field", "hessian" or "map".
+        complete: whether the spectrum is complete.
         repelling: how many eigenvalues repel: real part <= 0 (within tolerance), for a map modulus >= 1.
         verdict: the sentences that `str` returns.
     """
@@ -59,9 +62,9 @@ def stability(s: Spectrum, lr: float | None = None, neutral: float | None = None
         s: of a game's Jacobian or a Hessian (kind "field", "hessian") or of an update operator ("map"). Values that did
             not converge are left out, and the verdict says so.
         lr: $\eta$; not for a map, which contains its own.
-        neutral: what counts as 0 (as 1 for a map), absolute. By default, from a complete spectrum, the gap between
-            the structural zeros and the rest (`gap_tolerance`); otherwise 10 eps times the scale. Real networks have
-            hundreds of such directions, along which the loss does not change.
+        neutral: distance from 0 (from 1 for a map) up to which an eigenvalue is neutral, absolute. By default, from a
+            complete spectrum, the gap between the structural zeros and the rest (`gap_tolerance`); otherwise 10 eps
+            times the scale. Real networks have hundreds of such directions, along which the loss does not change.
 
     Raises:
         GantoolsError: for lr <= 0, lr with a map, or no converged eigenvalue.
@@ -173,7 +176,7 @@ def _field_words(
 
 
 def _opening(s: Spectrum) -> str:
-    """Return how a verdict begins when nothing repels: leading eigenvalues may hide one that does, unless sought."""
+    """Return the opening of a verdict when nothing repels: leading eigenvalues may hide one that does."""
     if s.complete:
         return "Stable"
     sought = s.which in ("SR", "SA") or (s.kind == "map" and s.which == "LM")

@@ -1,4 +1,4 @@
-r"""The kernel polynomial method: a density that shares nothing with Lanczos, to check one against the other."""
+r"""The kernel polynomial method: a spectral density independent of Lanczos, to check one against the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def kernel_polynomial(
     Args:
         A: a symmetric operator, whose spectrum must lie within the grid.
         grid: (points,) ascending, such as that of `spectral_density`.
-        moments, probes: moments / 2 * probes products are spent, probes in lock-step.
+        moments: Chebyshev moments; moments / 2 * probes products are spent.
+        probes: random vectors, in lock-step.
+        seed: of the random vectors.
 
     Raises:
         GantoolsError: for a non-symmetric operator, and a spectrum that leaves the grid.

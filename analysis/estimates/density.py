@@ -17,15 +17,21 @@ class Density:
     """The spectral density of a symmetric operator, and bounds on its distribution function. All float64, on the CPU.
 
     Attributes:
-        nodes, weights: (probes, steps), the raw Gauss rules; each row's weights sum to one. Where a probe's measure
-            ended early the row is filled with weight 0.
+        nodes: (probes, steps), nodes of the Gauss rules.
+        weights: (probes, steps), their weights, which sum to one in each row; 0 where a probe's measure ended early.
         grid: (points,), eigenvalue units.
         density: (points,), smoothed by a Gaussian of standard deviation `width`; integrates to one.
-        lower, upper: (points,), bounds on the fraction of eigenvalues <= grid, at `confidence` at each point. They
-            hold without any smoothing; the density itself has no such bound.
+        lower: (points,), lower bounds on the fraction of eigenvalues <= grid, at `confidence` at each point. They hold
+            without any smoothing; the density itself has no such bound.
+        upper: (points,), upper bounds, likewise.
         atom: (low, high), at `confidence`, of the fraction of eigenvalues that are zero to the rounding of products,
             where quadrature proves that there are some; else None. It is left out of the curve, which would blur it.
-        width, confidence, seed, matvecs, n: what it was made with.
+        width: standard deviation of the smoothing, in eigenvalue units.
+        confidence: of the bounds and of `atom`.
+        seed: of the probes.
+        matvecs: products spent.
+        n: order of the operator.
+        measures: the probes' measures, from which `cdf` computes tighter bounds.
     """
 
     nodes: Tensor
@@ -74,13 +80,15 @@ def spectral_density(
 ) -> Density:
     r"""Estimate the spectral density $\frac1n \sum_i \delta(\lambda - \lambda_i)$ by stochastic Lanczos quadrature.
 
-    With full reorthogonalisation (Ubaru, Chen and Saad 2017; error theory: Chen, Trogdon and Ubaru, arXiv
-    2105.06595, by which steps matter more than probes when n is large). The envelope adds the two errors: of the
-    quadrature (Chebyshev-Markov-Stieltjes) and of the probes (`fraction_interval`).
+    With full reorthogonalisation (Ubaru, Chen and Saad 2017; error theory: Chen, Trogdon and Ubaru, arXiv:2105.06595,
+    by which steps matter more than probes when n is large). The envelope adds the two errors: of the quadrature
+    (Chebyshev-Markov-Stieltjes) and of the probes (`fraction_interval`).
 
     Args:
         A: a symmetric operator.
-        probes, steps: probes * steps products are spent; the basis of a probe holds `steps` vectors.
+        probes: random vectors; probes * steps products are spent.
+        steps: Lanczos steps from each; the basis of a probe holds as many vectors.
+        seed: of the random vectors.
         points: of the grid, which reaches three widths beyond the outermost nodes.
         width: of the smoothing, by default the range over `steps`, about the resolution of the rule.
         confidence: of the envelope, at each point.

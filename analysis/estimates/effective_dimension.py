@@ -1,4 +1,4 @@
-"""The effective dimension: how many directions are determined against a damping."""
+"""The effective dimension of a curvature matrix: how many directions are determined against a damping."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def effective_dimension(
 
     Args:
         A: a positive semidefinite operator: a Gauss-Newton or Fisher matrix, or a Hessian at a minimum.
-        damping: lambda, positive.
-        probes, steps: random vectors, and Lanczos steps for each.
+        damping: $\lambda$, positive.
+        probes: random vectors.
+        steps: Lanczos steps for each.
         seed: of the random vectors.
-        max_whole: up to which n the whole matrix is taken instead, in n products.
+        max_whole: largest n for which the whole matrix is formed instead, in n products.
 
     Raises:
         GantoolsError: for an operator that is not symmetric or has negative eigenvalues, and a damping <= 0.

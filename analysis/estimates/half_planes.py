@@ -1,8 +1,8 @@
-r"""Half-planes of a non-symmetric operator too large for its whole matrix: what leading eigenvalues prove.
+r"""Bounds on the eigenvalues in each half-plane, for non-symmetric operators too large for their whole matrix.
 
-No law of inertia counts them from products alone. What can be said: eigenvalues that converged at both ends of the real
-axis are there; and all real parts lie between the least and the largest eigenvalue of $S = (A + A^\top)/2$ (Bendixson
-1902), which often decides it at once.
+No law of inertia counts them from products alone. Two facts bound them: eigenvalues that converged at either end of the
+real axis exist; and all real parts lie between the least and the largest eigenvalue of $S = (A + A^\top)/2$ (Bendixson
+1902), which often decides everything at once.
 """
 
 from __future__ import annotations
@@ -31,16 +31,18 @@ BOX = {"SA": -1, "LA": 1}
 PRODUCTS = 1000
 # Residual times condition number bounds an error to first order only.
 CAUTION = 10.0
-# What the condition number is taken for where no transpose tells it.
+# The condition number assumed where there is no transpose to compute it from.
 UNKNOWN_CONDITION = 1e3
 
 
 @dataclass(frozen=True)
 class _End:
-    """Eigenvalues at one end of the real axis: real parts, best first, and by how much they may be wrong.
+    """Eigenvalues at one end of the real axis, outermost first.
 
     Attributes:
-        real, margin: (k,); converged: (k,) bool.
+        real: (k,) real parts.
+        margin: (k,) bounds on their errors.
+        converged: (k,) bool.
         rightmost: whether it is the right end.
         products: with A and its transpose.
     """
@@ -52,11 +54,11 @@ class _End:
     products: int
 
     def certain(self, tau: float, sign: int) -> Array:
-        """Return which of them, (k,), lie beyond tau on the side of this sign for sure."""
+        """Return a mask (k,) of the eigenvalues that certainly lie beyond tau on the side of this sign."""
         return self.converged & (sign * self.real - self.margin > tau)
 
     def beyond(self, tau: float, n: int) -> int | None:
-        """Return how many lie beyond tau at this end if none was missed: None where the ones found do not tell."""
+        """Return how many lie beyond tau at this end if none was missed; None where the ones found do not decide it."""
         outward = self.real if self.rightmost else -self.real
         found = int(np.append(self.converged, False).argmin())
         if found == n or (found and outward[found - 1] <= tau):
@@ -75,15 +77,17 @@ def leading_half_planes(
 ) -> Index:
     r"""Bound how many eigenvalues have real parts below $-\tau$, within, and above $\tau$.
 
-    The box comes first; where it decides everything no eigenvalue is looked for. Otherwise one is certain where its
-    real part is beyond $\tau$ by ten times its error, the residual times the condition number $1 / |y^* x|$ from the
-    left eigenvector y; without a transpose, by a thousand times the residual.
+    The box of Bendixson comes first; where it decides everything no eigenvalue is computed. Otherwise an eigenvalue is
+    certain where its real part is beyond $\tau$ by ten times its error, the residual times the condition number $1 /
+    |y^* x|$ from the left eigenvector y; without a transpose, by a thousand times the residual.
 
     Args:
         A: not symmetric; without a transpose there is no box.
         tol: $\tau$, by default max(1e-6, 32 eps) times the largest |A v| seen.
         k: how many eigenvalues at each end.
-        confidence, seed: see `index`. zero_rows: rows of A that are zero, each of which makes an eigenvalue zero.
+        confidence: see `index`.
+        seed: see `index`.
+        zero_rows: rows of A that are zero, each of which makes an eigenvalue zero.
     """
     if k < 1:
         raise GantoolsError(f"k = {k} leaves no eigenvalue to look at: ask for at least 1 at each end.")
@@ -124,7 +128,7 @@ def leading_half_planes(
 
 
 def _end(A: LinearOperator, s: Spectrum, tau: float) -> _End:
-    """Return what one search says; the left eigenvectors are looked for only where they can make a value certain."""
+    """Return the result of one search, with left eigenvectors only where they can make a value certain."""
     real, residuals = s.values.real.numpy(), s.residuals.numpy()
     numbers, products = np.full(len(s), UNKNOWN_CONDITION / CAUTION), s.matvecs + s.check_matvecs
     if A.has_transpose:
@@ -138,11 +142,11 @@ def _end(A: LinearOperator, s: Spectrum, tau: float) -> _End:
 
 
 def _bendixson(A: LinearOperator, relative: float, tol: float | None, seed: int) -> tuple[Interval, float, int]:
-    """Return what all real parts lie between, the largest |A v| seen, and the products it took.
+    """Return the interval that holds all real parts, the largest |A v| seen, and the products spent.
 
     An end is infinite where its search did not settle: its residual, by which it is moved outwards, is above a tenth of
-    it and of the tolerance. One that proves something is looked for twice, from starts that know nothing of each other:
-    what is hidden from one is not from the other.
+    it and of the tolerance. An end that proves something is searched for twice, from independent starts: an eigenvalue
+    hidden from one start is not hidden from the other.
     """
     S, generator = symmetric_part(A), torch.Generator().manual_seed(seed)
     u = random_vector(A.n, A.dtype, A.device, generator)
@@ -172,7 +176,7 @@ def _outermost(S: LinearOperator, which: str, seed: int) -> Spectrum:
 
 
 def _certain(ends: list[_End], tau: float, sign: int) -> int:
-    """Count at both ends together where they have none of these in common, else at the better one."""
+    """Count the certain eigenvalues: at both ends where these share none, else at the end with more."""
     left, right = (end.certain(tau, sign) for end in ends)
     if not (left.any() and right.any()):
         return int(left.sum() + right.sum())
@@ -183,7 +187,7 @@ def _certain(ends: list[_End], tau: float, sign: int) -> int:
 def _bounds(
     certain: dict[str, int], box: Interval | None, tau: float, n: int, zero_rows: int
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the least and the greatest counts by name that all of this leaves."""
+    """Return the least and the greatest counts by name that are compatible with all that is known."""
     least, largest = box or (-math.inf, math.inf)
     low = {"negative": certain["negative"], "zero": zero_rows, "positive": certain["positive"]}
     high = {"negative": 0 if least >= -tau else n, "zero": n, "positive": 0 if largest <= tau else n}
@@ -201,7 +205,7 @@ def _bounds(
 def _if_none_missed(
     ends: list[_End], tau: float, n: int, low: dict[str, int], high: dict[str, int]
 ) -> dict[str, float]:
-    """Return the fractions that follow if the searches omitted nothing, NaN where nothing follows."""
+    """Return the fractions that follow if the searches missed nothing, NaN where nothing follows."""
     found: dict[str, int] = {}
     for name, own, other in (("negative", *ends), ("positive", *reversed(ends))):
         count, rest = own.beyond(tau, n), other.not_opposite(tau)

@@ -47,14 +47,18 @@ def index(
 
     Args:
         A: the operator. If not symmetric, real parts are counted.
-        tol: $\tau$, what counts as zero, absolute. By default, if exact, from the gap between the structural zeros
-            and the rest (`gap_tolerance`); otherwise max(1e-6, 32 eps) times the largest |eigenvalue| (of "leading",
-            the largest |A v|) seen.
+        tol: $\tau$, the size up to which an eigenvalue counts as zero, absolute. By default, if exact, from the gap
+            between the structural zeros and the rest (`gap_tolerance`); otherwise max(1e-6, 32 eps) times the largest
+            |eigenvalue| (of "leading", the largest |A v|) seen.
         method: "exact", "factors" (needs tol=; several times faster), "estimate" (if symmetric), "leading" (if not), or
             "auto": exact up to n = `max_exact`.
-        probes, steps: of the estimate, which costs probes * steps products. By default 1600 products, split so as to
-            make the interval narrow: its width has a part that falls like 1 / steps and one like 1 / sqrt(probes n).
+        probes: random vectors of the estimate, which costs probes * steps products. By default 1600 products, split so
+            as to make the interval narrow: its width has a part that falls like 1 / steps and one like 1 / sqrt(probes
+            n).
+        steps: Lanczos steps from each of them.
+        max_exact: largest n for which "auto" forms the whole matrix.
         confidence: of each interval that is estimated.
+        seed: of the random vectors.
         k: how many leading eigenvalues at each end.
 
     Raises:
@@ -150,7 +154,7 @@ def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, 
 
 
 def _tolerances(tau: float, epsilon: float, scale: float) -> Array:
-    """Return where the curve is evaluated: from below rounding to half the spectrum, the tolerance among them."""
+    """Return the tolerances of the curve: from below rounding to half the largest eigenvalue, tau among them."""
     if scale == 0.0:
         return np.array([tau])
     grid = np.logspace(np.log10(epsilon * scale / 8), np.log10(scale / 2), CURVE_POINTS)
@@ -205,14 +209,14 @@ def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, con
 
 
 def _possible(certain: Mapping[str, Any], name: str, n: int) -> Array:
-    """Return what the counts (...) that are certain leave for a fraction: bounds (..., 2)."""
+    """Return bounds (..., 2) on a fraction that follow from the certain counts (...)."""
     other = {"negative": certain["positive"], "positive": certain["negative"]}
     beyond = other.get(name, certain["negative"] + certain["positive"])
     return np.stack([np.zeros_like(beyond) + certain.get(name, 0), n - beyond], axis=-1) / n
 
 
 def _joined(possible: Array, likely: Array) -> Array:
-    """Return what both bounds (..., 2) allow; only the possible where it is the narrower, or the likely contradict."""
+    """Return the intersection of bounds (..., 2); the possible alone where narrower, or where both contradict."""
     low, high = np.maximum(possible[..., 0], likely[..., 0]), np.minimum(possible[..., 1], likely[..., 1])
     alone = (low > high) | (np.ptp(possible, axis=-1) <= np.ptp(likely, axis=-1))
     return np.where(alone[..., None], possible, np.stack([low, high], axis=-1))
@@ -244,13 +248,13 @@ def _estimated_curve(
 
 
 def _zero_rows(A: LinearOperator, seed: int) -> int:
-    """Count the rows that a product with a random vector leaves exactly zero: no other row does."""
+    """Count the zero rows: those, and no others, make a product with a random vector exactly zero."""
     u = random_vector(A.n, A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
     return int(((A @ u) == 0).sum())
 
 
 def _certified(measures: list[ProbeMeasure], tau: Array) -> dict[str, Array]:
-    """Return how many eigenvalues lie beyond -tau and tau (...) at least: Ritz values interlace (Cauchy)."""
+    """Return lower bounds on the eigenvalues below -tau and above tau (...): Ritz values interlace (Cauchy)."""
     below = [(m.nodes < -tau[..., None] - m.margin).sum(axis=-1) for m in measures]
     above = [(m.nodes > tau[..., None] + m.margin).sum(axis=-1) for m in measures]
     return {"negative": np.max(below, axis=0), "positive": np.max(above, axis=0)}

@@ -1,4 +1,4 @@
-"""Inertia as a result: fractions with intervals, and what they were made with."""
+"""The result of counting negative, zero and positive eigenvalues: fractions with intervals."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ PLACES = ("in the left half-plane", "neutral", "in the right half-plane")
 
 @dataclass(frozen=True)
 class IndexCurve:
-    """The same fractions over a range of tolerances: `tolerance` (t,) ascending, and by name bounds (t, 2).
+    """Bounds on the fractions of an `Index` over a range of tolerances.
 
     For an estimate each bound is a confidence bound at its point, a little wider than that of the index itself.
+
+    Attributes:
+        tolerance: (t,) ascending.
+        negative: (t, 2) lower and upper bounds.
+        zero: (t, 2), likewise.
+        positive: (t, 2), likewise.
     """
 
     tolerance: Array
@@ -37,11 +43,13 @@ class Index:
     For a non-symmetric operator the same of their real parts: left half-plane, neutral, right half-plane.
 
     Attributes:
-        negative, zero, positive: fractions, which sum to one; from leading eigenvalues, what follows if none of these
-            was missed, NaN where nothing follows.
+        negative: fraction below -tolerance. The three sum to one; from leading eigenvalues they are those that follow
+            if none of these was missed, NaN where nothing follows.
+        zero: fraction within the tolerance.
+        positive: fraction above it.
         interval: by those names, (low, high): a point if exact; if estimated, covering with probability `confidence`,
             each interval by itself; from leading eigenvalues, what `certain` and `box` leave.
-        tolerance: what counts as zero, in eigenvalue units.
+        tolerance: size up to which an eigenvalue counts as zero, in eigenvalue units.
         method: "exact", "factors", "estimate" or "leading".
         counts: by those names, where they are known for all eigenvalues, else None.
         certain: by "negative" and "positive", how many there are at least, whatever the probes: the counts if exact; if
@@ -51,9 +59,14 @@ class Index:
         gradient_norm: of the field at this point, where the operator knows it: an index far from a stationary point
             describes no critical point.
         curve: the fractions over the tolerance, made when first asked for; only of "exact" and "estimate".
-        box: what the real parts of all eigenvalues lie between (Bendixson 1902); only of "leading".
-        n, matvecs, confidence, seed: order, products spent, and what it was made with.
-        message: how the tolerance was chosen.
+        box: interval that holds the real parts of all eigenvalues (Bendixson 1902); only of "leading".
+        symmetric: whether the operator is.
+        n: its order.
+        matvecs: products spent.
+        confidence: of the estimated intervals.
+        seed: of the random vectors.
+        message: sentences on how the tolerance was chosen.
+        make_curve: computes `curve`.
     """
 
     negative: float
@@ -80,9 +93,9 @@ class Index:
         return None if self.make_curve is None else self.make_curve()
 
     def resolved(self, width: float = 0.1) -> tuple[float, dict[str, Interval]] | None:
-        """Return the tolerance from which on all intervals of the curve are at most so wide, and those at it.
+        """Return the tolerance from which on all intervals of the curve are at most `width` wide, and these intervals.
 
-        None where the index itself is so sharp, there is no curve, or it is nowhere.
+        None where those of the index itself are as narrow, there is no curve, or no tolerance is large enough.
         """
         if max(high - low for low, high in self.interval.values()) <= width or self.curve is None:
             return None

@@ -1,4 +1,4 @@
-"""Counts of eigenvalues from a whole matrix, and what counts as zero."""
+"""Counts of negative, zero and positive eigenvalues of a whole matrix, and the tolerance for zero."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 def counts_from_factors(matrix: Array, tau: float) -> dict[str, int]:
-    r"""Return how many eigenvalues of a symmetric matrix (n, n) lie below -tau, within, and above tau, without them.
+    r"""Count the eigenvalues of a symmetric matrix (n, n) below -tau, within, and above tau, without computing them.
 
     Sylvester's law of inertia: $A + \tau I = L D L^\top$ has as many negative eigenvalues as D, whose blocks are 1 x 1
     and 2 x 2 (Bunch and Kaufman 1977). Two factorisations instead of one eigenvalue problem: several times faster.
@@ -39,7 +39,7 @@ def _negative_pivots(matrix: Array) -> int:
 
 
 def gap_tolerance(magnitudes: Array, epsilon: float, scale: float | None = None) -> tuple[float, str]:
-    r"""Return what counts as zero among eigenvalues of these sizes, and the reason in words.
+    r"""Return the size up to which an eigenvalue counts as zero, and the reason in words.
 
     The textbook tolerance $n \epsilon \|A\|$ bounds rounding at its worst and swallows genuine small eigenvalues in
     float32 (31 of 1 491 in a trained network); 0 splits the structural zeros at random. But rounded zeros end well
@@ -50,7 +50,7 @@ def gap_tolerance(magnitudes: Array, epsilon: float, scale: float | None = None)
     eigenvalue that is itself as small as rounding.
 
     Args:
-        magnitudes: (n,), nonnegative.
+        magnitudes: (n,), sizes of the eigenvalues.
         epsilon: of the products' dtype.
         scale: what rounding is relative to, by default the largest magnitude.
     """

@@ -1,4 +1,4 @@
-r"""Stochastic Lanczos quadrature with bounds that hold.
+r"""Stochastic Lanczos quadrature with rigorous bounds.
 
 A random probe g sees the spectrum through its own measure $\mu_g$, which puts the mass $(q_i^\top g)^2 / \|g\|^2$ on
 $\lambda_i$. Lanczos from g gives a quadrature rule of $\mu_g$; its cumulative sums bracket $\mu_g$'s (Chebyshev,
@@ -32,12 +32,14 @@ class ProbeMeasure:
     """The Gauss rule of one probe's measure.
 
     Attributes:
-        diagonal, off_diagonal: the Jacobi matrix, (m,) and (m,); the last entry of off_diagonal couples onwards.
-        nodes, weights: (m,), ascending; the weights sum to one.
+        diagonal: (m,), of the Jacobi matrix.
+        off_diagonal: (m,), of the Jacobi matrix; the last entry couples to the vector that was not added.
+        nodes: (m,), ascending.
+        weights: (m,); they sum to one.
         ends: (m,), last components of the Jacobi matrix's eigenvectors.
         exact: whether the rule is the whole measure, as after a breakdown.
         margin: rounding of the nodes, in the units of the eigenvalues.
-        squared_norm: of the probe.
+        squared_norm: squared norm of the probe.
     """
 
     diagonal: Array
@@ -84,7 +86,7 @@ class ProbeMeasure:
         return total[np.maximum(below - 1, 0)], np.minimum(high, 1.0)
 
     def brackets(self, points: Array, sharp: Array) -> Array:
-        """Return bounds (p, 2) at ascending points: Radau rules where `sharp`, which serve the points between them."""
+        """Return bounds (p, 2) at ascending points, from Radau rules where `sharp`; these hold between them as well."""
         low, high = self.coarse_bracket(points)
         for i in np.flatnonzero(sharp):
             below, upto = self.bracket(points[i])

@@ -20,13 +20,13 @@ BLOCK = 64
 
 @dataclass(frozen=True)
 class _Samples:
-    """What an estimator of the trace found.
+    """Samples whose mean estimates a trace.
 
     Attributes:
-        values: (samples,) whose mean is the estimate.
+        values: (samples,).
         matvecs: products spent.
-        dependence: by how much the variance of the mean may exceed that of independent samples.
-        size: of the operator, about its Frobenius norm.
+        size: roughly the Frobenius norm of the operator.
+        dependence: factor by which the variance of the mean may exceed that of independent samples.
     """
 
     values: Tensor
@@ -46,8 +46,12 @@ class Estimate:
         value: the estimate.
         standard_error: of the value over the random vectors; 0 where it is exact but for rounding.
         samples: how many random vectors the standard error comes from.
-        bias: how far off the value may be besides, (below, above): rounding, and what is known of a quadrature.
-        method: how. matvecs: products spent. seed, dtype, n: as used.
+        method: name of the estimator.
+        matvecs: products spent.
+        seed: of the random vectors; None where there are none.
+        dtype: of the products.
+        n: order of the operator.
+        bias: bounds on a further error, (below, above): rounding, and a quadrature's error.
     """
 
     value: float
@@ -78,13 +82,13 @@ class Estimate:
 
 
 def trace(A: LinearOperator, method: str = "xtrace", matvecs: int = 60, seed: int = 0) -> Estimate:
-    r"""Estimate the trace; symmetric or not.
+    r"""Estimate the trace of an operator, symmetric or not.
 
     Args:
         A: the operator.
         method: "xtrace" (Epperly, Tropp and Webber, arXiv:2301.07825) and "hutch++" (Meyer, Musco, Musco and Woodruff,
-            arXiv:2010.09649) first find where A is large, and so win where its eigenvalues decay; "hutchinson" spends
-            everything on averaging, and wins where they do not.
+            arXiv:2010.09649) first find the dominant directions of A, and so win where its eigenvalues decay;
+            "hutchinson" spends everything on averaging, and wins where they do not.
         matvecs: products to spend; with n or more the trace is read off the columns, exactly.
         seed: of the random vectors.
 
@@ -115,7 +119,7 @@ def estimate(
     seed: int | None,
     bias: tuple[float, float] = (0.0, 0.0),
 ) -> Estimate:
-    """Return the estimate for this operator."""
+    """Return an `Estimate` with the dtype and order of this operator; `used` are the products spent."""
     return Estimate(value, error, samples, method, used, seed, A.dtype, A.n, bias)
 
 
@@ -181,8 +185,8 @@ def _xtrace(A: LinearOperator, matvecs: int, generator: torch.Generator) -> _Sam
     r"""Return the exchangeable samples of XTrace: each random vector tests the basis that all the others span.
 
     With $Y = A\Omega = QR$ the basis without column i projects on $Q (I - s_i s_i^\top) Q^\top$, where $s_i$ is column
-    i of $R^{-\top}$ at unit length. Vectors are uniform on the sphere, and what the basis leaves of one is scaled
-    back to its expected length.
+    i of $R^{-\top}$ at unit length. Vectors are uniform on the sphere, and the remainder of each outside the basis is
+    scaled back to its expected length.
     """
     k = matvecs // 2
     omega = torch.randn(A.n, k, generator=generator, dtype=torch.float64).to(A.device)
@@ -194,7 +198,7 @@ def _xtrace(A: LinearOperator, matvecs: int, generator: torch.Generator) -> _Sam
     H = Q.T @ Z
     S = torch.from_numpy(S).to(omega)
     W = Q.T @ omega
-    kept = W - S * (S * W).sum(0)  # the coordinates in Q of what the other vectors' basis sees
+    kept = W - S * (S * W).sum(0)  # coordinates in Q of the projection on the other vectors' basis
     rest = omega - Q @ kept
     squared = (rest**2).sum(0)
     length = (A.n - k + 1) / squared.clamp(min=torch.finfo(torch.float64).tiny)
@@ -242,12 +246,15 @@ def frobenius_norm(A: LinearOperator, probes: int = 30, seed: int = 0) -> Estima
 
 @dataclass(frozen=True)
 class Diagonal:
-    """The diagonal of an operator, estimated.
+    """An estimate of the diagonal of an operator.
 
     Attributes:
         values: (n,) float64, on the operator's device.
         standard_errors: (n,), of each entry; 0 where they are exact.
-        samples, matvecs, seed, dtype: how.
+        samples: random vectors; 0 where the columns were taken.
+        matvecs: products spent.
+        seed: of the random vectors; None where there are none.
+        dtype: of the products.
     """
 
     values: Tensor

@@ -31,10 +31,11 @@ class PathAngle:
         cosine: (points,) $\langle \xi, w_0 - w_1 \rangle / (\|\xi\| \|w_0 - w_1\|)$, the published sign: positive
             where players that descend move on towards the end. NaN where the field is exactly zero or not finite.
         norm: (points,) $\|\xi\|$, the path-norm.
-        norms: by player's name, (points,), the norm of its part; losses: likewise.
+        norms: by player's name, (points,), the norm of its part of the field.
+        losses: by player's name, (points,).
         distance: $\|w_0 - w_1\|$.
         n: the number of parameters.
-        message: what was done about the buffers.
+        message: a sentence on the buffers that were used.
     """
 
     alpha: Array
@@ -110,9 +111,11 @@ def path_angle(
 
     Args:
         game: whose field; it does not move. Its modules' modes count.
-        start, end: vectors (n,), or points with their buffers from `point(game)`.
+        start: vector (n,), or a point with its buffers from `point(game)`.
+        end: likewise.
         batch: one batch, or several: their mean, weighted by size. The same at every point, latents included.
-        points: how many, evenly from span[0] to span[1]; one lies exactly at the end by default.
+        points: how many, evenly spaced; one lies exactly at the end by default.
+        span: first and last position; 0 is the start, 1 the end.
 
     Raises:
         GantoolsError: for points that do not fit the game, that are the same, or fewer than two steps.
@@ -152,14 +155,14 @@ def path_angle(
 
 
 def _buffers_along(game: Game, first: Point, last: Point) -> Any:
-    """Return what gives the buffers at a position."""
+    """Return a function that gives the buffers at a position on the path."""
     if first.buffers is None or last.buffers is None:
         own = game.buffers()
         return lambda alpha: own
     start, end = first.buffers, dict(last.buffers)
     unit = power_iteration_buffers(game.module)
     for name in unit & set(end):
-        # (u, v) and (-u, -v) are the same singular vectors; halfway between them there is nothing.
+        # (u, v) and (-u, -v) are the same singular vectors, and their mean is zero.
         end[name] = end[name] if (start[name] * end[name]).sum() >= 0 else -end[name]
 
     def at(alpha: float) -> dict[str, Tensor]:

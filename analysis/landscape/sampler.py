@@ -15,11 +15,11 @@ from gantools.games.game import Game
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a game with its buffers, as `point(game)` copies them.
+    """A point in a game's parameter space, with the buffers that belong to it.
 
     Attributes:
         vector: (n,) the parameters.
-        buffers: what a forward pass reads but nobody descends, `Game.buffers()`; None for those that the game has.
+        buffers: copies of buffers and frozen parameters, as from `Game.buffers()`; None for the game's own.
     """
 
     vector: Tensor
@@ -27,12 +27,12 @@ class Point:
 
 
 def point(game: Game) -> Point:
-    """Return a copy of where a game is: parameters and buffers."""
+    """Return a copy of a game's present parameters and buffers."""
     return Point(game.vector(), game.buffers())
 
 
 def as_point(game: Game, where: Point | Tensor) -> Point:
-    """Return the point that a vector or a point means, on the game's device; refuse what does not fit the game."""
+    """Return a vector or point as a `Point` on the game's device; refuse one that does not fit the game."""
     found = where if isinstance(where, Point) else Point(where)
     if not isinstance(found.vector, Tensor):
         raise GantoolsError(
@@ -45,7 +45,7 @@ def as_point(game: Game, where: Point | Tensor) -> Point:
 class FieldSampler:
     """The field and the losses of a game at any points and buffers, on one batch or the mean of several.
 
-    The game does not move; each module's train or eval mode is the one that it has now.
+    The game does not move; each module keeps the train or eval mode that it has at construction.
     """
 
     def __init__(self, game: Game, batch: Any):

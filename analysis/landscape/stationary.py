@@ -1,4 +1,4 @@
-r"""The stationary point near a point of a game: where the field vanishes, a saddle as well as a minimum."""
+r"""Search for a stationary point of a game: where the field vanishes, be it a saddle or a minimum."""
 
 from __future__ import annotations
 
@@ -26,21 +26,25 @@ FAR = 100.0
 
 @dataclass(frozen=True)
 class StationaryPoint:
-    r"""Where the search for $\xi(w) = 0$ ended.
+    r"""The point where a search for $\xi(w) = 0$ ended.
 
     Attributes:
         vector: (n,) the parameters there, on the game's device.
-        start_norm, norm: $\|\xi\|$ at the start and there.
-        norms: of the start and after every step, falling.
+        start_norm: $\|\xi\|$ at the start.
+        norm: $\|\xi\|$ at the end.
+        norms: $\|\xi\|$ at the start and after every step, falling.
         distance: $\|w - w_0\|$.
         tolerance: the norm that counts as stationary.
         flatness: $\|J^\top \xi\| / (\|J\| \|\xi\|)$ there, with the largest $\|J\|$ seen on the way: 0 where the norm
             of the field is itself stationary. None where the norm is 0, and of no meaning where it is rounding.
-        steps: accepted; evaluations of the field and products with J and its transpose, in all.
+        steps: accepted steps.
+        evaluations: evaluations of the field.
+        products: products with J and its transpose.
         converged: whether the norm is within the tolerance.
         gradient_flat: whether the search ended at a stationary point of the norm that is none of the game.
-        n, dtype: the order, and that of the parameters.
-        message: a sentence: what was reached, or why not.
+        n: number of parameters.
+        dtype: of the parameters.
+        message: a sentence that says whether the search converged, or why not.
     """
 
     vector: Tensor
@@ -96,17 +100,19 @@ def stationary_point(
     Args:
         subject: a game, or any module, with `loss(model, batch)` a scalar. Its parameters stay where they are. The
             constraints of a game are not observed.
-        loss, batch: one batch, or several: their mean, weighted by size.
+        loss: for a module, `loss(model, batch)`; for a game, the batch takes its place.
+        batch: one batch, or several: their mean, weighted by size.
         tol: the norm of the field that counts as stationary, absolute. By default eps^(3/4) times the norms of J and of
             the parameters, somewhat above what their rounding makes of a zero.
         max_steps: at most so many are taken.
         basis: Krylov vectors for each of them, the memory it takes; a step costs at most as many products if J is
             symmetric, else twice as many.
         apply: leave the game at the point that was found, converged or not.
-        method, check: of `jacobian`; by reverse mode results repeat to the last bit.
+        method: of `jacobian`; by reverse mode results repeat to the last bit.
+        check: of `jacobian`.
 
     Raises:
-        GantoolsError: as `jacobian`; and for tol, max_steps or basis that cannot be meant.
+        GantoolsError: as `jacobian`; and for an invalid tol, max_steps or basis.
     """
     game, batch = game_of(subject, loss, batch, "stationary_point")
     if tol is not None and not tol >= 0:
@@ -121,7 +127,7 @@ def stationary_point(
 
 
 class _Search:
-    """The iteration, and what it knows of the way so far."""
+    """The Levenberg-Marquardt iteration of `stationary_point`, and its state."""
 
     def __init__(self, game: Game, batch: Any, tol: float | None, max_steps: int, basis: int, method: str, check: bool):
         self.game, self.batch, self.tol = game, batch, tol
@@ -141,7 +147,7 @@ class _Search:
 
     @property
     def rounding(self) -> float:
-        """Somewhat more than what the rounding of the parameters leaves of a field that is zero."""
+        """Somewhat more than the norm that rounded parameters give a field that is zero."""
         return self.epsilon**0.75 * self.scale * (_norm(self.start) + _norm(self.w - self.start))
 
     @property
@@ -196,7 +202,7 @@ class _Search:
         self.evaluations += 1
         with _moved(self.game, self.w):
             J = jacobian(self.game, self.batch, method=self.method, check=self.check)
-        self.check = False  # what is true of the game at one point is at the next
+        self.check = False  # the checks hold for the game at every point
         return J
 
     def _result(self, flatness: float | None, stuck: bool) -> StationaryPoint:
@@ -249,7 +255,7 @@ def _message(found: StationaryPoint, max_steps: int, start: float) -> str:
 
 @contextmanager
 def _moved(game: Game, w: Tensor) -> Iterator[None]:
-    """Have the game at `w` within this block."""
+    """Move the game to `w` within this block."""
     here = game.vector()
     game.load_vector(w)
     try:

@@ -25,12 +25,13 @@ class Line:
     r"""The losses and the field at $w + a\,d$. NumPy arrays, float64.
 
     Attributes:
-        positions: (points,), the a.
+        positions: (points,), the values of a.
         losses: by player's name, (points,).
         slope: (points,) $\langle \xi, d \rangle / \langle d, d \rangle$, the field's part along the line in its own
             units: players move against it. Of a single player it is the derivative of the loss over $\|d\|^2$.
         norm: (points,) $\|\xi\|$.
-        length: $\|d\|$. n: the number of parameters.
+        length: $\|d\|$.
+        n: the number of parameters.
     """
 
     positions: Array
@@ -51,12 +52,14 @@ class Plane:
     r"""The losses and the field at $w + a\,d_1 + b\,d_2$. NumPy arrays, float64; rows are b, columns a.
 
     Attributes:
-        x, y: (points,), the a and the b.
+        x: (points,), the values of a.
+        y: (points,), the values of b.
         losses: by player's name, (points, points).
         field: (points, points, 2), the field's orthogonal projection on the plane, in coordinates (a, b): players
             move against it.
         norm: (points, points) $\|\xi\|$, all of it.
-        lengths: of the directions. n: the number of parameters.
+        lengths: norms of the directions.
+        n: the number of parameters.
     """
 
     x: Array
@@ -119,9 +122,13 @@ def plane(
     """Return the losses and the field in a plane through a point: points times points evaluations of the field.
 
     Args:
+        game: see `line`.
+        batch: see `line`.
         directions: two of (n,); or one complex vector (n,), the eigenvector of a rotating pair, whose plane is spanned
             by its real and imaginary part.
-        game, batch, center, radius, points: see `line`.
+        center: see `line`.
+        radius: see `line`.
+        points: along each direction.
 
     Raises:
         GantoolsError: as `line`, and for directions that are parallel.
@@ -161,10 +168,10 @@ def random_direction(game: Game, generator: torch.Generator, normalized: bool = 
 def filter_normalized(game: Game, direction: Tensor) -> Tensor:
     r"""Scale each filter of a direction to the norm of the game's: $d_{ij} \leftarrow d_{ij} \|w_{ij}\| / \|d_{ij}\|$.
 
-    Li, Xu, Taylor, Studer and Goldstein, arXiv:1712.09913: without it a net whose weights are scaled up, while
-    its normalizations or activations undo that, would look flatter. A filter is what makes one output: a row of a
-    dense layer, one output channel of a convolution. Biases and the scales of normalizations (one dimension) do not
-    move, as published.
+    Li, Xu, Taylor, Studer and Goldstein, arXiv:1712.09913: without it a net whose weights are scaled up, while its
+    normalizations or activations undo that, would look flatter. A filter is the weights of one output: a row of a dense
+    layer, one output channel of a convolution. Biases and the scales of normalizations (one dimension) do not move, as
+    published.
     """
     game.require_vector(direction)
     transposed = {id(m.weight) for m in game.module.modules() if isinstance(m, _TRANSPOSED)}
@@ -198,6 +205,6 @@ def _directions(game: Game, *directions: Tensor) -> list[Tensor]:
         game.require_vector(d)
         d = d.detach().to(game.vector())
         if not d.isfinite().all() or not d.any():
-            raise GantoolsError("A direction is zero, or not finite: there is nowhere to go.")
+            raise GantoolsError("A direction is zero, or not finite: give another one.")
         found.append(d)
     return found

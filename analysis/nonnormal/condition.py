@@ -1,4 +1,4 @@
-"""Left eigenvectors, and how sensitive each eigenvalue is."""
+"""Left eigenvectors and condition numbers of eigenvalues."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ class Conditions:
 
 
 def conditions(A: LinearOperator, s: Spectrum, basis: int | None = None, max_matvecs: int | None = None) -> Conditions:
-    """Find the left eigenvectors of eigenvalues that are known, by the same search with the transpose.
+    """Find the left eigenvectors and condition numbers of known eigenvalues, by the same search with the transpose.
 
     Args:
         A: the operator; it needs a transpose.
         s: eigenvalues of A with vectors; they should be simple: the left eigenvectors of a multiple one are not
             matched to its right ones.
-        basis, max_matvecs: of the search, as in `eigenvalues`.
+        basis: of the search, as in `eigenvalues`.
+        max_matvecs: of the search, as in `eigenvalues`.
 
     Raises:
         GantoolsError: without a transpose or vectors.

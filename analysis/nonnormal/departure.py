@@ -1,4 +1,4 @@
-"""Departure from normality: the Frobenius norm of what a unitary triangularisation has above its diagonal."""
+"""Henrici's departure from normality: the Frobenius norm of the Schur form above its diagonal."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ class Normality:
     Attributes:
         departure: the departure where it is known exactly, else its lower bound.
         relative: departure over the Frobenius norm: 0 for normal, towards 1 for nilpotent.
-        lower, upper: bounds on the departure; the same where it is exact.
-        commutator: $\|A^\top A - A A^\top\|_F$. frobenius: $\|A\|_F$.
+        lower: lower bound on the departure, itself where it is exact.
+        upper: upper bound on the departure, itself where it is exact.
+        commutator: $\|A^\top A - A A^\top\|_F$.
+        frobenius: $\|A\|_F$.
         exact: from the whole matrix; otherwise the norms are estimates from `probes` random vectors, without the
             coverage that a confidence interval has.
-        n, matvecs, dtype: what it was made with.
+        n: order of the operator.
+        matvecs: products spent.
+        dtype: of the products.
     """
 
     departure: float
@@ -61,7 +65,7 @@ def departure_from_normality(A: LinearOperator, max_whole: int = 2000, probes: i
 
     Args:
         A: an operator with a transpose.
-        max_whole: up to which n the whole matrix is taken; the work grows as n^3.
+        max_whole: largest n for which the whole matrix is formed; the work grows as n^3.
         probes: of the estimate; four products each.
         seed: of the probes.
     """

@@ -1,4 +1,4 @@
-"""The field of values: where an operator points before its eigenvalues have their say."""
+"""The field of values W(A), or numerical range, which bounds transient growth."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ class FieldOfValues:
 
     Attributes:
         boundary: (angles,) complex128, points of it, counterclockwise: a polygon inside.
-        directions: (angles,) the angles theta; support: (angles,) the largest
-            $\mathrm{Re}(e^{-i\theta} z)$ in the set: half-planes, the polygon outside.
+        directions: (angles,) the angles $\theta$.
+        support: (angles,) the largest $\mathrm{Re}(e^{-i\theta} z)$ in the set: half-planes, the polygon outside.
         errors: (angles,) bounds on the error of the support.
         converged: whether all of them are within the tolerance.
         eigenvalues: (n,) where the whole matrix was taken, else None.
-        matvecs, n, dtype: what it was made with.
+        matvecs: products spent.
+        n: order of the operator.
+        dtype: of the products.
     """
 
     boundary: Array
@@ -57,7 +59,7 @@ class FieldOfValues:
 
     @property
     def numerical_radius(self) -> float:
-        """The largest modulus, from below."""
+        """The largest modulus in the set, from below."""
         return float(np.abs(self.boundary).max())
 
     def __str__(self) -> str:
@@ -85,7 +87,8 @@ def field_of_values(
         A: an operator with a transpose.
         angles: how many directions in the whole circle, a multiple of 4.
         tol: relative, of the support, where it is iterated for.
-        max_whole: up to which n the whole matrix is taken; beyond, each angle is an eigenvalue problem of order 2n.
+        max_whole: largest n for which the whole matrix is formed; beyond, each angle is an eigenvalue problem of order
+            2n.
         max_matvecs: of each angle; see `eigenvalues`.
         seed: of the start vectors.
     """

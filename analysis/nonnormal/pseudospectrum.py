@@ -1,7 +1,7 @@
-r"""How far an operator is from normal: pseudospectra, and Henrici's departure; also `field_of_values`.
+r"""Pseudospectra: the eigenvalues of all matrices within a given distance of an operator.
 
-Eigenvalues tell what happens in the end. What happens before, and how much a perturbation moves them, they tell for
-normal matrices only (Trefethen and Embree, Spectra and Pseudospectra, 2005).
+Eigenvalues describe the behaviour after long times. Transient behaviour, and the effect of perturbations, they describe
+for normal matrices only (Trefethen and Embree, Spectra and Pseudospectra, 2005).
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ Array = NDArray[Any]
 MAX_WHOLE = 400
 
 
-# Pseudospectra -------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Pseudospectrum:
-    r"""$\sigma_{\min}(zI - A)$ on a grid: inside its level set eps a perturbation of size eps puts an eigenvalue.
+    r"""The distance $\sigma_{\min}(zI - A)$ of A to the nearest matrix with the eigenvalue z, for z on a grid.
 
     Attributes:
-        x, y: (columns,) and (rows,), real and imaginary parts of the grid.
+        x: (columns,) real parts of the grid.
+        y: (rows,) imaginary parts of the grid.
         distance: (rows, columns) the smallest singular value, $1 / \|(zI - A)^{-1}\|_2$.
-        eigenvalues: (n,) complex128. kind: of the operator. n, matvecs, dtype: what it was made with.
+        eigenvalues: (n,) complex128.
+        kind: of the operator.
+        n: order of the operator.
+        matvecs: products spent.
+        dtype: of the products.
     """
 
     x: Array
@@ -65,7 +67,7 @@ def pseudospectrum(
         bounds: (left, right, bottom, top) of the grid, by default the eigenvalues and a third of their extent around.
         points: of the grid along its longer side.
         limit: refuse larger n: each of about points^2 values costs some n^2.
-        rtol: of the singular values; a picture needs no more.
+        rtol: relative tolerance of the singular values; a picture needs no more than the default.
     """
     T = schur(assemble(A, limit), output="complex")[0]
     values = T.diagonal().copy()
@@ -95,7 +97,7 @@ def _around(values: Array) -> tuple[float, float, float, float]:
 
 
 def _smallest_singular_value(T: Array, z: complex, rtol: float) -> float:
-    """Return that of zI - T for a triangular T, by Lanczos on the inverse of its Gram matrix."""
+    """Return the smallest singular value of zI - T, T triangular, by Lanczos on the inverse of its Gram matrix."""
     n = len(T)
     shifted = z * np.eye(n) - T
     if n <= 40:  # where LAPACK is quicker
@@ -127,6 +129,3 @@ def _smallest_singular_value(T: Array, z: complex, rtol: float) -> float:
         off.append(beta)
         Q.append(v / beta)
     return 1 / math.sqrt(largest)
-
-
-# Henrici -------------------------------------------------------------------------------------------------------------

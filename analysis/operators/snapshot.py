@@ -86,7 +86,7 @@ class Snapshot:
         return function
 
     def outputs(self, batch: Any) -> Callable[[Tensor], Any]:
-        """Return the value of the game's `losses` on a batch, of any structure, as a function of the moving parameters."""
+        """Return the value of the game's `losses` on a batch as a function of the moving parameters; any structure."""
 
         def function(own: Tensor) -> Any:
             with self.game.frozen(self._modes), torch.enable_grad():
