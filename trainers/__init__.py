@@ -1,4 +1,4 @@
-"""How players move: game optimizers, one method a file, each over a base update rule."""
+"""Game optimizers: first- and second-order methods, their base update rules, and averages of the iterates."""
 
 from gantools.trainers.averages import AVERAGES, Average, Exponential, Uniform
 from gantools.trainers.base_rules import BASES, SGD, Adam, Base, Momentum, RMSProp, RMSPropTF1

@@ -1,7 +1,8 @@
-r"""Averages of the iterates: what is sampled from is often better behind the last step than at it.
+r"""Running averages of the parameters; samples from them are often better than from the last iterate.
 
-An average follows a game from outside: it moves nothing, and is no part of the map that `update_operator` linearises.
-Buffers are averaged with the parameters; whole numbers and the vectors of power iterations are those of the last step.
+An average reads the game after each step and changes nothing in it, so it is no part of the map that `update_operator`
+linearises. Buffers are averaged with the parameters; integers and the vectors of power iterations are copied from the
+last step.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ from gantools.registry import Registry, setting
 
 
 class Rule(Protocol):
-    """How much of the newest point an average takes."""
+    """A rule for the weight of the newest point in a running average."""
 
     def share(self, count: int) -> float:
         r"""Return the weight of the newest point after `count` points before it, within [0, 1]."""
@@ -32,15 +33,15 @@ AVERAGES: Registry[Any] = Registry("average")
 @AVERAGES.register("ema")
 @dataclasses.dataclass(frozen=True)
 class Exponential:
-    r"""Weights that fade exponentially with age (for GANs arXiv:1806.04498).
+    r"""Exponential moving average (for GANs arXiv:1806.04498).
 
-    .. math:: \bar w' = \rho\,\bar w + (1 - \rho)\,w
+    $$\bar w' = \rho\,\bar w + (1 - \rho)\,w$$
 
-    The half-life $\log 2 / \log(1/\rho)$ is at most `ramp` times the steps so far, so that the start is forgotten as
-    quickly as it is left (StyleGAN2, arXiv:1912.04958, and R3GAN, with 0.05); ramp 0 is the plain average.
+    The half-life $\log 2 / \log(1/\rho)$ is at most `ramp` times the steps so far, so that the average soon forgets the
+    start (StyleGAN2, arXiv:1912.04958, and R3GAN, with 0.05); ramp 0 is the plain average.
     """
 
-    decay: float = setting(0.999, "share of the average that stays at each step, within [0, 1)")
+    decay: float = setting(0.999, "weight of the old average at each step, within [0, 1)")
     ramp: float = setting(0.05, "longest half-life as a fraction of the steps so far; 0 for none")
 
     def __post_init__(self) -> None:
@@ -58,11 +59,12 @@ class Exponential:
 @AVERAGES.register("uniform")
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-    r"""The same weight for every step, which is what the theory of convex-concave games bounds.
+    r"""Uniform average, the one that the theory of convex-concave games bounds.
 
-    .. math:: \bar w_t = \frac1t \sum_{s \le t} w_s
+    $$\bar w_t = \frac1t \sum_{s \le t} w_s$$
 
-    On a bilinear game it converges for `simultaneous` steps that themselves go round (arXiv:1802.10551).
+    On a bilinear game `alternating` steps go round, and their average converges; `simultaneous` steps spiral outwards,
+    and their average comes near the equilibrium for a while but diverges in the end (arXiv:1802.10551).
     """
 
     start: int = setting(0, "steps left out at the beginning")

@@ -1,8 +1,7 @@
-r"""Base update rules as pure maps: what turns a direction into a step, with its memory handed in and out.
+r"""Base update rules (SGD, momentum, RMSProp, Adam) as pure maps from a direction and a memory to a step and a memory.
 
 Each takes a direction $d$ and returns the step to subtract, $w' = w - \mathrm{step}$. The memory is a dictionary of
-tensors shaped like the parameters, so a game optimizer's update can be linearised with the memory included. `count` is
-the number of updates made before this one.
+tensors shaped like the parameters, so that a game optimizer's update can be linearised with the memory included.
 """
 
 import dataclasses
@@ -26,7 +25,14 @@ class Base(Protocol):
         ...
 
     def update(self, direction: Tensor, memory: Memory, count: int, lr: float) -> tuple[Tensor, Memory]:
-        """Return the step to subtract, and the new memory."""
+        """Return the step to subtract, and the new memory.
+
+        Args:
+            direction: the direction to go against, shaped like the parameters.
+            memory: tensors shaped like the parameters, as `init` or the last update returned them.
+            count: number of updates before this one.
+            lr: learning rate.
+        """
         ...
 
 
@@ -77,7 +83,7 @@ class SGD:
 class Momentum:
     r"""Heavy ball (Polyak 1964), as `torch.optim.SGD(momentum=beta)`.
 
-    .. math:: m' = \beta m + d, \qquad \mathrm{step} = h\,m'
+    $$m' = \beta m + d, \qquad \mathrm{step} = h\,m'$$
     """
 
     beta: Scheduled = setting(0.9, "momentum; may be negative")
@@ -98,7 +104,7 @@ class Momentum:
 class RMSProp:
     r"""RMSProp as `torch.optim.RMSprop` has it: accumulator from 0, epsilon outside the square root.
 
-    .. math:: v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / (\sqrt{v'} + \epsilon)
+    $$v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / (\sqrt{v'} + \epsilon)$$
     """
 
     alpha: Scheduled = setting(0.99, "decay of the second moment")
@@ -111,7 +117,7 @@ class RMSProp:
         return {"square_avg": torch.zeros_like(w)}
 
     def denominator(self, direction: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
-        """Return what divides the direction, and the second moment."""
+        """Return the divisor of the direction, and the new second moment."""
         alpha = value_at(self.alpha, count)
         v = alpha * memory["square_avg"] + (1 - alpha) * direction.square()
         return safe_sqrt(v) + self.eps, {"square_avg": v}
@@ -126,7 +132,7 @@ class RMSProp:
 class RMSPropTF1:
     r"""RMSProp as TensorFlow 1 had it, and as The Numerics of GANs ran it: accumulator from 1, epsilon inside.
 
-    .. math:: v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / \sqrt{v' + \epsilon}
+    $$v' = \alpha v + (1 - \alpha) d^2, \qquad \mathrm{step} = h\,d / \sqrt{v' + \epsilon}$$
     """
 
     alpha: Scheduled = setting(0.9, "decay of the second moment")
@@ -139,7 +145,7 @@ class RMSPropTF1:
         return {"square_avg": torch.ones_like(w)}
 
     def denominator(self, direction: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
-        """Return what divides the direction, and the second moment."""
+        """Return the divisor of the direction, and the new second moment."""
         alpha = value_at(self.alpha, count)
         v = alpha * memory["square_avg"] + (1 - alpha) * direction.square()
         return (v + self.eps).sqrt(), {"square_avg": v}
@@ -154,8 +160,8 @@ class RMSPropTF1:
 class Adam:
     r"""Adam with bias correction (Kingma and Ba 2015, arXiv:1412.6980), as `torch.optim.Adam`.
 
-    .. math:: m' = \beta_1 m + (1-\beta_1) d,\quad v' = \beta_2 v + (1-\beta_2) d^2,\quad
-              \mathrm{step} = h\,\frac{m'/(1-\beta_1^t)}{\sqrt{v'/(1-\beta_2^t)} + \epsilon}
+    $$m' = \beta_1 m + (1-\beta_1) d,\quad v' = \beta_2 v + (1-\beta_2) d^2,\quad
+        \mathrm{step} = h\,\frac{m'/(1-\beta_1^t)}{\sqrt{v'/(1-\beta_2^t)} + \epsilon}$$
 
     A negative $\beta_1$ is Adam with negative momentum. With a schedule the powers are those of the present $\beta$, as
     in `torch.optim.Adam` when its betas are set anew.
@@ -172,7 +178,7 @@ class Adam:
         return {"exp_avg": torch.zeros_like(w), "exp_avg_sq": torch.zeros_like(w)}
 
     def denominator(self, direction: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
-        """Return what divides the first moment, and the second."""
+        """Return the divisor of the first moment, and the new second moment."""
         beta = value_at(self.betas[1], count)
         v = beta * memory["exp_avg_sq"] + (1 - beta) * direction.square()
         return safe_sqrt(v) / (1 - beta ** (count + 1)) ** 0.5 + self.eps, {"exp_avg_sq": v}

@@ -1,4 +1,4 @@
-r"""The field at one point with its graph kept: products with its Jacobian for the methods that need them."""
+r"""The field at one point with its autograd graph, for products with its Jacobian."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +11,10 @@ from gantools.games.game import Game
 
 
 class FieldGraph:
-    r"""Evaluate the field at `w` (n,), keeping its graph; products with $J$ are differentiable where `w` is.
+    r"""The field at `w` (n,) with its autograd graph; products with $J$ are differentiable if `w` is.
 
     Attributes:
-        value: the field there, a `FieldValue`.
+        value: the field at `w`, a `FieldValue`.
     """
 
     def __init__(self, game: Game, w: Tensor, buffers: Mapping[str, Tensor], batch: Any):
@@ -41,7 +41,12 @@ class FieldGraph:
         return self._pull(pulled, [dummy], u, self._differentiable)
 
     def off_diagonal(self, product: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
-        """Return the product with each player's own block left out: what the others' parts of `u` (n,) give it."""
+        """Return a product (n,) with the Jacobian, or its transpose, without each player's own block.
+
+        Args:
+            product: `self.product`, or `self.transposed`.
+            u: the vector (n,).
+        """
         pieces = []
         for part in self._game.slices.values():
             others = u.clone()

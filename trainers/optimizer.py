@@ -15,8 +15,7 @@ from torch import Tensor
 
 from gantools.batches import is_batch
 from gantools.errors import GantoolsError
-from gantools.games import functional
-from gantools.games.detach_probe import require_dependence
+from gantools.games import arbiter, functional
 from gantools.games.game import FieldValue, Game
 from gantools.registry import Registry, setting, suggest
 from gantools.schedules import Scheduled, value_at
@@ -29,28 +28,34 @@ _MISSING_DERIVATIVE = re.compile(r"derivative for \S+ is not implemented")
 
 
 def base_setting(default: str = "sgd") -> Any:
-    """Return the dataclass field that every method has for its base rule."""
-    return setting(default, "base update rule that the direction goes through")
+    """Return the dataclass field of a method's base rule."""
+    return setting(default, "base update rule, which makes a step of the direction")
 
 
 @dataclasses.dataclass(eq=False)
 class GameOptimizer:
     """Base class of game optimizers: a subclass is a dataclass of its settings and defines `_update`.
 
-    A method with base rules has a setting `base`. A learning rate, and other settings where they say so, may be a
-    schedule (`gantools.schedules`), a function of the updates that the player has made.
+    A method with base rules has a setting `base`. A learning rate, and any other setting of type `Scheduled`, may be a
+    schedule (`gantools.schedules`): a function of the number of updates that the player has made.
 
     Attributes:
-        rules: each player's base rule; the same one unless a method says otherwise.
-        second_order: whether the step differentiates the field.
-        cost: what one step costs at the default settings, in gradients (evaluations of the whole field) and products
+        game: the game whose players the steps move.
+        lr: the learning rate as given, one for all players or one for each.
+        clip_norm: the largest norm of each player's direction, longer ones are shortened; None for no bound.
+        rates: the learning rate of each player, a number or a schedule.
+        rules: the base rule of each player; the same one unless a method says otherwise.
+        second_order: whether a step differentiates the field.
+        cost: the cost of one step at the default settings, in gradients (evaluations of the whole field) and products
             (with the Jacobian or its transpose).
-        paper: where the method comes from.
+        paper: the publication of the method.
     """
 
     game: Game
     lr: LearningRate = setting(1e-4, "learning rate: one for all players, or one for each")
-    clip_norm: float | None = setting(None, "longest norm of each player's direction, before its base rule", True)
+    clip_norm: float | None = setting(
+        None, "largest norm of each player's direction, which is shortened to it before the base rule", True
+    )
 
     second_order = False
     cost: ClassVar[str]
@@ -68,18 +73,18 @@ class GameOptimizer:
         self.rules: dict[str, Base] = dict.fromkeys(self.game.slices, make_base(getattr(self, "base", "sgd")))
         self._state: State | None = None
         self._examined = False
-        self._kernels_fit: bool | None = None  # whether the usual kernels do; the first step finds out
+        self._kernels_fit: bool | None = None  # whether fused kernels have the derivatives; the first step finds out
 
-    # The pure core ---------------------------------------------------------------------------------------------------
+    # Pure functions --------------------------------------------------------------------------------------------------
 
     @property
     def batches_per_step(self) -> int:
-        """How many batches one step takes."""
+        """Number of batches that one step takes."""
         return 1
 
     @property
     def period(self) -> int:
-        """After how many steps the map repeats; the update operator spans one period."""
+        """Number of steps after which the map repeats; `update_operator` linearises one period."""
         return 1
 
     def init(self, w: Tensor) -> State:
@@ -140,7 +145,7 @@ class GameOptimizer:
         return {player: value_at(rate, state.counters[player]) for player, rate in self.rates.items()}
 
     def scaled(self, weight: Scheduled, vector: Tensor, state: State) -> Tensor:
-        """Return the vector (n,) times a weight, a number or what its schedule says for each player's next update."""
+        """Return the vector (n,) times a weight, which may be a schedule of each player's number of updates."""
         parts = self.by_player(vector).items()
         return torch.cat([value_at(weight, state.counters[player]) * part for player, part in parts])
 
@@ -149,20 +154,20 @@ class GameOptimizer:
         return {player: vector[part] for player, part in self.game.slices.items()}
 
     def remember(self, state: State, name: str, vector: Tensor) -> State:
-        """Return the state with a vector (n,) of the method's own in its memory, part by part, as "player:name"."""
+        """Return the state with this vector (n,) in its memory, each player's part under "player:name"."""
         own = {f"{player}:{name}": part for player, part in self.by_player(vector).items()}
         return dataclasses.replace(state, memory={**state.memory, **own})
 
     def recall(self, state: State, name: str) -> Tensor:
-        """Return the vector (n,) that the state remembers under this name."""
+        """Return the vector (n,) that `remember` put into the state's memory under this name."""
         return torch.cat([state.memory[f"{player}:{name}"] for player in self.game.slices])
 
     def observe(self, value: FieldValue) -> StepInfo:
-        """Return the step's info from the field of all players."""
+        """Return the info of a step that starts where the field of all players has this value."""
         parts = self.by_player(value.vector.detach())
         return StepInfo(value.losses, {player: part.norm() for player, part in parts.items()})
 
-    # The mutable rim -------------------------------------------------------------------------------------------------
+    # Mutable wrapper -------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -206,9 +211,11 @@ class GameOptimizer:
         return w, state
 
     def _examine(self, batch: Any) -> None:
-        """Refuse, before the first step, a game that the method would differentiate wrongly."""
+        """Refuse, before the first step, a game whose field or derivatives would be wrong."""
         if self.second_order:
-            require_dependence(self.game, batch)
+            arbiter.judge(self.game, batch)
+        else:
+            arbiter.require_field(self.game, batch)
 
     def _with_fitting_kernels(self, state: State, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
         """Return `update` from the present point, without fused kernels if the first step met a missing derivative."""
@@ -230,7 +237,7 @@ class GameOptimizer:
                 return self.update(w, state, *batches)
 
     def complete(self, batches: tuple[Any, ...]) -> tuple[tuple[Any, ...], bool]:
-        """Return as many batches as a step takes, from the given ones in turn, and whether any is used twice."""
+        """Return as many batches as a step takes, the given ones in turn, and whether any is used twice."""
         wanted = self.batches_per_step
         if not batches or len(batches) > wanted:
             raise GantoolsError(f"A step of {type(self).__name__} takes {wanted} batch(es), but got {len(batches)}.")
@@ -247,7 +254,7 @@ class GameOptimizer:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over a state that `state_dict` returned, of the same base and game and of a method with the same memory.
+        """Load a state that `state_dict` returned; base, game and names of the memory must be the same.
 
         Raises:
             GantoolsError: when base, names or shapes differ; nothing is changed then.
@@ -276,7 +283,7 @@ def _shape_list(shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def clipped(direction: Tensor, longest: float | None) -> Tensor:
-    """Return the direction, shortened to the norm `longest` where it is longer."""
+    """Return the direction, shortened to the norm `longest` if it is longer."""
     if longest is None:
         return direction
     norm = direction.norm()
@@ -287,7 +294,11 @@ OPTIMIZERS: Registry[type[GameOptimizer]] = Registry("optimizer")
 
 
 def make(name: str, game: Game, **settings: Any) -> GameOptimizer:
-    """Return the optimizer of this registry name for the game; an unknown setting raises a sentence."""
+    """Return the optimizer of this name for the game.
+
+    Raises:
+        GantoolsError: when the name or a setting is unknown; suggests the nearest known one.
+    """
     cls = OPTIMIZERS[name]
     known = [f.name for f in dataclasses.fields(cls) if f.name != "game"]  # type: ignore[arg-type]
     for key in settings:

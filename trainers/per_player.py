@@ -1,4 +1,4 @@
-"""Settings that are one for all players, or one for each: learning rates above all."""
+"""Settings with one value for all players or one for each, such as learning rates."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,14 @@ LearningRate = Scheduled | Mapping[str, Scheduled]
 
 
 def player_values(value: Any, game: Game, name: str, noun: str) -> dict[str, Any]:
-    """Return each player's value of a setting that is one for all players, or one for each."""
+    """Return each player's value of a setting.
+
+    Args:
+        value: one for all players, or a mapping from players to values.
+        game: the game of these players.
+        name: the setting's name, for errors.
+        noun: the noun for one of its values, for errors.
+    """
     values = dict(value) if isinstance(value, Mapping) else dict.fromkeys(game.slices, value)
     for player in values:
         if player not in game.slices:
@@ -24,7 +31,7 @@ def player_values(value: Any, game: Game, name: str, noun: str) -> dict[str, Any
 
 
 def player_rates(lr: LearningRate, game: Game) -> dict[str, Scheduled]:
-    """Return each player's learning rate, a number or a schedule, from one for all or one for each."""
+    """Return each player's learning rate, a number or a schedule; refuse one that is not positive."""
     rates = player_values(lr, game, "lr", "rate")
     for player, rate in rates.items():
         name = f"The learning rate of {player!r}"
@@ -35,7 +42,7 @@ def player_rates(lr: LearningRate, game: Game) -> dict[str, Scheduled]:
 
 
 def require_weight(value: Scheduled, name: str) -> None:
-    """Refuse a weight, a number or a schedule, that is negative or no number."""
+    """Refuse a weight, a number or a schedule, that is negative or NaN."""
     least, _ = extremes(value, name)
     if not least >= 0:
         raise GantoolsError(f"{name} = {value} is not a weight: pass a number of at least 0, or a schedule of them.")

@@ -1,4 +1,4 @@
-"""What an optimizer carries from step to step, and what a step reports."""
+"""The state of an optimizer between steps, and the report of a step."""
 
 import dataclasses
 
@@ -8,13 +8,14 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class StepInfo:
-    """What a step saw at the point that it started from. Tensors stay on the device: reading one waits for it.
+    """Losses and field norms at the point where a step starts. Tensors stay on the device: reading one waits for it.
 
     Attributes:
         losses: each player's loss, a scalar tensor.
         field_norms: the Euclidean norm of each player's part of the field, a scalar tensor.
         reused_batches: whether the step asked for more batches than it was given, and used some twice.
-        inner_residual: what a method that solves an equation left of it, relative to its start, a scalar tensor.
+        inner_residual: the relative residual of the equation that an implicit method solves, a scalar tensor; None for
+            other methods.
     """
 
     losses: dict[str, Tensor]
@@ -30,13 +31,13 @@ class StepInfo:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What an optimizer carries from step to step.
+    """The state of an optimizer between two steps.
 
     Attributes:
-        memory: the dynamical part, tensors by name: momenta, second moments, slow weights. Linearised.
+        memory: tensors by name, such as momenta, second moments and slow weights; linearised with the parameters.
         counters: numbers of updates made; constants to a linearisation.
         buffers: the game's buffers, `Game.buffers()`; constants to a linearisation.
-        info: what the update that made this state saw.
+        info: the report of the update that made this state.
     """
 
     memory: dict[str, Tensor]

@@ -142,7 +142,7 @@ def test_gmres(n):
         ("lookahead", {"k": 0}, "k of at least 1"),
         ("lookahead", {"inner": "lookahead"}, "Unknown inner method 'lookahead'"),
         ("heun", {"penalty": -1.0}, "penalty = -1.0 is not a weight"),
-        ("complex_momentum", {"base": "momentum"}, "a momentum of its own, and Momentum is another"),
+        ("complex_momentum", {"base": "momentum"}, "does not go over Momentum, which is a momentum of its own"),
         ("proximal", {"tolerance": 0.0}, "positive tolerance"),
     ],
 )

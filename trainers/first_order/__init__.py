@@ -1,1 +1,1 @@
-"""Methods that evaluate the field and never differentiate it."""
+"""First-order methods: they evaluate the field (and `heun` and `rk4`, with a penalty, differentiate it)."""

@@ -1,4 +1,4 @@
-r"""Alex-GDA: players in turn, each looking at where the others are heading."""
+r"""Alex-GDA: alternating descent against the others' extrapolated positions."""
 
 import dataclasses
 from typing import Any
@@ -8,13 +8,7 @@ from torch import Tensor
 
 from gantools.registry import setting
 from gantools.trainers.base_rules import Base
-from gantools.trainers.optimizer import (
-    OPTIMIZERS,
-    GameOptimizer,
-    State,
-    StepInfo,
-    base_setting,
-)
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, StepInfo, base_setting
 
 AHEAD = "extrapolated"
 
@@ -22,22 +16,22 @@ AHEAD = "extrapolated"
 @OPTIMIZERS.register("alex_gda")
 @dataclasses.dataclass(eq=False)
 class AlexGDA(GameOptimizer):
-    r"""Alternating-extrapolation descent: each player steps against the others' extrapolated positions.
+    r"""Alex-GDA: alternating descent in which each player sees the others' extrapolated positions (arXiv:2402.10475).
 
-    .. math:: x' = x - h\,\xi_x(x, \tilde y), \quad \tilde x = x + \gamma(x' - x), \qquad
-              y' = y - h\,\xi_y(\tilde x, y), \quad \tilde y' = y + \delta(y' - y)
+    $$x' = x - h\,\xi_x(x, \tilde y), \quad \tilde x = x + \gamma(x' - x), \qquad
+        y' = y - h\,\xi_y(\tilde x, y), \quad \tilde y' = y + \delta(y' - y)$$
 
     $(\gamma, \delta) = (0, 1)$ is `simultaneous` and $(1, 1)$ is `alternating`; with both at least 1, and not both
-    1, it converges linearly on bilinear games for small steps, at one gradient a player and step (arXiv:2402.10475).
+    1, it converges linearly on bilinear games for small steps, at one gradient a player and step.
 
-    $\gamma$ belongs to the player that moves first and $\delta$ to the one after it (to all after it, in a game of more
-    than the paper's two). As in `alternating` the discriminator moves first in a GAN. $\tilde y$ is memory; the base's
-    step takes the place of $h\,\xi$.
+    $\gamma$ belongs to the player that moves first and $\delta$ to the one after it (in a game of more than the paper's
+    two players, to all after it). As in `alternating` the discriminator moves first in a GAN. $\tilde y$ is memory;
+    over another base than `sgd`, the base's step takes the place of $h\,\xi$.
     """
 
     base: "str | Base" = base_setting()
-    gamma: float = setting(2.0, "how far the first player's step is extrapolated; 1 for not at all")
-    delta: float = setting(1.0, "the same of the player after it")
+    gamma: float = setting(2.0, "extrapolation factor of the first player's step; 1 for none")
+    delta: float = setting(1.0, "extrapolation factor of the other players' steps; 1 for none")
 
     cost = "1 gradient"
     paper = "Lee et al. 2024, arXiv:2402.10475"

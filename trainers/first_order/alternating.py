@@ -1,4 +1,4 @@
-r"""Alternating gradient descent: the players move in turn, each seeing where the others have just gone."""
+r"""Alternating gradient descent: the players move in turn, each against the others' new parameters."""
 
 import dataclasses
 from typing import Any
@@ -6,14 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from gantools.errors import GantoolsError
+from gantools.registry import setting
 from gantools.trainers.base_rules import Base
-from gantools.trainers.optimizer import (
-    OPTIMIZERS,
-    GameOptimizer,
-    State,
-    StepInfo,
-    base_setting,
-)
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, StepInfo, base_setting
 
 
 @OPTIMIZERS.register("alternating")
@@ -21,18 +16,18 @@ from gantools.trainers.optimizer import (
 class Alternating(GameOptimizer):
     r"""Alternating gradient descent, as most GANs are trained: n_d steps of one player, then n_g of the other.
 
-    .. math:: y' = y - h\,\xi_y(x, y), \qquad x' = x - h\,\xi_x(x, y')
+    $$y' = y - h\,\xi_y(x, y), \qquad x' = x - h\,\xi_x(x, y')$$
 
     The discriminator moves first in a GAN, and the players move in their own order in any other game. On a bilinear
     game with singular value $s$ the update's eigenvalues stay on the unit circle for $hs \le 2$: it neither converges
     nor diverges (Gidel et al. 2019, arXiv:1807.04740).
 
-    A step takes as many batches as the longest turn; the k-th update of a shorter turn uses the k-th of the last ones.
+    A step takes one batch for each update of the longest turn; a shorter turn uses the last of them.
     """
 
     base: "str | Base" = base_setting()
-    n_d: int = dataclasses.field(default=1, metadata={"help": "updates of the player that moves first (discriminator)"})
-    n_g: int = dataclasses.field(default=1, metadata={"help": "updates of each player after it (generator)"})
+    n_d: int = setting(1, "updates of the player that moves first (discriminator)")
+    n_g: int = setting(1, "updates of each player after it (generator)")
 
     cost = "1 gradient"
     paper = "Goodfellow et al. 2014, arXiv:1406.2661"

@@ -17,7 +17,11 @@ from gantools.trainers.optimizer import OPTIMIZERS, base_setting
 class RotatingMomentum:
     r"""The rule of complex momentum: $\mu' = \beta\mu + d$, $\mathrm{step} = h\,\Re\mu'$, in two real buffers.
 
-    Over another rule the step is divided by what that one makes of its second moment of $d$.
+    Over a rule with a second moment, the step is divided by that rule's denominator.
+
+    Attributes:
+        beta: the complex momentum.
+        over: the base rule.
     """
 
     beta: complex
@@ -26,8 +30,8 @@ class RotatingMomentum:
     def __post_init__(self) -> None:
         if not isinstance(self.over, SGD) and not hasattr(self.over, "denominator"):
             raise GantoolsError(
-                f"Complex momentum is a momentum of its own, and {type(self.over).__name__} is another: pass the base "
-                "sgd, adam, rmsprop or rmsprop_tf1."
+                f"Complex momentum does not go over {type(self.over).__name__}, which is a momentum of its own: pass "
+                "the base sgd, adam, rmsprop or rmsprop_tf1."
             )
 
     def init(self, w: Tensor) -> Memory:
@@ -51,9 +55,9 @@ class RotatingMomentum:
 @OPTIMIZERS.register("complex_momentum")
 @dataclasses.dataclass(eq=False)
 class ComplexMomentum(OrderedMomentum):
-    r"""Momentum with a complex beta: the buffer turns by its phase at each step (arXiv:2102.08431).
+    r"""Momentum with a complex factor: the buffer rotates by its phase at each step (arXiv:2102.08431).
 
-    .. math:: \mu' = \beta\mu + \xi(w), \qquad w' = w - h\,\Re\mu'
+    $$\mu' = \beta\mu + \xi(w), \qquad w' = w - h\,\Re\mu'$$
 
     Phase 0 is positive momentum and phase $\pi$ negative momentum. With simultaneous players the eigenvalues solve
     $(X-1)(X^2 - 2\Re\beta X + |\beta|^2) + h\lambda X(X - \Re\beta) = 0$: unlike any real momentum, it can converge

@@ -1,4 +1,4 @@
-r"""Extragradient: look one step ahead, and step from where one stands with the field found there."""
+r"""Extragradient and extrapolation from the past: descent with the field at an extrapolated point."""
 
 import dataclasses
 from typing import Any, Literal, get_args
@@ -12,6 +12,7 @@ from gantools.trainers.base_rules import Base
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 Sample = Literal["same", "independent"]
+PAST = "past_field"
 
 
 @OPTIMIZERS.register("extragradient")
@@ -19,21 +20,21 @@ Sample = Literal["same", "independent"]
 class Extragradient(GameOptimizer):
     r"""Extragradient: extrapolate, then step from the start with the field at the extrapolated point.
 
-    .. math:: \tilde w = w - h\,\xi(w), \qquad w' = w - h\,\xi(\tilde w)
+    $$\tilde w = w - h\,\xi(w), \qquad w' = w - h\,\xi(\tilde w)$$
 
-    For an eigenvalue $\lambda$ of $J$ the update has $1 - h\lambda(1 - h\lambda)$; on a bilinear game it contracts for
-    $hs < 1$ (Korpelevich 1976; for GANs arXiv:1802.10551).
+    For each eigenvalue $\lambda$ of $J$ the update has the eigenvalue $1 - h\lambda(1 - h\lambda)$; on a bilinear game
+    it contracts for $hs < 1$ (Korpelevich 1976; for GANs arXiv:1802.10551).
 
     Over a base with memory both halves go through the base, one after the other, as in Algorithm 4 of the paper: with
-    `adam` this is ExtraAdam, whose moments (and bias corrections, $2t-1$ and $2t$) move twice a step. The authors' code
-    does so too.
+    `adam` this is ExtraAdam, whose moments (and bias corrections, $2t-1$ and $2t$) are updated twice a step, as in the
+    authors' code.
 
     With `sample="independent"` a step takes two batches, the second for the update, as the paper's stochastic method
-    does; with "same" both fields are of one batch, so that on a fixed batch it is extragradient itself.
+    does; with "same" both fields are of one batch, which on a fixed batch is the deterministic method.
     """
 
     base: "str | Base" = base_setting()
-    sample: Sample = setting("same", "'same' batch for extrapolation and update, or 'independent' ones: two a step")
+    sample: Sample = setting("same", "'same' batch for extrapolation and update, or two 'independent' batches a step")
 
     cost = "2 gradients"
     paper = "Gidel et al. 2019, arXiv:1802.10551"
@@ -54,21 +55,19 @@ class Extragradient(GameOptimizer):
         return self.apply_base(w, self.by_player(there.vector), state, there, info=state.info)
 
 
-PAST = "past_field"
-
-
 @OPTIMIZERS.register("past_extragradient")
 @dataclasses.dataclass(eq=False)
 class PastExtragradient(GameOptimizer):
-    r"""Extrapolation from the past: extragradient for the price of one field, the last one taken again.
+    r"""Extrapolation from the past: extragradient that extrapolates with the field of the step before.
 
-    .. math:: \tilde w_t = w_t - h\,\xi(\tilde w_{t-1}), \qquad w_{t+1} = w_t - h\,\xi(\tilde w_t)
+    $$\tilde w_t = w_t - h\,\xi(\tilde w_{t-1}), \qquad w_{t+1} = w_t - h\,\xi(\tilde w_t)$$
 
-    The past field starts at 0, so that the first step is a plain one. Eigenvalues solve
-    $X^2 - (1 - 2h\lambda)X - h\lambda = 0$, as those of `optimistic` over `sgd` do: the points $\tilde w$ are its
-    iterates. A base with memory sees both fields, as in Algorithm 4 (option 2) of the paper, so its moments move twice.
+    The past field starts at 0, so that the first step is a plain one. The eigenvalues solve
+    $X^2 - (1 - 2h\lambda)X - h\lambda = 0$, as those of `optimistic` over `sgd` do, whose iterates are the points
+    $\tilde w$. A base with memory is applied to both fields, as in Algorithm 4 (option 2) of the paper, so that its
+    moments are updated twice a step.
 
-    What `step` reports was seen at the extrapolated point, the only one where the field is evaluated.
+    The losses and norms that `step` returns are those at the extrapolated point, where the field is evaluated.
     """
 
     base: "str | Base" = base_setting()

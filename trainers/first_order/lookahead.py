@@ -1,4 +1,4 @@
-r"""Lookahead-minmax: every few steps, all players fall back towards where they were."""
+r"""Lookahead-minmax: every k steps all players go back part of the way to where they were."""
 
 import dataclasses
 from typing import Any, Literal, get_args
@@ -18,18 +18,18 @@ PHASE = "lookahead:phase"
 @OPTIMIZERS.register("lookahead")
 @dataclasses.dataclass(eq=False)
 class Lookahead(GameOptimizer):
-    r"""Lookahead-minmax: after every k inner steps all players go back to a mean of where they were and are.
+    r"""Lookahead-minmax: every k inner steps all players go back to a mean of their slow and their present weights.
 
-    .. math:: \bar w' = \bar w + \alpha\,(w_k - \bar w), \qquad w' = \bar w'
+    $$\bar w' = \bar w + \alpha\,(w_k - \bar w), \qquad w' = \bar w'$$
 
-    Both players fall back at the same time; lookahead on each player's own optimizer is another method. The base keeps
-    its memory over the fall, as in the authors' code. With an inner step that has eigenvalues $\mu$, a period of k
-    steps has $1 - \alpha + \alpha\mu^k$, and 0 for the slow weights $\bar w$, which are memory.
+    All players go back at the same time; lookahead on each player's own optimizer is another method. The base keeps its
+    memory when they do, as in the authors' code. If the inner step has the eigenvalues $\mu$, a period of k steps has
+    $1 - \alpha + \alpha\mu^k$, and 0 for each of the slow weights $\bar w$, which are memory.
     """
 
     base: "str | Base" = base_setting()
-    k: int = setting(5, "inner steps between two falls")
-    alpha: float = setting(0.5, "how far the slow weights follow, within (0, 1]")
+    k: int = setting(5, "inner steps before the players go back")
+    alpha: float = setting(0.5, "weight of the present weights in the mean, within (0, 1]")
     inner: Inner = setting("alternating", "method of the inner steps, with its default settings")
 
     cost = "1 gradient"

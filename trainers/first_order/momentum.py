@@ -1,4 +1,4 @@
-r"""Momentum as a method: positive or negative, simultaneous or alternating, one for each player if need be."""
+r"""Heavy-ball momentum as a method: positive or negative, of simultaneous or alternating players."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ Order = Literal["simultaneous", "alternating"]
 
 
 def order_setting(default: Order) -> Any:
-    """Return the dataclass field of a method whose players move at once or in turn."""
-    return setting(default, "'simultaneous', or 'alternating' as the method of this name")
+    """Return the dataclass field for the order in which a method's players move."""
+    return setting(default, "players move at once, 'simultaneous', or in turn, 'alternating'")
 
 
 class OrderedMomentum(GameOptimizer):
-    """Simultaneous or alternating descent with a momentum of the method's own in place of a base."""
+    """Base class of simultaneous or alternating descent with the method's own momentum as base rule."""
 
     order: Order
 
@@ -48,15 +48,16 @@ class OrderedMomentum(GameOptimizer):
 class HeavyBall(OrderedMomentum):
     r"""Heavy-ball momentum, positive or negative, of simultaneous or alternating players (arXiv:1807.04740).
 
-    .. math:: m' = \beta m + \xi(w), \qquad w' = w - h\,m'
+    $$m' = \beta m + \xi(w), \qquad w' = w - h\,m'$$
 
     On a bilinear game with $a = hs$ the eigenvalues solve $(X-1)^2(X-\beta)^2 + a^2X^2 = 0$ when the players move at
     once, which diverges for every real $\beta$, and $(X-1)^2(X-\beta)^2 + a^2X^3 = 0$ when they move in turn, which for
-    $\beta < 0$ converges exactly for $a < 2(1 + \beta)$. Elsewhere they solve $X^2 - (1 + \beta - h\lambda)X + \beta$.
+    $\beta < 0$ converges exactly for $a < 2(1 + \beta)$. With simultaneous players, each eigenvalue $\lambda$ of $J$
+    gives the roots of $X^2 - (1 + \beta - h\lambda)X + \beta = 0$; their product is $\beta$, and so $|\beta| < 1$ is
+    necessary.
 
-    $|\beta| < 1$: the product of each pair of eigenvalues is $\beta$, so no other can converge. One for each player
-    gives the paper's "mixed" setting, negative for one of them. With Adam, negative momentum is a negative $\beta_1$:
-    `alternating` over `Adam(betas=(-0.5, 0.999))`.
+    The paper's "mixed" setting is a mapping with a negative momentum for one of the players. With Adam, negative
+    momentum is a negative $\beta_1$: `alternating` over `Adam(betas=(-0.5, 0.999))`.
     """
 
     beta: float | Mapping[str, float] = setting(-0.5, "momentum, within (-1, 1): one for all players, or one for each")

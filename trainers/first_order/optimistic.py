@@ -1,4 +1,4 @@
-r"""Optimistic descent: two steps forward and the last one back."""
+r"""Optimistic mirror descent: twice the present step, minus the last one."""
 
 import dataclasses
 from typing import Any
@@ -15,16 +15,16 @@ PAST = "past_step"
 @OPTIMIZERS.register("optimistic")
 @dataclasses.dataclass(eq=False)
 class Optimistic(GameOptimizer):
-    r"""Optimistic mirror descent: take the base's step twice, and take the last one back (arXiv:1711.00141).
+    r"""Optimistic mirror descent: twice the base's present step, minus its last one (arXiv:1711.00141).
 
-    .. math:: w_{t+1} = w_t - 2 s_t + s_{t-1}, \qquad s_t = h\,\xi(w_t) \ \text{over sgd}
+    $$w_{t+1} = w_t - 2 s_t + s_{t-1}, \qquad s_t = h\,\xi(w_t) \ \text{over sgd}$$
 
     The steps $s$ are the base's own, so that over `adam` this is optimistic Adam, Algorithm 1 of the paper. The past
-    step starts at 0: the first step is a double one. Over `sgd` eigenvalues solve $X^2 - (1 - 2h\lambda)X - h\lambda
-    = 0$; on a bilinear game it contracts exactly for $hs < 1/\sqrt3$.
+    step starts at 0: the first step is a double one. Over `sgd` the eigenvalues solve
+    $X^2 - (1 - 2h\lambda)X - h\lambda = 0$; on a bilinear game it contracts exactly for $hs < 1/\sqrt3$.
 
-    The authors' own code subtracts the step before the last one by the order of its assignments, and others keep the
-    last gradient by reference, which in-place zeroing turns into plain descent. Here it is the last one, and its value.
+    The authors' own code subtracts the step before the last one, by the order of its assignments; other public code
+    keeps the last gradient by reference, which in-place zeroing turns into plain descent.
     """
 
     base: "str | Base" = base_setting()

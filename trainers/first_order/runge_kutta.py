@@ -1,4 +1,4 @@
-r"""Explicit Runge-Kutta steps of the joint flow $\dot w = -\xi(w)$: what Heun's method and RK4 share."""
+r"""Explicit Runge-Kutta methods on the joint flow $\dot w = -\xi(w)$: Heun's method and RK4, as in ODE-GAN."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -14,20 +14,25 @@ CRITIC = "discriminator"
 
 
 def penalty_setting() -> Any:
-    """Return the dataclass field of ODE-GAN's regularizer."""
-    return setting(0.0, "weight of the squared norm of the others' gradients, which the discriminator also descends")
+    """Return the dataclass field of ODE-GAN's penalty."""
+    return setting(0.0, "weight of ODE-GAN's penalty: the discriminator also descends the others' squared gradients")
 
 
 class RungeKutta(GameOptimizer):
-    r"""A method whose k-th slope is taken at $w - h\,c_k\,\xi_{k-1}$; the step is a weighted mean of the slopes.
+    r"""Base class of explicit Runge-Kutta methods: a step along a weighted mean of slopes.
 
-    All players move to each stage together: the authors' notebook integrates each player with the other one frozen,
-    which is another flow. The penalty is that of the paper, $\lambda \nabla_{D} \lVert\xi_G\rVert^2$ at the start,
-    added to the discriminator's slope.
+    The k-th slope is the field at $w - h\,c_k\,\xi_{k-1}$, with all players there together: the authors' notebook
+    integrates each player with the other one frozen, which is another flow. The paper's penalty adds
+    $\lambda \nabla_{D} \lVert\xi_G\rVert^2$ at the start to the discriminator's slope.
+
+    Attributes:
+        penalty: the weight $\lambda$.
+        nodes: $c_k$ of the slopes after the first.
+        weights: the weights of all slopes in the mean.
     """
 
     penalty: float
-    nodes: ClassVar[tuple[float, ...]]  # of the slopes after the first
+    nodes: ClassVar[tuple[float, ...]]
     weights: ClassVar[tuple[float, ...]]
 
     def __post_init__(self) -> None:
@@ -35,7 +40,7 @@ class RungeKutta(GameOptimizer):
         if not self.penalty >= 0:
             raise GantoolsError(f"penalty = {self.penalty} is not a weight: pass a number of at least 0.")
         if self.penalty and CRITIC not in self.game.slices:
-            raise GantoolsError(f"The penalty is one of the player {CRITIC!r}, which this game lacks: leave it at 0.")
+            raise GantoolsError(f"The penalty needs the player {CRITIC!r}, which this game lacks: leave it at 0.")
         self.second_order = self.penalty > 0
 
     def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
@@ -67,9 +72,10 @@ class RungeKutta(GameOptimizer):
 class Heun(RungeKutta):
     r"""Heun's method (RK2) on the joint field, as in ODE-GAN (arXiv:2010.15040).
 
-    .. math:: w' = w - \tfrac h2\,\big(\xi(w) + \xi(w - h\,\xi(w))\big)
+    $$w' = w - \tfrac h2\,\big(\xi(w) + \xi(w - h\,\xi(w))\big)$$
 
-    With $z = -h\lambda$ the update has $1 + z + z^2/2$: on a bilinear game it diverges still, at the rate $a^4/8$.
+    With $z = -h\lambda$ the update has the eigenvalues $1 + z + z^2/2$: on a bilinear game it still diverges, at the
+    rate $(hs)^4/8$.
     """
 
     penalty: float = penalty_setting()
@@ -85,11 +91,11 @@ class Heun(RungeKutta):
 class RK4(RungeKutta):
     r"""The classical Runge-Kutta method on the joint field, as in ODE-GAN (arXiv:2010.15040).
 
-    .. math:: w' = w - \tfrac h6\,(\xi_1 + 2\xi_2 + 2\xi_3 + \xi_4), \quad \xi_1 = \xi(w),\
-              \xi_2 = \xi(w - \tfrac h2 \xi_1),\ \xi_3 = \xi(w - \tfrac h2 \xi_2),\ \xi_4 = \xi(w - h\,\xi_3)
+    $$w' = w - \tfrac h6\,(\xi_1 + 2\xi_2 + 2\xi_3 + \xi_4), \quad \xi_1 = \xi(w),\
+        \xi_2 = \xi(w - \tfrac h2 \xi_1),\ \xi_3 = \xi(w - \tfrac h2 \xi_2),\ \xi_4 = \xi(w - h\,\xi_3)$$
 
-    With $z = -h\lambda$ the update has $1 + z + z^2/2 + z^3/6 + z^4/24$: it contracts a bilinear game for
-    $hs < 2\sqrt2$.
+    With $z = -h\lambda$ the update has the eigenvalues $1 + z + z^2/2 + z^3/6 + z^4/24$: on a bilinear game it
+    contracts for $hs < 2\sqrt2$.
     """
 
     penalty: float = penalty_setting()

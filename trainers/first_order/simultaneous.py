@@ -1,4 +1,4 @@
-r"""Simultaneous gradient descent: every player moves at once, each down its own gradient."""
+r"""Simultaneous gradient descent: all players move at once, each down its own gradient."""
 
 import dataclasses
 from typing import Any
@@ -12,9 +12,9 @@ from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_s
 @OPTIMIZERS.register("simultaneous")
 @dataclasses.dataclass(eq=False)
 class Simultaneous(GameOptimizer):
-    r"""Simultaneous gradient descent, the baseline: every player moves at once.
+    r"""Simultaneous gradient descent, the baseline: all players move at once.
 
-    .. math:: w' = w - h\,\xi(w)
+    $$w' = w - h\,\xi(w)$$
 
     On a game with purely imaginary eigenvalues $\pm i s$ it diverges for every step size: the update's eigenvalues are
     $1 \mp i h s$. With one player it is gradient descent.
@@ -27,5 +27,4 @@ class Simultaneous(GameOptimizer):
 
     def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         value = self.game.field_at(w, state.buffers, batches[0])
-        directions = {player: value.vector[part] for player, part in self.game.slices.items()}
-        return self.apply_base(w, directions, state, value)
+        return self.apply_base(w, self.by_player(value.vector), state, value)

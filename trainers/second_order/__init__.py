@@ -1,1 +1,1 @@
-"""Methods that differentiate the field."""
+"""Second-order methods: they differentiate the field."""

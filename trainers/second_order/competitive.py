@@ -1,4 +1,4 @@
-r"""Competitive gradient descent: each player answers the others' answer, to first order."""
+r"""Competitive gradient descent, with given and with adaptive rates (CGD and ACGD)."""
 
 import dataclasses
 from typing import Any, Literal, get_args
@@ -16,6 +16,7 @@ from gantools.trainers.second_order.linear_solvers import Product, Solver, conju
 
 LinearSolver = Literal["auto", "cg", "gmres"]
 SOLUTION = "solution"
+SECOND_MOMENT = "square_avg"
 
 
 @OPTIMIZERS.register("competitive")
@@ -23,27 +24,29 @@ SOLUTION = "solution"
 class Competitive(GameOptimizer):
     r"""Competitive gradient descent: step to the Nash equilibrium of the losses' bilinear models (arXiv:1905.12103).
 
-    .. math:: w' = w - (I + HA)^{-1} H\,\xi(w)
+    $$w' = w - (I + HA)^{-1} H\,\xi(w)$$
 
     where $A$ is $J$ without each player's own block and $H$ the diagonal of learning rates. On a bilinear game it is
-    `proximal`, with $1/(1 \pm ihs)$; on $\tfrac\mu2 x^2 + sxy - \tfrac\mu2 y^2$ it has $(1 - h\mu)/(1 \pm ihs)$. With
-    more than two players it is that of arXiv:2111.08565; with one, gradient descent.
+    `proximal`, with the eigenvalues $1/(1 \pm ihs)$; on $\tfrac\mu2 x^2 + sxy - \tfrac\mu2 y^2$ they are
+    $(1 - h\mu)/(1 \pm ihs)$. With more than two players it is the method of arXiv:2111.08565; with one, gradient
+    descent.
 
     With $S = H^{1/2}$ the system is $(I + SAS)\,z = -S\xi$, and the step $Sz$. In a zero-sum game of two players $SAS$
     is antisymmetric, and what remains of the system for the smaller player is symmetric positive definite: conjugate
     gradients solve it, and the other player's part follows from it. (The authors' code alternates the player that is
     solved for.) Elsewhere GMRES solves all of it, without restarts. "auto" decides at every step, by one probe
-    $u^{\mathsf T}(A + A^{\mathsf T})u = 0$ with a fixed $u$; own terms of a player, such as R1, do not matter to it.
+    $u^{\mathsf T}(A + A^{\mathsf T})u = 0$ with a fixed $u$; terms in one player's own loss alone, such as R1, do not
+    matter.
 
     The solver starts from the last $z$, with the residual $b - Mz$ (several public copies take $b$), and stops at
-    `tolerance` or after `krylov_steps`; what is left, relative to $\lVert S\xi\rVert$, is `info.inner_residual`. The
-    step is differentiated by the implicit function theorem, not through the solver: the derivative by the start, which
-    only says where the search begins, is 0, and the update operator has an eigenvalue 0 for each of its entries.
+    `tolerance` or after `krylov_steps`; the residual relative to $\lVert S\xi\rVert$ is `info.inner_residual`. The step
+    is differentiated by the implicit function theorem, not through the solver: the derivative by the solver's start is
+    0, and the update operator has an eigenvalue 0 for each of its entries.
     """
 
-    solver: LinearSolver = setting("auto", "'cg' for zero-sum games of two, 'gmres' for any, or 'auto': probe which")
-    tolerance: float = setting(1e-6, "of the residual, relative to the right-hand side")
-    krylov_steps: int = setting(50, "steps of the solver at most, two products each (GMRES: one for each player)")
+    solver: LinearSolver = setting("auto", "'cg' for zero-sum games of two, 'gmres' for any, 'auto' by a probe")
+    tolerance: float = setting(1e-6, "bound on the residual, relative to the right-hand side")
+    krylov_steps: int = setting(50, "largest number of solver steps, of two products each (GMRES: one for each player)")
 
     second_order = True
     cost = "1 gradient + about 6 products + 2 products a solver step"
@@ -85,7 +88,7 @@ class Competitive(GameOptimizer):
         return w - roots.square() * direction, state
 
     def roots(self, field: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the square root of each parameter's rate (n,), and the state with what the rates remember."""
+        """Return the square root of each parameter's rate (n,), and the state with the memory of adaptive rates."""
         rates, parts = self.rates_at(state), self.by_player(field)
         return torch.cat([torch.full_like(part, rates[player] ** 0.5) for player, part in parts.items()]), state
 
@@ -96,7 +99,7 @@ class Competitive(GameOptimizer):
                 if graph.value.vector.isfinite().all() and not self._zero_sum(graph):
                     raise GantoolsError(
                         "solver='cg' is for zero-sum games, and this one is not (its second derivatives across the "
-                        "players are no mirror images): pass solver='gmres' or 'auto', or a zero-sum loss."
+                        "players are not antisymmetric): pass solver='gmres' or 'auto', or a zero-sum loss."
                     )
         super()._examine(batch)
 
@@ -124,6 +127,7 @@ class Competitive(GameOptimizer):
         return z, residual * right.norm() / b.norm().clamp_min(torch.finfo(b.dtype).tiny)
 
     def _zero_sum(self, graph: FieldGraph) -> bool:
+        """Return whether a probe finds the second derivatives across two players antisymmetric."""
         source, field = torch.Generator().manual_seed(0), graph.value.vector
         first, second = self.game.slices.values()
         probe = torch.randn(len(field), generator=source, dtype=torch.float64).to(field)
@@ -135,6 +139,7 @@ class Competitive(GameOptimizer):
         return bool(total.abs() <= torch.finfo(field.dtype).eps ** 0.5 * (forth.norm() + back.norm()))
 
     def _matrix(self, product: Product, graph: FieldGraph, roots: Tensor) -> Product:
+        """Return products with I + SAS, or its transpose, from those with J, or its transpose."""
         return lambda u: u + roots * graph.off_diagonal(product, roots * u)
 
     def _solvers(self, graph: FieldGraph, roots: Tensor) -> tuple[Solver, Solver]:
@@ -149,22 +154,18 @@ class Competitive(GameOptimizer):
         )
 
 
-SECOND_MOMENT = "square_avg"
-
-
 @OPTIMIZERS.register("adaptive_competitive")
 @dataclasses.dataclass(eq=False)
 class AdaptiveCompetitive(Competitive):
     r"""ACGD: competitive gradient descent whose rates adapt, one for each parameter (arXiv:1910.05852).
 
-    .. math:: v' = \beta v + (1-\beta)\,\xi^2, \qquad
-              H = \operatorname{diag} \frac{h\sqrt{1-\beta^t}}{\sqrt{v'} + \epsilon}, \qquad
-              w' = w - (I + HA)^{-1} H\,\xi(w)
+    $$v' = \beta v + (1-\beta)\,\xi^2, \qquad
+        H = \operatorname{diag} \frac{h\sqrt{1-\beta^t}}{\sqrt{v'} + \epsilon}, \qquad
+        w' = w - (I + HA)^{-1} H\,\xi(w)$$
 
-    See `competitive` for $A$, and for how the system, made symmetric by $H^{1/2}$, is solved. As in the authors' code
-    $\epsilon$ stands beside the root of the moment that is not yet corrected for its start from 0, so that in the first
-    steps it weighs more than Adam's. Their code for general-sum games has $\epsilon = 10^{-6}$ and starts each solution
-    from 0.
+    See `competitive` for $A$ and for the solution of the system. As in the authors' code, $\epsilon$ is added to the
+    root of the uncorrected second moment, so that in the first steps it weighs more than Adam's. Their code for
+    general-sum games has $\epsilon = 10^{-6}$ and starts each solution from 0.
     """
 
     beta: float = setting(0.99, "decay of the second moment")

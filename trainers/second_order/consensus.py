@@ -1,4 +1,4 @@
-r"""Consensus optimization: descend the field and its own squared norm."""
+r"""Consensus optimization: each player descends its loss and the squared norm of the field."""
 
 import dataclasses
 from typing import Any, Literal, get_args
@@ -22,10 +22,10 @@ PHASE = "consensus:phase"
 @OPTIMIZERS.register("consensus")
 @dataclasses.dataclass(eq=False)
 class Consensus(GameOptimizer):
-    r"""Consensus optimization: also descend half the squared norm of the field (arXiv:1705.10461).
+    r"""Consensus optimization: also descend the squared norm of the field (arXiv:1705.10461).
 
-    .. math:: w' = w - h\,\big(\xi(w) + \gamma\,\nabla \tfrac12 \lVert\xi(w)\rVert^2\big)
-                 = w - h\,\big(\xi + \gamma\,J^{\mathsf T} \xi\big)
+    $$w' = w - h\,\big(\xi(w) + \gamma\,\nabla \tfrac12 \lVert\xi(w)\rVert^2\big)
+        = w - h\,\big(\xi + \gamma\,J^{\mathsf T} \xi\big)$$
 
     Both players descend the same scalar $\tfrac12\lVert\xi\rVert^2$, over all parameters of both; a parameter that it
     does not reach keeps its own gradient (the authors' code drops it from the update). On a bilinear game with singular
@@ -36,18 +36,16 @@ class Consensus(GameOptimizer):
     of the batch, which is unbiased, with the mean of both as the field.
 
     With `every` = k the penalty enters at the first of each k steps, with weight $k\gamma$, and the others are plain:
-    "lazy" regularization, after StyleGAN2 (arXiv:1912.04958). A period of k steps has $(I - hJ)^{k-1}
-    (I - h(J + k\gamma J^{\mathsf T}J))$, which is what `update_operator` gives. This agrees with the plain method to
-    first order in $h$ only, and no proof of convergence for consensus or gradient penalties covers it (R3GAN's authors
-    say so of R1): a large k rotates freely between two penalties and then takes a step that may be too long.
+    "lazy" regularization, after StyleGAN2 (arXiv:1912.04958). At an equilibrium a period of k steps has the derivative
+    $(I - hJ)^{k-1} (I - h(J + k\gamma J^{\mathsf T}J))$, which `update_operator` gives. It agrees with that of the
+    plain method to first order in $h$ only, and no proof of convergence for consensus or gradient penalties covers it
+    (R3GAN's authors say so of R1): with a large k the players rotate freely between two penalties, and then take a step
+    that may be too long.
     """
 
     base: "str | Base" = base_setting()
     gamma: Scheduled = setting(10.0, "weight of the squared norm of the field")
-    estimator: Estimator = dataclasses.field(
-        default="same",
-        metadata={"help": "'same' as published, or 'independent': two half batches, unbiased"},
-    )
+    estimator: Estimator = setting("same", "'same' as published, or 'independent': two half batches, unbiased")
     every: int = setting(1, "k: the penalty only at each k-th step, k times as heavy; 1 as published")
 
     second_order = True

@@ -1,4 +1,4 @@
-r"""Hamiltonian descent: descend the squared norm of the field, whatever the players want."""
+r"""Hamiltonian gradient descent: all players descend the squared norm of the field, and not their losses."""
 
 import dataclasses
 from typing import Any
@@ -15,10 +15,10 @@ from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_s
 class Hamiltonian(GameOptimizer):
     r"""Hamiltonian gradient descent: descend half the squared norm of the field, a single function of all parameters.
 
-    .. math:: w' = w - h\,\nabla \tfrac12\lVert\xi(w)\rVert^2 = w - h\,J^{\mathsf T}\xi
+    $$w' = w - h\,\nabla \tfrac12\lVert\xi(w)\rVert^2 = w - h\,J^{\mathsf T}\xi$$
 
-    The limit of consensus as its weight grows. It converges to any stationary point, to a maximum as gladly as to a
-    minimum: a reference rather than a way to train. On a bilinear game the update has $1 - hs^2$, twice.
+    The limit of `consensus` as its weight grows. It converges to any stationary point, maxima included: a reference
+    rather than a method to train with. On a bilinear game the update has the eigenvalue $1 - hs^2$, twice.
     """
 
     base: "str | Base" = base_setting()

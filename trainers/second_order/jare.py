@@ -1,4 +1,4 @@
-r"""Jacobian regularization (JARE): each player also descends the norms of the others' gradients."""
+r"""Jacobian regularization (JARE): each player also descends the squared norms of the others' gradients."""
 
 import dataclasses
 from typing import Any
@@ -16,13 +16,13 @@ from gantools.trainers.per_player import require_weight
 @OPTIMIZERS.register("jare")
 @dataclasses.dataclass(eq=False)
 class Jare(GameOptimizer):
-    r"""Jacobian regularization, the off-diagonal part of consensus: descend the others' squared gradient norms.
+    r"""Jacobian regularization (JARE), the off-diagonal part of consensus (arXiv:1806.09235).
 
-    .. math:: w_i' = w_i - h\,\Big(\xi_i + \gamma\,\nabla_{w_i} \sum_{j \ne i} \tfrac12 \lVert\xi_j\rVert^2\Big)
-        \quad\text{or}\quad w' = w - h\,(\xi + \gamma\,O^{\mathsf T}\xi)
+    $$w_i' = w_i - h\,\Big(\xi_i + \gamma\,\nabla_{w_i} \sum_{j \ne i} \tfrac12 \lVert\xi_j\rVert^2\Big)
+        \quad\text{or}\quad w' = w - h\,(\xi + \gamma\,O^{\mathsf T}\xi)$$
 
-    with $O$ the Jacobian without each player's own block (arXiv:1806.09235). In a zero-sum game $O^{\mathsf T}\xi$ is
-    the adjustment $A^{\mathsf T}\xi$ of `sga`. On a bilinear game the update has $1 - h\gamma s^2 \mp ihs$.
+    with $O$ the Jacobian without each player's own block. In a zero-sum game $O^{\mathsf T}\xi$ is the adjustment
+    $A^{\mathsf T}\xi$ of `sga`. On a bilinear game the update has the eigenvalues $1 - h\gamma s^2 \mp ihs$.
     """
 
     base: "str | Base" = base_setting()

@@ -1,4 +1,4 @@
-r"""LEAD: momentum, and a term across the players that opposes their rotation."""
+r"""LEAD: momentum and a coupling between the players that opposes their rotation."""
 
 import dataclasses
 from typing import Any
@@ -19,21 +19,20 @@ VELOCITY = "velocity"
 class Lead(GameOptimizer):
     r"""LEAD, least action dynamics: momentum and a force from the other players' last move (arXiv:2010.13846).
 
-    .. math:: v' = \beta v - h\,\xi(w) - \alpha\,O v, \qquad w' = w + v'
+    $$v' = \beta v - h\,\xi(w) - \alpha\,O v, \qquad w' = w + v'$$
 
     where $O$ is $J$ without each player's own block: $x$ feels $\nabla_{xy} f\,(y - y_-)$, and $y$ its mirror image.
     The players move at once, as in Algorithm 1 of the paper; the authors' code moves the second one with the first
-    one's new position. On a bilinear game eigenvalues solve $X^2 - (1 + \beta - (h + \alpha)\lambda)X + (\beta -
-    \alpha\lambda) = 0$, and $\beta = 0$, $\alpha = h$ is `optimistic`. In a game that is not zero-sum each player's
-    force comes from its own loss, as its own row of $J$ says.
+    one's new position. On a bilinear game the eigenvalues solve
+    $X^2 - (1 + \beta - (h + \alpha)\lambda)X + (\beta - \alpha\lambda) = 0$, and $\beta = 0$, $\alpha = h$ is
+    `optimistic`. In a game that is not zero-sum each player's force comes from its own loss: from its row of $J$.
 
-    Over `sgd`, $\alpha$ stands beside the learning rate, as in Algorithm 1, and is not multiplied by it. Over another
-    base the force goes through it, with the field: $\xi(w) + \alpha\,O(w - w_-)$ is the direction, which with `adam`
-    is LEAD-Adam, whose momentum is Adam's $\beta_1$.
+    Over `sgd`, $\alpha$ is not multiplied by the learning rate, as in Algorithm 1. Over another base the force is part
+    of the direction, $\xi(w) + \alpha\,O(w - w_-)$; with `adam` this is LEAD-Adam, whose momentum is Adam's $\beta_1$.
     """
 
     base: "str | Base" = base_setting()
-    beta: float = setting(0.0, "momentum beside the base's own")
+    beta: float = setting(0.0, "momentum, in addition to the base's own")
     alpha: float = setting(1e-3, "weight of the force from the other players' last move; over sgd not scaled by lr")
 
     second_order = True

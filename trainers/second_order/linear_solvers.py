@@ -1,7 +1,7 @@
-"""Linear systems whose matrix is known by its products, solved where their vectors live, and differentiated.
+"""GMRES and conjugate gradients on torch tensors, for matrices given by their products; derivatives of solutions.
 
-Each solver starts from a guess, whose residual is `b - A x0`, and returns its solution with the residual's norm
-relative to that of `b`. Running out of iterations is a result too: the residual says so.
+Each solver starts from a guess and returns a solution with the norm of its residual `b - A x`, relative to that of `b`.
+A solver that runs out of iterations returns what it has; the residual tells.
 """
 
 import math
@@ -23,8 +23,8 @@ def gmres(
     Args:
         product: u (n,) -> A u (n,).
         b: (n,).
-        tolerance: of the residual, relative to the norm of b.
-        iterations: products at most, and vectors kept; a start costs one product more.
+        tolerance: bound on the residual, relative to the norm of b.
+        iterations: largest number of products, and of vectors kept; a start costs one product more.
         start: first guess (n,); zero by default.
 
     Returns:
@@ -116,7 +116,7 @@ def conjugate_gradients(
 
 
 def _begin(product: Product, b: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return where to start, the residual there, the norm of b, and that of the residual relative to it."""
+    """Return the starting point, its residual, the norm of b, and the residual's norm relative to it."""
     norm = b.norm()
     if not norm > 0:
         return torch.zeros_like(b), b, norm, norm

@@ -1,4 +1,4 @@
-r"""What methods share whose players foresee each other's next step: how it meets them, and how they can bend it."""
+r"""Opponent shaping, LOLA and SOS: each player descends its loss after the opponents' next step, to first order."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,19 +15,19 @@ from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_s
 
 
 class ForesightGraph:
-    r"""Evaluate the gradients of all losses by all parameters at `w` (n,), with the graph kept.
+    r"""Terms shared by LOLA and SOS at `w` (n,): derivatives of the losses after the opponents' next step.
 
-    With $\alpha_j$ the step that player $j$ is foreseen to make, $L_i(w_i, w_{-i} - \alpha\xi_{-i})$ is to first order
+    If player $j$ steps along $\xi_j$ by $\alpha_j$, the loss $L_i(w_i, w_{-i} - \alpha\xi_{-i})$ is to first order
     $L_i - \sum_{j \ne i} \alpha_j \langle\nabla_j L_i, \xi_j\rangle$. The derivative of the sum by $w_i$ has two parts,
     by the product rule:
 
-    .. math:: (H_o\,\alpha\xi)_i = \sum_{j \ne i} \alpha_j (\nabla_{ij} L_i)\,\xi_j, \qquad
-              (\alpha\chi)_i = \sum_{j \ne i} \alpha_j (\nabla_{ij} L_j)\,\nabla_j L_i
+    $$(H_o\,\alpha\xi)_i = \sum_{j \ne i} \alpha_j (\nabla_{ij} L_i)\,\xi_j, \qquad
+        (\alpha\chi)_i = \sum_{j \ne i} \alpha_j (\nabla_{ij} L_j)\,\nabla_j L_i$$
 
-    Both, and their sum, cost a backward pass for each player, and are differentiable where `w` is.
+    Either, or their sum, costs a backward pass for each player, and is differentiable if `w` is.
 
     Attributes:
-        value: the field there, a `FieldValue`.
+        value: the field at `w`, a `FieldValue`.
     """
 
     def __init__(
@@ -43,18 +43,19 @@ class ForesightGraph:
         self.value = dataclasses.replace(value, vector=field if self._differentiable else field.detach())
 
     def foreseen(self) -> Tensor:
-        r"""Return $H_o\,\alpha\xi$ (n,): how the others' foreseen steps change each player's own gradient."""
+        r"""Return $H_o\,\alpha\xi$ (n,): the change of each player's own gradient by the others' foreseen steps."""
         return self._pull(self._own_rows)
 
     def shaping(self) -> Tensor:
-        r"""Return $\alpha\chi$ (n,): how each player can change the others' steps in its own favour."""
+        r"""Return $\alpha\chi$ (n,): the derivative of each player's loss by its influence on the others' steps."""
         return self._pull(self._rows_of_others)
 
     def both(self) -> Tensor:
-        """Return the sum of the two (n,), at the price of one."""
+        """Return the sum of the two terms (n,), at the cost of one."""
         return self._pull(lambda i: self._own_rows(i) + self._rows_of_others(i))
 
     def _own_rows(self, i: int) -> Tensor:
+        """Return the weights (players, n) of all gradients for player i's part of `foreseen`, see `_pull`."""
         weights = torch.zeros_like(self._gradients)
         for j, (player, part) in enumerate(self._slices.items()):
             if j != i:
@@ -62,6 +63,7 @@ class ForesightGraph:
         return weights
 
     def _rows_of_others(self, i: int) -> Tensor:
+        """Return the weights (players, n) of all gradients for player i's part of `shaping`, see `_pull`."""
         weights = torch.zeros_like(self._gradients)
         for j, (player, part) in enumerate(self._slices.items()):
             if j != i:
@@ -87,12 +89,12 @@ class ForesightGraph:
 
 
 def alpha_setting() -> Any:
-    """Return the dataclass field of the step that the others are foreseen to make."""
-    return setting(None, "plain gradient step that the others are foreseen to make; by default their learning rates")
+    """Return the dataclass field of the opponents' foreseen step size."""
+    return setting(None, "step size that the others are foreseen to use; by default their learning rates")
 
 
 class OpponentShaping(GameOptimizer):
-    """A method whose players foresee a plain gradient step of the others, and differentiate through it."""
+    """Base class of methods whose players foresee a gradient step of the others, and differentiate through it."""
 
     alpha: float | None
 
@@ -104,7 +106,7 @@ class OpponentShaping(GameOptimizer):
             raise GantoolsError(f"alpha = {self.alpha} is not a step: pass a number of at least 0, or None.")
 
     def foresee(self, w: Tensor, state: State, batch: Any) -> ForesightGraph:
-        """Evaluate all gradients at `w` (n,) for the steps that the players are foreseen to make."""
+        """Return the terms at `w` (n,) for the step sizes that the players are foreseen to use."""
         rates = self.rates_at(state)
         steps = rates if self.alpha is None else dict.fromkeys(rates, self.alpha)
         return ForesightGraph(self.game, w, state.buffers, batch, steps)
@@ -115,15 +117,16 @@ class OpponentShaping(GameOptimizer):
 class Lola(OpponentShaping):
     r"""LOLA: each player descends its loss after the others' next gradient step, to first order, through that step.
 
-    .. math:: w_i' = w_i - h\,\nabla_i \Big(L_i - \sum_{j \ne i} \alpha_j \langle\nabla_j L_i, \xi_j\rangle\Big)
-        \quad\text{or}\quad w' = w - h\,\big((I - \alpha H_o)\,\xi - \alpha\chi\big)
+    $$w_i' = w_i - h\,\nabla_i \Big(L_i - \sum_{j \ne i} \alpha_j \langle\nabla_j L_i, \xi_j\rangle\Big)
+        \quad\text{or}\quad w' = w - h\,\big((I - \alpha H_o)\,\xi - \alpha\chi\big)$$
 
     where $H_o$ is $J$ without each player's block, and $\chi_i = \sum_{j \ne i} (\nabla_{ij} L_j) \nabla_j L_i$:
     the exact form of Letcher et al. (arXiv:1811.08469). The rule that Foerster et al. write drops $H_o\xi$: they leave
     out that $\nabla_j L_i$ depends on $w_i$ (section 3.2 of arXiv:1709.04326). Without $\chi$ it would be LookAhead.
 
-    On a bilinear game the update has $1 - 2h\alpha s^2 \mp ihs$. Because of $\chi$ it need not keep the fixed points of
-    the game; `sos` does. $\alpha_j$ is a plain gradient step, whatever the base.
+    On a bilinear game the update has the eigenvalues $1 - 2h\alpha s^2 \mp ihs$. Because of $\chi$ the fixed points of
+    the game need not be fixed points of the method; those of `sos` are. The foreseen step is a plain gradient step,
+    whatever the base.
     """
 
     base: "str | Base" = base_setting()
@@ -143,19 +146,19 @@ class Lola(OpponentShaping):
 class StableOpponentShaping(OpponentShaping):
     r"""Stable opponent shaping (SOS): between LookAhead, which converges, and LOLA, which shapes (arXiv:1811.08469).
 
-    .. math:: w' = w - h\,(\xi_0 - p\,\alpha\chi), \qquad \xi_0 = (I - \alpha H_o)\,\xi, \qquad p = \min(p_1, p_2)
+    $$w' = w - h\,(\xi_0 - p\,\alpha\chi), \qquad \xi_0 = (I - \alpha H_o)\,\xi, \qquad p = \min(p_1, p_2)$$
 
     with $H_o$ and $\chi$ as in `lola`, which has $p = 1$. The shaping may take at most $1 - a$ of the agreement with
     $\xi_0$, and fades where the field does:
 
-    .. math:: p_1 = \begin{cases} 1 & \langle -\alpha\chi, \xi_0\rangle \ge 0 \\
-              \min\big(1,\ -a\lVert\xi_0\rVert^2 / \langle -\alpha\chi, \xi_0\rangle\big) & \text{else} \end{cases}
-              \qquad p_2 = \begin{cases} \lVert\xi\rVert^2 & \lVert\xi\rVert < b \\ 1 & \text{else} \end{cases}
+    $$p_1 = \begin{cases} 1 & \langle -\alpha\chi, \xi_0\rangle \ge 0 \\
+        \min\big(1,\ -a\lVert\xi_0\rVert^2 / \langle -\alpha\chi, \xi_0\rangle\big) & \text{else} \end{cases}
+        \qquad p_2 = \begin{cases} \lVert\xi\rVert^2 & \lVert\xi\rVert < b \\ 1 & \text{else} \end{cases}$$
 
     $p$ is one number for all players, and depends on $w$: a linearisation holds its derivative, except for the jump of
     $p_2$ at $\lVert\xi\rVert = b$. At a fixed point $p$ and its derivative vanish, so that SOS is LookAhead there: on a
-    bilinear game the update has $1 - h\alpha s^2 \mp ihs$. $\alpha$ is a plain gradient step, whatever the base; with
-    one for each player, $\alpha$ stands inside the sums.
+    bilinear game the update has the eigenvalues $1 - h\alpha s^2 \mp ihs$. The foreseen step is a plain gradient step,
+    whatever the base; where the players' $\alpha_j$ differ, they stand inside the sums.
     """
 
     base: "str | Base" = base_setting()

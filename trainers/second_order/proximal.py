@@ -12,29 +12,31 @@ from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State
 from gantools.trainers.second_order.linear_solvers import Solver, gmres, solution
 
-# Of a linear system within Newton's method: a step that takes off three digits is as good as an exact one.
+# Tolerance of the linear systems: Newton steps that take off three digits are as good as exact ones.
 NEWTON_TOLERANCE = 1e-3
 
 
 @OPTIMIZERS.register("proximal")
 @dataclasses.dataclass(eq=False)
 class Proximal(GameOptimizer):
-    r"""Proximal point: the step with the field where it ends, a reference for what others approximate.
+    r"""Proximal point method: an implicit step, with the field at its end; a reference for methods that approximate it.
 
-    .. math:: w' = w - h\,\xi(w')
+    $$w' = w - h\,\xi(w')$$
 
-    The update has $1/(1 + h\lambda)$: on a bilinear game it contracts for every step size (Rockafellar 1976).
+    The update has the eigenvalues $1/(1 + h\lambda)$: on a bilinear game it contracts for every step size (Rockafellar
+    1976).
 
     The equation is solved from $w$ by Newton's method, each linear system to three digits by GMRES without restarts,
-    until the residual $w' - w + h\,\xi(w')$ is `tolerance` times that at $w' = w$, or no step halves it any more. What
-    is left of it is `info.inner_residual`; far steps on a GAN can leave much, and then the step is another one.
+    until the residual $w' - w + h\,\xi(w')$ is `tolerance` times that at $w' = w$, or no step halves it any more. This
+    ratio is `info.inner_residual`; with a large $h$ it can stay large on a GAN, and then $w'$ is not the proximal
+    point.
 
-    It is differentiated by the implicit function theorem, $Dw' = (I + hJ(w'))^{-1}$, not through the solver.
+    The step is differentiated by the implicit function theorem, $Dw' = (I + hJ(w'))^{-1}$, not through the solver.
     """
 
-    tolerance: float = setting(1e-10, "of the residual, relative to that at the start")
-    newton_steps: int = setting(10, "Newton steps at most")
-    krylov_steps: int = setting(50, "products in each linear system at most")
+    tolerance: float = setting(1e-10, "bound on the residual, relative to that at the start")
+    newton_steps: int = setting(10, "largest number of Newton steps")
+    krylov_steps: int = setting(50, "largest number of products in each linear system")
 
     second_order = True
     cost = "1 gradient + (1 gradient + 2 or more products) a Newton step"

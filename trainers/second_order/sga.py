@@ -1,4 +1,4 @@
-r"""Symplectic gradient adjustment: turn the field by its rotating part."""
+r"""Symplectic gradient adjustment (SGA): the field plus its Jacobian's antisymmetric part, applied to it."""
 
 import dataclasses
 from typing import Any
@@ -17,21 +17,21 @@ from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_s
 class SymplecticGradientAdjustment(GameOptimizer):
     r"""Symplectic gradient adjustment: add the antisymmetric part of the Jacobian, applied to the field.
 
-    .. math:: w' = w - h\,(\xi + \lambda A^{\mathsf T}\xi), \qquad A = \tfrac12(J - J^{\mathsf T})
+    $$w' = w - h\,(\xi + \lambda A^{\mathsf T}\xi), \qquad A = \tfrac12(J - J^{\mathsf T})$$
 
     With alignment $\lambda$ takes the sign of $\tfrac1n \langle\xi, J^{\mathsf T}\xi\rangle \langle A^{\mathsf T}\xi,
     J^{\mathsf T}\xi\rangle + \epsilon$, which bends the field towards stable points and away from unstable ones; $n$ is
     the number of parameters. The authors' notebook divides by the number of tensors instead, and public copies take
     $\epsilon$ from 0.1 (theirs) to $10^{-10}$. The sign is a constant to the linearisation, as it is almost everywhere.
 
-    On $\tfrac\mu2 x^2 + sxy - \tfrac\mu2 y^2$ with $\lambda > 0$ the update has $1 - h((\mu + \lambda s^2) \pm
-    is(1 - \lambda\mu))$ (arXiv:1802.05642).
+    On $\tfrac\mu2 x^2 + sxy - \tfrac\mu2 y^2$ with $\lambda > 0$ the update has the eigenvalues
+    $1 - h((\mu + \lambda s^2) \pm is(1 - \lambda\mu))$ (arXiv:1802.05642).
     """
 
     base: "str | Base" = base_setting()
     weight: Scheduled = setting(1.0, "weight lambda of the adjustment")
     align: bool = setting(True, "whether the weight takes the sign that turns towards stable points")
-    eps: float = setting(0.1, "what alignment adds before it takes the sign: positive favours stability")
+    eps: float = setting(0.1, "added to the alignment before its sign is taken: positive favours stability")
 
     second_order = True
     cost = "1 gradient + 3 products"

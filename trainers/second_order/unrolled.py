@@ -1,4 +1,4 @@
-r"""Unrolled GAN: one player descends its loss where the others will be after some steps, through those steps."""
+r"""Unrolled GAN: one player differentiates its loss through several future steps of the others."""
 
 import dataclasses
 from typing import Any
@@ -20,25 +20,25 @@ GENERATOR = "generator"
 class Unrolled(GameOptimizer):
     r"""Unrolled GAN: the generator differentiates its loss through k steps of the discriminator (arXiv:1611.02163).
 
-    .. math:: \phi_0 = \phi, \quad \phi_{i+1} = \phi_i - h\,\xi_\phi(\theta, \phi_i), \qquad
-              \theta' = \theta - h\,\frac{\mathrm d}{\mathrm d\theta} L_\theta\big(\theta, \phi_k(\theta, \phi)\big),
-              \qquad \phi' = \phi - h\,\xi_\phi(\theta, \phi)
+    $$\phi_0 = \phi, \quad \phi_{i+1} = \phi_i - h\,\xi_\phi(\theta, \phi_i), \qquad
+        \theta' = \theta - h\,\frac{\mathrm d}{\mathrm d\theta} L_\theta\big(\theta, \phi_k(\theta, \phi)\big),
+        \qquad \phi' = \phi - h\,\xi_\phi(\theta, \phi)$$
 
-    The derivative is the total one: $\partial_\theta L_\theta$ at $\phi_k$, and the way in which $\theta$ changes
-    $\phi_k$. The discriminator makes its usual step, at the same time; with k = 0 all is `simultaneous`. In another
-    game one player leads, and all others are unrolled together.
+    The derivative is the total one: $\partial_\theta L_\theta$ at $\phi_k$, plus the contribution of
+    $\partial\phi_k / \partial\theta$. The discriminator makes its usual step, at the same time; with k = 0 this is
+    `simultaneous`. In another game one player leads, and all others are unrolled together.
 
     The inner steps go through the base from its present memory, on the step's one batch, as the authors' code unrolls
-    Adam; what they leave in that memory is forgotten. With `sgd` they are the gradient steps of the paper's formula.
+    Adam; their changes to that memory are dropped. With `sgd` they are the gradient steps of the paper's formula.
 
-    On a bilinear game the leader's $x$ descends $A y + 2khAA^{\mathsf T}x$: eigenvalues solve
+    On a bilinear game the leader's $x$ descends $A y + 2khAA^{\mathsf T}x$: the eigenvalues solve
     $(X - 1 + 2kh^2s^2)(X - 1) + h^2s^2 = 0$, which for k > 0 contract where $hs < \sqrt{4/(4k - 1)}$.
     """
 
     base: "str | Base" = base_setting()
-    k: int = setting(5, "steps of the others that the leader looks through; 0 for none")
-    inner_lr: float | None = setting(None, "learning rate of those steps; by default the others' own")
-    leader: str | None = setting(None, "player that looks through them; by default the generator, or the first player")
+    k: int = setting(5, "steps of the others that the leader differentiates through; 0 for none")
+    inner_lr: float | None = setting(None, "learning rate of these inner steps; by default the others' own")
+    leader: str | None = setting(None, "player that unrolls the others; by default the generator, or the first player")
 
     second_order = True
     cost = "4 gradients + 2.5 products"
