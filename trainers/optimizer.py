@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gantools.batches import is_batch
 from gantools.errors import GantoolsError
-from gantools.games import arbiter, functional
+from gantools.games import functional
+from gantools.games.detach_probe import require_dependence
 from gantools.games.game import FieldValue, Game
 from gantools.registry import Registry, setting, suggest
 from gantools.schedules import Scheduled, value_at
@@ -211,11 +212,9 @@ class GameOptimizer:
         return w, state
 
     def _examine(self, batch: Any) -> None:
-        """Refuse, before the first step, a game whose field or derivatives would be wrong."""
+        """Refuse, before the first step, a game that the method would differentiate wrongly."""
         if self.second_order:
-            arbiter.judge(self.game, batch)
-        else:
-            arbiter.require_field(self.game, batch)
+            require_dependence(self.game, batch)
 
     def _with_fitting_kernels(self, state: State, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
         """Return `update` from the present point, without fused kernels if the first step met a missing derivative."""
