@@ -1,6 +1,6 @@
 r"""Products with the Jacobian of a function $F: \mathbb{R}^n \to \mathbb{R}^n$ that autograd can differentiate.
 
-Two ways, with different costs; `replay.py` has two more:
+Two ways, with different costs; `recorded` has two more:
 
 - *reverse*: the graph of $F$ is built once and kept. $J^\top u$ is one backward pass; $J u$ differentiates
   $v \mapsto J^\top v$, which is linear, in a second kept graph. Cheap products, memory for both graphs.
@@ -56,9 +56,10 @@ class ReverseProducts:
     """Products through kept graphs of the function at a point.
 
     Args:
-        function, point: what is differentiated, and where.
+        function: F.
+        point: (n,), where it is differentiated.
         symmetric: whether J = J^T, so that J u takes one backward pass instead of two.
-        batching: what was learnt about blocks of products on a like function; it is added to.
+        batching: measurements of blocks of products of similar functions, by kind of product; updated in place.
         measure: whether a clock may decide how blocks are computed; without it the same numbers come every time.
     """
 
@@ -145,7 +146,7 @@ class MeanProducts:
 
 
 class MixedProducts:
-    """Products forwards, except with blocks where reverse mode, which batches them, is faster: the first tells."""
+    """Products in forward mode, except with blocks if reverse mode, which batches them, is faster on the first one."""
 
     def __init__(self, forward: Products, reverse: Products):
         self._forward = forward
@@ -172,9 +173,10 @@ def forward_pays(reverse: Products, forward: Products, point: Tensor, rebuild: C
     One product each way, and a second only where the first is close: the choice must not cost what it saves.
 
     Args:
-        reverse, forward: products of one function, through kept graphs and by dual numbers.
+        reverse: products of a function through kept graphs.
+        forward: products of the same function by dual numbers.
         point: where it is differentiated.
-        rebuild: how to build the former, where several batches make it part of every product.
+        rebuild: builds `reverse` anew, where several batches make that part of every product; else None.
 
     Raises:
         DerivativesDisagreeError: when both ways work and disagree.
@@ -199,7 +201,7 @@ def forward_pays(reverse: Products, forward: Products, point: Tensor, rebuild: C
 
 
 def probe(point: Tensor, seed: int = 0) -> Tensor:
-    """Return a fixed normal vector like the point, to compare two ways to a product by."""
+    """Return a fixed normal vector like the point, to compare two ways of computing a product."""
     return torch.randn(point.numel(), generator=torch.Generator().manual_seed(seed)).to(point)
 
 
@@ -209,5 +211,5 @@ def differ(a: Tensor, b: Tensor) -> bool:
 
 
 def rounding(dtype: torch.dtype) -> float:
-    """Return by how much, relatively, two ways to compute a product may differ: 8e-4 in float32, 9e-8 in float64."""
+    """Return the relative difference allowed between two ways to a product: 8e-4 in float32, 9e-8 in float64."""
     return torch.finfo(dtype).eps ** 0.45

@@ -10,14 +10,20 @@ from torch import Tensor
 BLOCK = 64
 
 
-UNMEASURED = 16  # in a block whose memory and time nobody has looked at
+UNMEASURED = 16  # rows multiplied together where neither memory nor time has been measured
 
 
 class Batching:
-    """Whether a block of products goes together or one by one; learnt from the first two blocks, which wastes nothing.
+    """The decision whether to compute a block of products together or one by one, measured on its first two parts.
 
-    Together pays in dense layers where calls cost more than arithmetic, not in every convolution. Which it is changes
+    Together pays in dense layers where calls cost more than arithmetic, not in every convolution. The decision changes
     the rounding; where nothing may be measured, a few go together wherever PyTorch can do that.
+
+    Args:
+        measure: whether a clock may decide.
+
+    Attributes:
+        works: whether PyTorch can compute these products together.
     """
 
     def __init__(self, measure: bool = True) -> None:
@@ -77,7 +83,7 @@ class Batching:
 
 
 def timed(work: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, float]:
-    """Return what the work returns, and its seconds."""
+    """Return the result of some work on a device, and the seconds it took."""
 
     def wait() -> None:
         if device.type == "cuda":

@@ -22,12 +22,12 @@ Middle = Callable[[Tensor], Tensor]
 class Sandwich:
     r"""The function $w \mapsto J_f(w_0)^\top M f(w)$, whose Jacobian at $w_0$ is $J_f^\top M J_f$.
 
-    As a function it can be recorded like any other. The classes below know better how to make a product with it.
+    As a function it can be recorded like any other. The classes below make products with its Jacobian at less cost.
 
     Args:
         outputs: maps the parameters (n,) to the outputs: a tensor, or a structure of them.
         point: (n,), $w_0$.
-        middle_of: makes M from the outputs there, (m,) without a graph, and what gives them their structure back.
+        middle_of: makes M from the outputs there, (m,) without a graph, and a function that restores their structure.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Sandwich:
         self._middle_of = middle_of
 
     def __call__(self, w: Tensor) -> Tensor:
-        # What does not depend on w is a constant of a recording, and its values may be looked at.
+        # Values that do not depend on w are constants of a recording, and may be inspected.
         with torch.enable_grad():
             with disable_proxy_modes_tracing():
                 leaf = self._point.clone().requires_grad_()
@@ -71,12 +71,14 @@ class Sandwich:
 
 
 class SandwichProducts:
-    """Products through kept graphs of the outputs and of their derivative: three passes, of which M's is small.
+    r"""Products through kept graphs of the outputs and of their derivative: three passes, of which M's is small.
 
     Args:
-        function, point: see `Sandwich`.
-        symmetric: these always are.
-        batching, measure: see `ReverseProducts`.
+        function: the function whose Jacobian is $J_f^\top M J_f$.
+        point: (n,), where it is differentiated.
+        symmetric: ignored: they always are.
+        batching: see `ReverseProducts`.
+        measure: see `ReverseProducts`.
 
     Attributes:
         value: the outputs (m,), without a graph.
@@ -120,7 +122,7 @@ class SandwichProducts:
 
 
 class ForwardSandwichProducts:
-    """Products that keep nothing: $J_f u$ by dual numbers, and back through the graph of that very evaluation."""
+    """Products that keep nothing: $J_f u$ by dual numbers, then backwards through the graph of the same evaluation."""
 
     def __init__(self, function: Sandwich, point: Tensor):
         self._function = function
