@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
@@ -31,6 +32,8 @@ BACKEND = "inductor"
 PATIENCE_COLUMNS, PATIENCE_SECONDS = 512, 5.0
 
 _TRANSPARENT = (torch.ops.aten.detach.default, torch.ops.aten.alias.default, torch.ops.aten.lift_fresh.default)
+# `aten.copy`, which stands for a copy in place, has no forward derivative.
+_COPY = {torch.ops.aten.copy.default: lambda into, source, *_: source.to(into).expand_as(into).clone()}
 
 
 class CannotRecordError(RuntimeError):
@@ -62,9 +65,11 @@ def record(function: Function, point: Tensor) -> Recording:
         forward_product(function, point, probe(point))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            value = _without_detach(make_fx(function)(point.detach().clone()))
+            value = _out_of_place(_without_detach(make_fx(function)(point.detach().clone())), point)
+            zeros = torch.zeros_like(point)
             with torch.no_grad():
-                return _folded(make_fx(lambda u: torch.func.jvp(value, (point,), (u,))[1])(torch.zeros_like(point)))
+                product = make_fx(lambda u: torch.func.jvp(value, (point,), (u,))[1])(zeros)
+                return _folded(_out_of_place(product, zeros))
     except Exception as error:  # tracing fails in as many ways as there are models
         raise CannotRecordError(str(error)) from error
 
@@ -78,6 +83,19 @@ def _without_detach(module: GraphModule) -> GraphModule:
             module.graph.erase_node(node)
     module.recompile()
     return module
+
+
+def _out_of_place(module: GraphModule, example: Tensor) -> GraphModule:
+    """Replace operations in place by those that make new tensors: LSTM, GRU and cosine losses use many.
+
+    What is evaluated once must not be overwritten by the products, and `torch.vmap` has no rule for copies in place.
+    """
+    if not any(isinstance(node.target, OpOverload) and node.target._schema.is_mutable for node in module.graph.nodes):
+        return module
+    try:
+        return make_fx(torch.func.functionalize(module), decomposition_table=_COPY)(example)
+    except RuntimeError:  # a tensor from outside, such as a module's buffer, is changed in place
+        return module
 
 
 def _folded(module: GraphModule) -> Recording:
