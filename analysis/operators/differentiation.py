@@ -1,4 +1,4 @@
-"""What an operator differentiates, where, over which batches and by which method; and what comes of it."""
+"""Construction of the Jacobian operator of a function over one or several batches."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class DifferentiatedOperator(LinearOperator):
     """The Jacobian of a function that autograd differentiates.
 
     Attributes:
-        slices: where each named part lives in the vectors that the operator acts on.
-        field_norm: of the field at the point, where it was evaluated as a whole: on one batch.
+        slices: slices of the named parts in the vectors that the operator acts on.
+        field_norm: norm of the field at the point, if it was evaluated there on a single batch; else None.
         method: how products with one vector are made: "reverse", "forward", "replay" or "compiled".
     """
 
@@ -55,17 +55,19 @@ class DifferentiatedOperator(LinearOperator):
 
 @dataclasses.dataclass(frozen=True)
 class Differentiation:
-    """What `jacobian`, `hessian`, `gauss_newton` and `fisher` have in common.
+    """A function to be differentiated at a point, over batches, by a method: the basis of `jacobian` and its like.
 
     Attributes:
-        snapshot: the point.
-        batches: what can be walked again and again; one batch in a tuple.
-        several: whether that is more than one.
+        snapshot: the game at the point.
+        batches: batches that can be iterated repeatedly; a single one is in a tuple.
+        several: whether there is more than one batch.
         size: the weight of a batch among several.
         method: see `jacobian`.
-        function_of: makes of the snapshot, a batch and its number the function to be differentiated.
-        always_symmetric: whether the derivative is symmetric whatever moves; else where one player's parameters move.
-        make_reverse, make_forward: products of a function at a point.
+        function_of: makes the function to be differentiated from the snapshot, a batch and its number.
+        always_symmetric: whether the derivative is symmetric whichever parameters move; by default it is where these
+            are one player's.
+        make_reverse: makes products in reverse mode from a function and a point.
+        make_forward: makes products in forward mode from a function and a point.
     """
 
     snapshot: Snapshot
@@ -88,7 +90,7 @@ class Differentiation:
         function_of: Callable[[Snapshot, Any, int], engines.Function],
         **options: Any,
     ) -> Differentiation:
-        """Return that over one batch, of which a copy is kept, or over several."""
+        """Prepare the differentiation over one batch, of which a copy is kept, or over several; see the attributes."""
         if method not in METHODS:
             raise suggest("method", method, list(METHODS))
         several = not is_batch(batch)
@@ -117,17 +119,17 @@ class Differentiation:
         return dataclasses.replace(self, snapshot=self.snapshot.restricted_to(where, constant))
 
     def function(self, batch: Any, number: int = 0) -> engines.Function:
-        """Return what is differentiated on a batch."""
+        """Return the function to be differentiated on a batch."""
         return self.function_of(self.snapshot, batch, number)
 
     @cached_property
     def reversed(self) -> Callable[..., Any]:
-        """Makes reverse products of a function; what they learn about blocks is shared."""
+        """Makes reverse products of a function; their measurements of blocks are shared."""
         make = partial(self.make_reverse, symmetric=self.symmetric, batching={}, measure=self.method == "auto")
         return lambda function, point=self.snapshot.point: make(function, point)
 
     def require_same_order(self) -> None:
-        """Refuse batches that are others at the next pass."""
+        """Refuse batches that differ from one pass to the next."""
         if self.several and [fingerprint(b) for b in self.batches] != [fingerprint(b) for b in self.batches]:
             raise GantoolsError(
                 "The batches differ from one pass to the next, but every product walks over all of them: build the "
@@ -135,11 +137,11 @@ class Differentiation:
             )
 
     def operator(self, function: engines.Function, reverse: Any) -> DifferentiatedOperator:
-        """Return the operator.
+        """Return the operator, by the method asked for or the fastest one.
 
         Args:
-            function: on the first batch.
-            reverse: its reverse products, which serve as they are where there is no other batch.
+            function: the function on the first batch.
+            reverse: its reverse products, which are used as they are where there is no other batch.
         """
         point, name = self.snapshot.point, self.method
         if name == "auto":

@@ -64,10 +64,14 @@ def hessian(
     """Return a Hessian: `hessian(model, loss, batch)`, or `hessian(game, batch, player=...)` for one player's block.
 
     Args:
-        subject: any module, with `loss(model, batch)` a scalar; or a game, whose second argument is the batch.
-        player: whose own block: the second derivative of its own loss by its own parameters. Needed when there are
-            several players.
-        loss, batch, size, method, check: see above and `jacobian`.
+        subject: any module; or a game, whose second argument is the batch.
+        loss: for a module, `loss(model, batch)` returns a scalar.
+        batch: see `jacobian`.
+        player: the player whose block is wanted: the second derivative of its own loss by its own parameters. Needed
+            when there are several players.
+        size: see `jacobian`.
+        method: see `jacobian`.
+        check: see `jacobian`.
     """
     game, batch = game_of(subject, loss, batch, "hessian")
     if player is None and len(game.slices) > 1:
@@ -183,11 +187,12 @@ def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> Diffe
     r"""Return the Jacobian of one training step: of the map $(w, \mathrm{memory}) \mapsto (w', \mathrm{memory}')$.
 
     Its spectral radius says whether this very step, with its momentum and second moments, contracts. Counters, buffers
-    and the batch are constants. `U.slices` names the parts: each player, then the memory as "player:name".
+    and the batch are constants. `U.slices` has the parts by name: each player, then the memory as "player:name".
 
     Args:
         optimizer: a game optimizer; its present state is the point of linearisation.
-        batch, more: the batches of one step; fewer are used in turn.
+        batch: the first batch of a step.
+        more: its further batches; fewer than the optimizer takes are used in turn.
     """
     game, state = optimizer.game, optimizer.state
     batches, _ = optimizer.complete(tuple(map_tensors(Tensor.clone, one) for one in (batch, *more)))

@@ -1,4 +1,4 @@
-r"""Products with a Jacobian recorded once as straight-line code, and that code compiled.
+r"""Products with a Jacobian by straight-line code that is recorded once, and may be compiled.
 
 The function is traced to elementary operations, differentiated forwards along a symbolic direction, and everything that
 does not depend on the direction is evaluated once and kept (partial evaluation: what `torch.func.linearize` does,
@@ -42,14 +42,19 @@ class CannotRecordError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """The graph of (u, *constants) -> J u, and the constants, which are what batches of equal shape differ in."""
+    """A recorded product with a Jacobian.
+
+    Attributes:
+        graph: of (u, *constants) -> J u.
+        constants: tensors that differ between batches of equal shape, for which the graph is the same.
+    """
 
     graph: GraphModule
     constants: tuple[Tensor, ...]
 
     @property
     def key(self) -> tuple:
-        """What is equal where recordings can share a graph, and so whatever was compiled of it."""
+        """A key that is equal for recordings that can share a graph and its compiled code."""
         attributes = tuple(id(self.graph) for node in self.graph.graph.nodes if node.op == "get_attr")
         return self.graph.code, attributes, tuple((c.shape, c.stride(), c.dtype, c.device) for c in self.constants)
 
@@ -75,8 +80,8 @@ def record(function: Function, point: Tensor) -> Recording:
 
 
 def _without_detach(module: GraphModule) -> GraphModule:
-    # Inside a gradient autograd's own saved values are detached too, so these nodes say nothing about the user's
-    # intent: a loss that does detach is found by comparing products.
+    # Inside a gradient autograd's own saved values are detached too, so these nodes do not show the user's intent: a
+    # loss that does detach is found by comparing products.
     for node in list(module.graph.nodes):
         if node.target in _TRANSPARENT:
             node.replace_all_uses_with(node.args[0])
@@ -99,7 +104,7 @@ def _out_of_place(module: GraphModule, example: Tensor) -> GraphModule:
 
 
 def _folded(module: GraphModule) -> Recording:
-    """Evaluate once what does not depend on the direction, and make inputs of what is needed of it."""
+    """Evaluate once all that does not depend on the direction, and make the values that are needed inputs."""
     moving: set[Node] = set()
     values: dict[Node, Any] = {}
     for node in module.graph.nodes:
@@ -130,7 +135,7 @@ def _folded(module: GraphModule) -> Recording:
 
 
 class Program:
-    """A recorded graph to be run with the constants of any recording that has the same; compiled where asked for."""
+    """A recorded graph, run with the constants of any recording of the same key; compiled on request."""
 
     def __init__(self, graph: GraphModule, compiled: bool):
         self._graph = graph
@@ -175,14 +180,14 @@ Part = tuple[float, Function, Callable[[], Products]]
 
 
 class ReplayProducts:
-    """Products with the weighted mean of Jacobians by replaying a recording of each; the transpose as it is given.
+    """Products with the weighted mean of Jacobians by replaying a recording of each; transposed ones are given.
 
-    What a recording keeps is about what a graph keeps: the activations of its batch. All are in memory at once, which
-    is the price; their graphs are not. Recordings of equal shape share their code, and what is compiled of it.
+    A recording keeps about as much as a graph: the activations of its batch. All are in memory at once, which is the
+    price; their graphs are not. Recordings of equal shape share their code, and what is compiled of it.
 
     Args:
-        parts: for each batch its weight, the function, and how to make the products that a recording is checked
-            against, once.
+        parts: for each batch its weight, the function, and a maker of products, against which a recording is checked
+            once.
         point: where they are differentiated.
         transposed: products with the transpose; None where J = J^T.
         compiled: whether to compile the recordings (seconds to a minute, at the first product of each width).
@@ -244,7 +249,7 @@ class ReplayProducts:
 
 
 class PatientProducts:
-    """Products as given, until blocks have cost much; then a recording is tried, and kept for blocks if faster."""
+    """Given products, replaced for blocks by a recording, once these have cost much and if it is faster."""
 
     def __init__(self, products: Any, make_replay: Callable[[], ReplayProducts]):
         self._products = products
