@@ -100,7 +100,7 @@ def search(
 
 
 def _stopping(request: SearchRequest, size: int, symmetric: bool, minimum: int) -> Stopping:
-    """Return when a search with a basis of `size` vectors ends."""
+    """Return the stopping conditions of a search with a basis of `size` vectors."""
     # Looking early saves products, except under LI: there the first Ritz values to settle are the large real ones, and
     # a basis that has not yet met the small pairs behind them would call everything real.
     early = max(4 * request.k, 2 * request.k + 20) if request.name == "LI" else 2 * request.k + 1

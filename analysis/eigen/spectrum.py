@@ -66,7 +66,7 @@ class Spectrum:
 
     @property
     def symmetric(self) -> bool:
-        """Whether the values are real by nature."""
+        """Whether the operator is symmetric, so that the values are real."""
         return not self.values.is_complex()
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The spectral density of a symmetric operator, with an envelope that holds."""
+"""The spectral density of a symmetric operator, with rigorous bounds on its distribution function."""
 
 from __future__ import annotations
 

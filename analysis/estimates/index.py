@@ -1,4 +1,4 @@
-"""Inertia: how many eigenvalues are negative, zero and positive, and how surely."""
+"""Inertia: the numbers of negative, zero and positive eigenvalues, exact or with intervals."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class ProbeMeasure:
         return float(low), float(high)
 
     def coarse_bracket(self, x: Array | float) -> tuple[Array, Array]:
-        """Return the same bounds from the Gauss rule alone, at every x: wider by one weight, at no further cost."""
+        """Return the bounds of `bracket` from the Gauss rule alone: wider by one weight, at no further cost."""
         total = np.concatenate([[0.0], np.cumsum(self.weights)])
         below = np.searchsorted(self.nodes, np.asarray(x) - self.margin, side="left")
         upto = np.searchsorted(self.nodes, np.asarray(x) + self.margin, side="right")

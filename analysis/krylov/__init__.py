@@ -1,1 +1,1 @@
-"""Krylov methods: Krylov-Schur, thick-restart Lanczos, and least squares; they know nothing of models."""
+"""Krylov methods: Krylov-Schur, thick-restart Lanczos, and least squares, independent of models."""

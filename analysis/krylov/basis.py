@@ -26,7 +26,7 @@ STORAGES = ("device", "host", "bfloat16")
 
 
 class BasisState(NamedTuple):
-    """All that a basis needs in order to go on: its decomposition and its random numbers.
+    """A state from which a basis can go on: its decomposition and its random numbers.
 
     Attributes:
         vectors: (length + width, n) rows, the basis and its continuation.

@@ -17,7 +17,7 @@ Progress = Callable[[int, int, int], None]
 
 
 class Method(Protocol):
-    """A solver's part of the iteration: how it reads, and how it shrinks, the projection of the operator on a basis.
+    """A solver's part of the iteration: extraction of Ritz pairs, and compression of the basis at a restart.
 
     In each round `iterate` lets the basis grow; asks `extract` for Ritz pairs; stops where these are accepted; and
     restarts from what `compress` keeps once the basis is full.
@@ -25,7 +25,7 @@ class Method(Protocol):
 
     @property
     def k(self) -> int:
-        """How many eigenvalues are wanted."""
+        """The number of wanted eigenvalues."""
         ...
 
     def extract(self, basis: KrylovBasis) -> Ritz:
@@ -48,7 +48,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Stopping:
-    """When a search ends, and how often it computes Ritz pairs to find out.
+    """The conditions under which a search ends, and how often it computes Ritz pairs to check them.
 
     Attributes:
         tol: relative tolerance of each eigenvalue's error bound, see `gantools.analysis.krylov.ritz.accepted`.

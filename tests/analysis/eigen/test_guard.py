@@ -1,4 +1,4 @@
-"""What a search missed: doubt by cheap tests, and a second start that finds it."""
+"""Missed eigenvalues: doubt by cheap tests, and a second start that finds them."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The laws of a linear operator, and what it says to a mistake."""
+"""The laws of a linear operator, and its sentences for mistakes."""
 
 import pytest
 import torch

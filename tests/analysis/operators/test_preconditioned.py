@@ -1,4 +1,4 @@
-"""The Jacobian that an adaptive optimizer sees, against torch.optim's own second moments."""
+"""The preconditioned Jacobian against torch.optim's own second moments."""
 
 import copy
 
