@@ -1,4 +1,4 @@
-"""The errors that a user can mend, each with a sentence that says how."""
+"""Errors that a user can mend; each message says what is wrong and what to do."""
 
 
 class GantoolsError(ValueError):
@@ -10,7 +10,17 @@ class GantoolsError(ValueError):
 
 
 class NonFiniteFieldError(GantoolsError):
-    """A player's gradient became NaN or infinite."""
+    """A player's gradient, or the step made from it, is NaN or infinite.
+
+    Attributes:
+        finding: the message without what was done about it and what to do.
+        player: the player's name, where one is known.
+        step: the training step, where there is one.
+    """
+
+    def __init__(self, finding: str, remedy: str = "", player: str | None = None, step: int | None = None):
+        super().__init__(f"{finding}; {remedy}" if remedy else finding)
+        self.finding, self.player, self.step = finding, player, step
 
 
 class MissingDependencyError(GantoolsError):

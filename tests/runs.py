@@ -127,15 +127,15 @@ def own_file(folder: Path) -> str:
 
 
 def cheapen_looks(monkeypatch) -> None:
-    """Take few samples and draw small pictures: drawing takes longer than all the rest of a small run."""
+    """Take few samples and draw small pictures: full ones take longer than all the rest of a small run."""
 
     def small_figure(*args, **kwargs):
         return Figure(figsize=(1, 1), dpi=8)
 
     monkeypatch.setattr("gantools.runs.training_loop.METRIC_SAMPLES", 64)
-    for name in ("gantools.runs.store.recorder", "gantools.board.writer"):
+    for name in ("gantools.board.pictures", "gantools.board.writer"):
         monkeypatch.setattr(f"{name}.spectrum_figure", small_figure)
-    monkeypatch.setattr("gantools.runs.store.recorder.scatter_figure", small_figure)
+    monkeypatch.setattr("gantools.board.pictures.scatter_figure", small_figure)
 
 
 def killed(*argv: str, at) -> None:

@@ -19,7 +19,7 @@ from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.regularizers import REGULARIZERS
 from gantools.runs.config import WHICH, Choice, TrainConfig, read_config, require_same_run
-from gantools.runs.defaults import OWN_GAME, RECOMMENDED
+from gantools.runs.configure import configure
 from gantools.runs.user_file import is_target
 from gantools.trainers.averages import AVERAGES
 from gantools.trainers.base_rules import BASES
@@ -54,81 +54,31 @@ def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainReque
             raise GantoolsError("--resume needs the run: add --out with the folder to go on in.")
         stored = read_config(Path(out[0]) / "config.json")
         target = target or stored.target
-    choices = Choices.of(argv, target, stored)
-    form = _form(choices)
+    defaults = _defaults(argv, target, stored)
     description = (
         "Train a GAN, or your own game (FILE.py:FUNCTION returning (game, batches)), with a game optimizer. The "
         "settings shown are those of what is chosen: `--optimizer lookahead --help` shows lookahead's."
     )
-    answers = vars(tyro.cli(form, args=argv, prog=prog, description=description))
-    config = _config(choices, answers)
+    answers = vars(tyro.cli(_form(defaults), args=argv, prog=prog, description=description))
+    config = _config(defaults, answers)
     if stored is not None:
         require_same_run(stored, config)
     return TrainRequest(config, answers["out"], answers["resume"], answers["dry_run"])
 
 
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """The first stage: what was chosen on each axis, with the defaults of its settings."""
-
-    target: str | None
-    optimizer: Choice
-    data: Choice | None
-    network: Choice | None
-    regularizers: tuple[Choice, ...]
-    average: Choice
-    plain: dict[str, Any]
-
-    @classmethod
-    def of(cls, argv: Sequence[str], target: str | None, stored: TrainConfig | None) -> "Choices":
-        """Read the choices from the arguments; what is not there comes from the stored run or the data set."""
-        data = network = None
-        regularizers: tuple[Choice, ...] = ()
-        if target is None:
-            data = _choose(argv, "--data", stored.data if stored else Choice("digits"))
-            advice = RECOMMENDED[parse_spec(data.name)[0]]
-            network = _choose(argv, "--network", stored.network if stored else advice["network"])
-            regularizers = _choose_regularizers(argv, stored.regularizers if stored else ())
-            NETWORKS.require(network.name)
-            LOSSES.require(_choose(argv, "--loss", Choice(stored.loss if stored else "nonsaturating")).name)
-        else:
-            advice = OWN_GAME
-        optimizer = _choose_optimizer(argv, stored.optimizer if stored else Choice("consensus"), advice)
-        plain = {k: v for k, v in advice.items() if k in ("steps", "batch_size", "latent_size")}
-        plain |= dict.fromkeys(("sample_every", "spectrum_every", "checkpoint_every"), advice["every"])
-        if stored:
-            plain = {f.name: getattr(stored, f.name) for f in dataclasses.fields(TrainConfig)}
-        average = _choose(argv, "--average", stored.average if stored else Choice("none"))
-        if average.name != "none":
-            AVERAGES.require(average.name)
-        return cls(target, optimizer, data, network, regularizers, average, plain)
+# The first stage: what was chosen on each axis -----------------------------------------------------------------------
 
 
-def _choose_optimizer(argv: Sequence[str], default: Choice, advice: Mapping[str, Any]) -> Choice:
-    chosen = _choose(argv, "--optimizer", default)
-    if chosen.name in BASES and chosen.name not in OPTIMIZERS:
-        raise GantoolsError(
-            f"{chosen.name} is a base rule, which the direction of every method goes through: write --optimizer "
-            f"simultaneous --optimizer.base {chosen.name}."
-        )
-    fields = {f.name for f in dataclasses.fields(OPTIMIZERS[chosen.name])}  # type: ignore[arg-type]
-    advised = {**advice["optimizer"], **advice.get(chosen.name, {})}
-    settings = {**{k: v for k, v in advised.items() if k in fields}, **chosen.settings}
-    if "base" in settings:
-        base = settings["base"]
-        settings["base"] = _choose(argv, "--optimizer.base", base if isinstance(base, Choice) else Choice(base))
-        BASES.require(settings["base"].name)
-    return Choice(chosen.name, settings)
-
-
-def _choose_regularizers(argv: Sequence[str], stored: Sequence[Choice]) -> tuple[Choice, ...]:
-    known = {choice.name: choice for choice in stored}
-    names = _chosen(argv, "--regularizer") or list(known)
-    for name in names:
-        REGULARIZERS.require(name)
-        if names.count(name) > 1:
-            raise GantoolsError(f"--regularizer names {name} twice: name each once, and set its weight.")
-    return tuple(known.get(name, Choice(name)) for name in names)
+def _defaults(argv: Sequence[str], target: str | None, stored: TrainConfig | None) -> TrainConfig:
+    """Return the configuration of what the arguments choose, before its settings are read from them."""
+    axes = ["optimizer", "optimizer.base", "average"] + (["data", "network"] if target is None else [])
+    chosen = {axis.split(".")[-1]: Choice(words[-1]) for axis in axes if (words := _chosen(argv, f"--{axis}"))}
+    values: dict[str, Any] = {}
+    if target is None:
+        values["regularizers"] = [Choice(name) for name in _chosen(argv, "--regularizer")] or None
+        if loss := _chosen(argv, "--loss"):
+            values["loss"] = loss[-1]
+    return configure(**chosen, target=target, stored=stored, **values)
 
 
 def _chosen(argv: Sequence[str], flag: str) -> list[str]:
@@ -145,12 +95,6 @@ def _chosen(argv: Sequence[str], flag: str) -> list[str]:
     return words
 
 
-def _choose(argv: Sequence[str], flag: str, default: Choice) -> Choice:
-    """Return the choice named after a flag; the default keeps its settings, another choice begins with its own."""
-    words = _chosen(argv, flag)
-    return default if not words or words[-1] == default.name else Choice(words[-1])
-
-
 # The second stage: a dataclass made to measure, for tyro -------------------------------------------------------------
 
 
@@ -163,114 +107,102 @@ def _names(names: Mapping[str, Any]) -> Any:
     return Literal[tuple(names)]
 
 
-def _settings(cls: Any, defaults: Mapping[str, Any], name: str) -> type | None:
-    """Return a dataclass of a registry entry's settings with these defaults, or None where it has none."""
+def _settings(cls: Any, choice: Choice) -> type | None:
+    """Return a dataclass of a registry entry's settings with the choice's as defaults, or None where it has none."""
     hints = typing.get_type_hints(cls)
     fields = []
     for f in dataclasses.fields(cls):
         if f.name == "game":
             continue
-        default = defaults.get(f.name, f.default)
+        default = choice.settings[f.name]
         help = f.metadata.get("help", "")
         if f.name == "lr":
             text = f"{help}, as generator=1e-4,discriminator=4e-4; or a schedule, as {EXAMPLE}"
             fields.append(_field("lr", str, rate_text(default), text))
         elif takes_schedule(hints[f.name]):
-            several = isinstance(default, (tuple, list))
+            several = isinstance(default, list)
             texts = tuple(map(number_text, default)) if several else number_text(default)
             kind = tuple[(str,) * len(texts)] if several else str
             fields.append(_field(f.name, kind, texts, f"{help}; or a schedule"))
         elif f.name == "base":
             fields.append(_field("base_name", _names(BASES), default.name, help, flag="base"))
-            nested = _settings(BASES[default.name], default.settings, "base")
-            if nested:
-                fields.append(_field("base", nested, nested, ""))
+            fields += _nested("base", _settings(BASES[default.name], default))
         else:
             default = tuple(default) if isinstance(default, list) else default
             fields.append(_field(f.name, hints[f.name], default, help))
-    return dataclasses.make_dataclass(name, fields) if fields else None
+    return dataclasses.make_dataclass("settings", fields) if fields else None
 
 
-def _form(choices: Choices) -> type:
-    plain, default = choices.plain, TrainConfig(Choice(""))
-    fields = [_field("optimizer_name", _names(OPTIMIZERS), choices.optimizer.name, "game optimizer", flag="optimizer")]
-    nested: list[tuple[str, type | None]] = [
-        ("optimizer", _settings(OPTIMIZERS[choices.optimizer.name], choices.optimizer.settings, "optimizer"))
-    ]
-    if choices.data and choices.network:
-        spec = parse_spec(choices.data.name)[0]
-        activations = "hidden activation of both networks, as relu or esp(beta=2.0); the network's own by default"
-        fields += [
-            _field("data_name", str, choices.data.name, "ring8, grid25, digits, folder:PATH or FILE.npy", flag="data"),
-            _field("network_name", _names(NETWORKS), choices.network.name, "both players' networks", flag="network"),
-            _field("activation", str, plain.get("activation", default.activation), activations),
-            _field("loss", _names(LOSSES), plain.get("loss", default.loss), "objective"),
-            _field("regularizer_names", tuple[str, ...], tuple(r.name for r in choices.regularizers),
-                   f"terms added to the loss: {', '.join(REGULARIZERS)}", flag="regularizer"),
-            _field("latent_size", int, plain["latent_size"], "dimension of the latent"),
-            _field("batch_size", int, plain["batch_size"], "samples in a batch"),
-        ]  # fmt: skip
-        nested += [
-            ("data", _settings(DATA[spec], choices.data.settings, "data")),
-            ("network", _settings(NETWORKS[choices.network.name], choices.network.settings, "network")),
-            ("regularizer", _regularizer_settings(choices.regularizers)),
-        ]
-    looks = "0 for never; the first and the last step are always looked at"
+def _nested(name: str, kind: type | None) -> list[tuple[str, Any, Any]]:
+    return [] if kind is None else [_field(name, kind, kind, "")]
+
+
+_GAN = ("data", "network", "loss", "activation", "regularizers", "latent_size", "batch_size")
+
+
+def _form(defaults: TrainConfig) -> type:
+    """Return the dataclass whose fields are the flags: those of `TrainConfig`, and the settings of what is chosen."""
+    kinds = {"loss": _names(LOSSES), "spectrum_which": Literal[WHICH]}
+    names = {
+        "optimizer": _names(OPTIMIZERS), "data": str, "network": _names(NETWORKS),
+        "average": Literal[("none", *AVERAGES)],
+    }  # fmt: skip
+    hints, fields = typing.get_type_hints(TrainConfig), []
+    for f in dataclasses.fields(TrainConfig):
+        value, help = getattr(defaults, f.name), f.metadata["help"]
+        if f.name == "target" or (defaults.target and f.name in _GAN):
+            continue
+        if f.name in names:
+            fields.append(_field(f"{f.name}_name", names[f.name], value.name, help, flag=f.name))
+        elif f.name == "regularizers":
+            chosen, help = tuple(choice.name for choice in value), f"{help}: {', '.join(REGULARIZERS)}"
+            fields.append(_field("regularizer_names", tuple[str, ...], chosen, help, flag="regularizer"))
+        else:
+            fields.append(_field(f.name, kinds.get(f.name, hints[f.name]), value, help))
     fields += [
-        _field("accumulate", int, plain.get("accumulate", default.accumulate),
-               "parts in which the field of a batch is computed, for less memory; the step is the same"),
-        _field("average_name", Literal[("none", *AVERAGES)], choices.average.name,
-               "of the iterates: what samples are taken from", flag="average"),
-        _field("steps", int, plain["steps"], "updates in all, those before a --resume included"),
-        _field("spectrum_every", int, plain["spectrum_every"], f"steps between spectra of the Jacobian; {looks}"),
-        _field("spectrum_k", int, plain.get("spectrum_k", default.spectrum_k), "leading eigenvalues; 0 for all, dense"),
-        _field("spectrum_which", Literal[WHICH], plain.get("spectrum_which", default.spectrum_which),
-               "which eigenvalues lead: by modulus, largest or smallest real part, imaginary part"),
-        _field("sample_every", int, plain["sample_every"], f"steps between samples and metrics; {looks}"),
-        _field("checkpoint_every", int, plain["checkpoint_every"], "steps between checkpoints; the last one always"),
-        _field("log_every", int, plain.get("log_every", default.log_every), "steps between logged losses"),
         _field("out", Path | None, None, "run folder; by default a new one in runs/"),
         _field("resume", bool, False, "go on with the run in --out"),
-        _field("device", str, plain.get("device", default.device), "auto, cpu, cuda, cuda:1, ..."),
-        _field("threads", int, plain.get("threads", default.threads), "CPU threads; 0: one for a small game"),
-        _field("seed", int, plain.get("seed", default.seed), "of parameters, data order and latents"),
         _field("dry_run", bool, False, "print the configuration and stop"),
-    ]  # fmt: skip
-    if choices.average.name != "none":
-        nested.append(("average", _settings(AVERAGES[choices.average.name], choices.average.settings, "average")))
-    fields += [_field(name, kind, kind, "") for name, kind in nested if kind is not None]
+    ]
+    for axis, entry in _entries(defaults).items():
+        fields += _nested(axis, _settings(entry, getattr(defaults, axis)))
+    fields += _nested("regularizer", _regularizer_settings(defaults.regularizers))
     return dataclasses.make_dataclass("train", fields)
 
 
+def _entries(config: TrainConfig) -> dict[str, Any]:
+    """Return the registry's entry that is chosen on each axis but the regularizers', by the axis's name."""
+    entries: dict[str, Any] = {"optimizer": OPTIMIZERS[config.optimizer.name]}
+    if config.target is None:
+        entries |= {"data": DATA[parse_spec(config.data.name)[0]], "network": NETWORKS[config.network.name]}
+    if config.average.name != "none":
+        entries["average"] = AVERAGES[config.average.name]
+    return entries
+
+
 def _regularizer_settings(choices: Sequence[Choice]) -> type | None:
-    """One regularizer: --regularizer.gamma. Several: --regularizer.r1.gamma, --regularizer.r2.gamma."""
+    """Return the settings of one regularizer, --regularizer.gamma; of several by name, --regularizer.r1.gamma."""
     if len(choices) == 1:
-        return _settings(REGULARIZERS[choices[0].name], choices[0].settings, "regularizer")
-    each = [(c.name, _settings(REGULARIZERS[c.name], c.settings, c.name)) for c in choices]
-    fields = [_field(name, kind, kind, "") for name, kind in each if kind is not None]
+        return _settings(REGULARIZERS[choices[0].name], choices[0])
+    fields = [f for c in choices for f in _nested(c.name, _settings(REGULARIZERS[c.name], c))]
     return dataclasses.make_dataclass("regularizer", fields) if fields else None
 
 
 # From the answers to a configuration ---------------------------------------------------------------------------------
 
 
-def _config(choices: Choices, answers: dict[str, Any]) -> TrainConfig:
+def _config(defaults: TrainConfig, answers: dict[str, Any]) -> TrainConfig:
+    """Return the configuration with the answers in place of the defaults."""
     values = {f.name: answers[f.name] for f in dataclasses.fields(TrainConfig) if f.name in answers}
-    values["target"] = choices.target
-    values["optimizer"] = Choice(
-        choices.optimizer.name, _read(OPTIMIZERS[choices.optimizer.name], answers.get("optimizer", {}))
+    for axis, entry in _entries(defaults).items():
+        values[axis] = Choice(getattr(defaults, axis).name, _read(entry, answers.get(axis, {})))
+    given = _plain(answers.get("regularizer", {}))
+    alone = len(defaults.regularizers) == 1
+    values["regularizers"] = tuple(
+        Choice(r.name, _read(REGULARIZERS[r.name], given if alone else given.get(r.name, {})))
+        for r in defaults.regularizers
     )
-    values["average"] = Choice(choices.average.name, _plain(answers.get("average", {})))
-    if choices.data and choices.network:
-        values["data"] = Choice(choices.data.name, _plain(answers.get("data", {})))
-        values["network"] = Choice(choices.network.name, _plain(answers.get("network", {})))
-        given = _plain(answers.get("regularizer", {}))
-        alone = len(choices.regularizers) == 1
-        values["regularizers"] = tuple(
-            Choice(r.name, _read(REGULARIZERS[r.name], given if alone else given.get(r.name, {})))
-            for r in choices.regularizers
-        )
-    return TrainConfig(**values)
+    return dataclasses.replace(defaults, **values)
 
 
 def _read(cls: Any, answers: Any) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-r"""How fast a method closes in on the equilibrium of an analytic game: as its own linearisation predicts, and observed.
+r"""Convergence rates of a method on an analytic game: predicted by the Jacobian of its update, and observed.
 
-A step is a map of parameters and memory; near its fixed point the distance falls by the spectral radius $\rho$ of the
-map's Jacobian, a step. The observed rate is the slope of the logarithm of that distance, memory included.
+A step is a map of parameters and optimizer state; near its fixed point it multiplies the distance by the spectral
+radius $\rho$ of its Jacobian. The observed rate is the slope of the logarithm of that distance over the steps,
+optimizer state included.
 """
 
 import dataclasses
+import enum
 import math
 import statistics
 import time
@@ -20,31 +22,56 @@ from gantools.errors import GantoolsError
 from gantools.games.analytic import TOY_GAMES
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer
 
-# Eight a decade: what a coarser grid loses on the best rate shows in the second digit.
+# Eight rates a decade: with fewer, the best rate changes in the second digit.
 GRID = tuple(float(f"{10 ** (k / 8):.4g}") for k in range(-16, 9))
 FALLBACK_LR = 0.5
 
 # Analytic games have the scale 1, for which weights that suit learning rates of 1e-4 are far too large or too small.
 TOY_SETTINGS: dict[str, dict[str, Any]] = {"consensus": {"gamma": 1.0}, "jare": {"gamma": 1.0}, "lead": {"alpha": 0.3}}
 
-MARGIN = 1e-9  # of 1, within which a rate is neither
-NEAR, FAR = 1e-3, 1e-110  # distances; squares of smaller ones vanish, and cubes of larger ones show
+MARGIN = 1e-9  # Rates within 1e-9 of 1 count as neutral.
+# Distances between which a step is linear in double precision: cubes of larger ones show, smaller ones square to 0.
+LARGEST, SMALLEST = 1e-3, 1e-110
 DECADES = 100
-FEWEST = 12  # steps from which a slope is taken; who needs fewer has reached the equilibrium
+FEWEST = (
+    12  # The least number of steps that a slope is fitted to; a method that makes fewer has reached the equilibrium.
+)
+
+
+class Outcome(enum.Enum):
+    """The behaviour of a method near the equilibrium; the values are the words in which it is printed."""
+
+    REACHED = "reaches it in {steps} steps"
+    NOT_LINEAR = "has no linear rate: its steps are not proportional to the distance"
+    NEUTRAL = "neither converges nor diverges"
+    DIVERGES = "diverges"
+    STATE_LAST = "converges; optimizer state decays more slowly than the parameters"
+    CONVERGES = "converges"
+
+    @property
+    def converges(self) -> bool:
+        """Whether the distance falls at a rate."""
+        return self in (Outcome.CONVERGES, Outcome.STATE_LAST)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """What became of one method on one analytic game.
+    """The convergence rates of one method on one analytic game.
 
     Attributes:
-        lr, tuned: the learning rate, and whether it is the best of the grid.
-        predicted: spectral radius of the update at the equilibrium, over one period, a step; None where the step has
+        method: the optimizer's name.
+        game: the game's name.
+        settings: of the optimizer, beside the learning rate.
+        lr: the learning rate.
+        tuned: whether it is the best of the grid.
+        predicted: spectral radius of the update at the equilibrium, for one step of its period; None where the step has
             no derivative there.
-        observed: factor by which the distance fell a step; None where it reached 0 in too few steps.
-        steps: how many were made. seconds: of one, their median.
-        verdict: what is to be said of it in a few words.
-        distances: (steps + 1,) norms of the whole state, memory included, relative to the first.
+        observed: factor by which each step multiplied the distance; None where it reached 0 in too few steps.
+        cost: of a step.
+        steps: number of steps made.
+        seconds: median duration of a step.
+        outcome: whether it converges.
+        distances: (steps + 1,) norms of parameters and optimizer state, relative to the first.
     """
 
     method: str
@@ -57,19 +84,24 @@ class Rate:
     cost: Cost
     steps: int
     seconds: float
-    verdict: str
+    outcome: Outcome
     distances: list[float]
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in a few words."""
+        return self.outcome.value.format(steps=self.steps)
 
     @property
     def evaluations_per_digit(self) -> float | None:
         """Gradients and products for every digit of the distance; None where none is gained."""
-        if self.observed is None or not self.verdict.startswith("converges"):
+        if self.observed is None or not self.outcome.converges:
             return None
         return self.cost.evaluations / -math.log10(self.observed)
 
 
 def build_at(method: str, game: str, lr: float, settings: Mapping[str, Any], distance: float) -> Any:
-    """Return the optimizer on a game whose players stand this far from the equilibrium, and the game's batch."""
+    """Return the optimizer on a game that starts at this distance from the equilibrium, and the game's batch."""
     built, batch = TOY_GAMES[game]()
     w = built.vector()
     built.load_vector(distance * w / w.norm())
@@ -89,11 +121,11 @@ def predicted_rate(method: str, game: str, lr: float, settings: Mapping[str, Any
 
 
 def _follows(optimizer: GameOptimizer, batch: Any, operator: analysis.LinearOperator) -> bool:
-    """Return whether the steps near the equilibrium are those of the derivative; an adaptive step size is not."""
+    """Return whether a step near the equilibrium is that of its linearisation; with an adaptive step size it is not."""
     game = optimizer.game
     state = optimizer.state  # at the equilibrium
     w = torch.linspace(1.0, 2.0, game.num_parameters, dtype=game.dtype)
-    w = NEAR * w / w.norm()
+    w = LARGEST * w / w.norm()
     memory = torch.cat([game.vector() * 0, *(value.reshape(-1) for value in state.memory.values())])
     z = torch.zeros(operator.shape[0], dtype=game.dtype)
     z[: len(w)] = w
@@ -101,7 +133,7 @@ def _follows(optimizer: GameOptimizer, batch: Any, operator: analysis.LinearOper
     with torch.no_grad():
         for _ in range(optimizer.period):
             w, state = optimizer.update(w, state, *optimizer.complete((batch,))[0])
-    return bool((w - expected).norm() <= 0.05 * max(expected.norm(), NEAR))
+    return bool((w - expected).norm() <= 0.05 * max(expected.norm(), LARGEST))
 
 
 def tuned_rate(method: str, game: str, settings: Mapping[str, Any]) -> tuple[float, float | None]:
@@ -118,12 +150,13 @@ def tuned_rate(method: str, game: str, settings: Mapping[str, Any]) -> tuple[flo
 
 
 def rate_of(method: str, game: str, lr: float | None = None, steps: int = 1000) -> Rate:
-    """Return what is predicted and what is observed of a method on an analytic game.
+    """Return the predicted and the observed convergence rate of a method on an analytic game.
 
     Args:
-        method, game: names in `OPTIMIZERS` and `TOY_GAMES`.
+        method: a name in `OPTIMIZERS`.
+        game: a name in `TOY_GAMES`.
         lr: the learning rate; by default the best of `GRID`.
-        steps: how many to make at most; fewer where the distance falls or grows by `DECADES` before.
+        steps: the largest number of steps; fewer are made where the distance changes by `DECADES` before.
     """
     OPTIMIZERS.require(method)
     settings, tuned = dict(TOY_SETTINGS.get(method, {})), lr is None
@@ -132,7 +165,7 @@ def rate_of(method: str, game: str, lr: float | None = None, steps: int = 1000) 
     else:
         predicted = predicted_rate(method, game, lr, settings)
     grows = predicted is not None and predicted > 1 + MARGIN
-    optimizer, batch = build_at(method, game, lr, settings, FAR if grows else NEAR)
+    optimizer, batch = build_at(method, game, lr, settings, SMALLEST if grows else LARGEST)
     norms, seconds = _follow(optimizer, batch, _steps(predicted, steps, optimizer.period))
     whole, parameters = (_slope(column) for column in norms.T)
     made = len(norms) - 1
@@ -147,20 +180,20 @@ def rate_of(method: str, game: str, lr: float | None = None, steps: int = 1000) 
         cost=_cost(method, game, lr, settings),
         steps=made,
         seconds=seconds,
-        verdict=_verdict(predicted, whole, parameters, made),
+        outcome=_outcome(predicted, whole, parameters),
         distances=[float(d / norms[0, 0]) for d in norms[:, 0]],
     )
 
 
 def _cost(method: str, game: str, lr: float, settings: Mapping[str, Any]) -> Cost:
-    """Return what the second step costs: the first has no solution to start an inner solve from."""
-    optimizer, batch = build_at(method, game, lr, settings, NEAR)
+    """Return the cost of the second step: in the first, an inner solve has no earlier solution to start from."""
+    optimizer, batch = build_at(method, game, lr, settings, LARGEST)
     optimizer.step(batch)
     return measured(optimizer, batch)
 
 
 def _steps(predicted: float | None, most: int, period: int) -> int:
-    """Return after how many steps the distance will have changed by `DECADES`, `most` at most, in whole periods."""
+    """Return the number of steps, `most` at most, in which the distance changes by `DECADES`, in whole periods."""
     digits = 0.0 if predicted is None else abs(math.log10(max(predicted, 1e-300)))
     wanted = most if digits * most < DECADES else max(FEWEST, math.ceil(DECADES / digits))
     return math.ceil(wanted / period) * period
@@ -174,7 +207,7 @@ def _follow(optimizer: GameOptimizer, batch: Any, steps: int) -> tuple[np.ndarra
         optimizer.step(batch)
         seconds.append(time.perf_counter() - began)
         norms.append(_norms(optimizer))
-        if not FAR * 1e-9 < norms[-1][0] < 1e3 * NEAR:
+        if not SMALLEST * 1e-9 < norms[-1][0] < 1e3 * LARGEST:
             break
     return np.array(norms), statistics.median(seconds)
 
@@ -186,7 +219,10 @@ def _norms(optimizer: GameOptimizer) -> tuple[float, float]:
 
 
 def _slope(distances: np.ndarray) -> float | None:
-    """Return the factor a step: the slope of log distance over the last two thirds, as leading pairs make it turn."""
+    """Return the factor of a step, from the slope of the logarithm of the distance over the last two thirds of them.
+
+    A line is fitted because complex leading eigenvalues make the distance oscillate; None for too few steps.
+    """
     kept = distances[len(distances) // 3 :]
     kept = kept[np.isfinite(kept) & (kept > 0)]
     if len(distances) <= FEWEST or len(kept) < FEWEST // 2:
@@ -194,14 +230,15 @@ def _slope(distances: np.ndarray) -> float | None:
     return float(np.exp(np.polyfit(np.arange(len(kept)), np.log(kept), 1)[0]))
 
 
-def _verdict(predicted: float | None, whole: float | None, parameters: float | None, steps: int) -> str:
+def _outcome(predicted: float | None, whole: float | None, parameters: float | None) -> Outcome:
+    """Judge by the predicted rate, and by the observed ones of the whole state and of the parameters alone."""
     if whole is None:
-        return f"reaches it in {steps} steps"
+        return Outcome.REACHED
     if predicted is None:
-        return "has no linear rate: its steps are not proportional to the distance"
+        return Outcome.NOT_LINEAR
     if abs(predicted - 1) <= MARGIN:
-        return "neither converges nor diverges"
+        return Outcome.NEUTRAL
     if predicted > 1:
-        return "diverges"
-    memory_lasts = parameters is None or parameters < 0.98 * whole
-    return "converges, its memory after the players" if memory_lasts else "converges"
+        return Outcome.DIVERGES
+    state_lasts = parameters is None or parameters < 0.98 * whole
+    return Outcome.STATE_LAST if state_lasts else Outcome.CONVERGES

@@ -1,4 +1,4 @@
-"""What a step costs, counted: evaluations of the field, and products with its Jacobian."""
+"""The cost of an optimizer's step, counted in evaluations of the field and products with its Jacobian."""
 
 import dataclasses
 import re
@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from gantools.games.game import FieldValue, Game
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    r"""Gradients and products, of one step on average.
+    r"""Gradients and products that one step takes, on average.
 
     Attributes:
         gradients: evaluations of the field; a player's own part counts by its share of the players.
@@ -31,7 +31,7 @@ class Cost:
 
     @property
     def evaluations(self) -> float:
-        """Both in one number, a product as dear as a gradient."""
+        """Gradients and products together: one costs about as much as the other."""
         return self.gradients + self.products
 
     def __str__(self) -> str:
@@ -42,29 +42,52 @@ class Cost:
 
 
 class Counter:
-    """What was evaluated since counting began."""
+    """Evaluations of the field and products with its Jacobian since counting began.
+
+    Attributes:
+        gradients: evaluations of the field, a player's own part by its share of the players.
+        products: backward passes through a field's graph.
+    """
 
     def __init__(self) -> None:
         self.gradients = Fraction()
         self.products = Fraction()
-        self._inside = False  # of an evaluation of the field, whose own gradients are no products
-        self._pulled = Fraction()  # shares of fields that the backward pass under way has gone through
+        self._inside = False  # during an evaluation of the field, whose own gradients are no products
+        self._pulled = Fraction()  # shares of the fields that the present backward pass has gone through
 
     def cost(self, steps: int = 1) -> Cost:
-        """Return what was counted, a step."""
+        """Return the counts divided by the number of steps."""
         return Cost(float(self.gradients / steps), float(self.products / steps))
+
+
+class _GradientCalls(TorchFunctionMode):
+    """Counts calls of `torch.autograd.grad` outside evaluations of the field, while it is the active mode."""
+
+    def __init__(self, counter: Counter):
+        super().__init__()
+        self.counter = counter
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        counter = self.counter
+        counted = func is torch.autograd.grad and not counter._inside
+        if counted:
+            counter._pulled = Fraction()
+        result = func(*args, **(kwargs or {}))
+        if counted:
+            counter.products += counter._pulled or 1
+        return result
 
 
 @contextmanager
 def counting(game: Game) -> Iterator[Counter]:
-    r"""Count what is evaluated of this game within the block, by whatever method.
+    r"""Count evaluations of this game's field and products with its Jacobian within the block.
 
     A backward pass is told by its way: one that goes through the field itself is a product with $J^\top$, by the share
     of the field (an unrolled step goes through several); any other is one product, $J u$ from the kept map. What a loss
     differentiates by itself, a gradient penalty say, belongs to the gradient.
     """
     counter = Counter()
-    field_of, grad, patched = game.field_of, torch.autograd.grad, "field_of" in vars(game)
+    field_of, patched = game.field_of, "field_of" in vars(game)
 
     def counted_field(*args: Any, **kwargs: Any) -> FieldValue:
         counter._inside, outside = True, counter._inside
@@ -79,34 +102,25 @@ def counting(game: Game) -> Iterator[Counter]:
             value.vector.register_hook(lambda gradient: _passed(counter, share))
         return value
 
-    def counted_grad(*args: Any, **kwargs: Any) -> Any:
-        if counter._inside:
-            return grad(*args, **kwargs)
-        counter._pulled = Fraction()
-        result = grad(*args, **kwargs)
-        counter.products += counter._pulled or 1
-        return result
-
-    game.field_of, torch.autograd.grad = counted_field, counted_grad  # type: ignore[method-assign]
+    game.field_of = counted_field  # type: ignore[method-assign]
     try:
-        yield counter
+        with _GradientCalls(counter):
+            yield counter
     finally:
-        torch.autograd.grad = grad
         if patched:
             game.field_of = field_of  # type: ignore[method-assign]
         else:
             del game.field_of  # type: ignore[attr-defined]
 
 
-def _passed(counter: Counter, share: Fraction) -> Tensor | None:
+def _passed(counter: Counter, share: Fraction) -> None:
     counter._pulled += share
-    return None
 
 
 def measured(optimizer: "GameOptimizer", *batches: Any) -> Cost:
-    """Return what a step costs from here, averaged over one period; nothing moves.
+    """Return the cost of a step at the present point, averaged over one period; nothing moves.
 
-    A method that solves an equation within its step costs what it costs at this point.
+    The cost of a method that solves an equation within its step depends on the point.
     """
     game, state = optimizer.game, optimizer.state
     complete, _ = optimizer.complete(batches)

@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 RATES = (
     "Predicted: spectral radius of the update at the equilibrium, a step. Observed: factor by which the distance "
-    "shrank, memory included. Evaluations: gradients and products, one as dear as the other."
+    "shrank, optimizer state included. Evaluations: gradients and products, at about the same price."
 )
 TRAININGS = (
     "Several seeds: mean (least to most). Losses and field norm: means over the last logged steps. Times compare "
@@ -23,8 +23,10 @@ TRAININGS = (
 def rate_row(rate: Rate) -> Row:
     """Return a rate as plain values."""
     row = dataclasses.asdict(rate)
+    del row["outcome"]
     return row | {
         "seed": 0,
+        "verdict": rate.verdict,
         "cost": str(rate.cost),
         "evaluations": rate.cost.evaluations,
         "per_digit": rate.evaluations_per_digit,
@@ -32,7 +34,7 @@ def rate_row(rate: Rate) -> Row:
 
 
 def training_row(training: Training) -> Row:
-    """Return what became of a run as plain values, NaN and infinity as None."""
+    """Return the result of a run as plain values, NaN and infinity as None."""
     row = dataclasses.asdict(training)
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
     losses = {player: loss if math.isfinite(loss) else None for player, loss in training.losses.items()}
@@ -40,6 +42,7 @@ def training_row(training: Training) -> Row:
 
 
 def news(row: Row) -> str:
+    """Return the result of a row in a few words, for the line printed as soon as it is computed."""
     if row.get("stopped"):
         return row["stopped"]
     if "distances" in row:

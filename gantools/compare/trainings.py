@@ -1,4 +1,4 @@
-"""Training runs side by side: every method on one game from the same seeds, and what became of each."""
+"""Training runs of several methods on one game from the same seeds, with their final losses, samples and costs."""
 
 import dataclasses
 import math
@@ -6,13 +6,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from gantools.cli.flags import parse_train
 from gantools.compare.cost import measured
 from gantools.errors import NonFiniteFieldError
 from gantools.metrics.distances import mode_coverage
-from gantools.runs.config import TrainConfig
+from gantools.runs.config import Choice, TrainConfig
+from gantools.runs.configure import configure
 from gantools.runs.experiment import Experiment
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.training_loop import METRIC_SAMPLES, prepare
@@ -36,15 +34,21 @@ LOG_EVERY = 5
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What became of one run.
+    """The result of one run.
 
     Attributes:
+        method: the optimizer's name.
+        seed: of parameters, data order and latents.
         settings: learning rate and base, in words.
-        steps: updates made. stopped: the sentence that it was stopped with, if it diverged.
-        seconds: of a step, their median.
+        steps: updates made.
+        stopped: why the run stopped early, if it diverged.
+        seconds: median duration of a step.
         cost: of a step at the end, in words; None for a run that diverged.
-        losses, field_norm: each player's loss, and the norm of the field, means over the end of the run.
-        modes, quality: covered modes, and the fraction of samples near one, of a mixture.
+        evaluations: gradients and products of such a step.
+        losses: each player's loss, its mean over the last logged steps.
+        field_norm: norm of the field, from the means of each player's over the last logged steps.
+        modes: covered modes of a mixture.
+        quality: fraction of the samples near a mode of a mixture.
     """
 
     method: str
@@ -68,22 +72,22 @@ class Interrupted(Exception):
 def configuration(
     method: str, game: str, seed: int, steps: int, lr: float | None = None, device: str = "auto"
 ) -> TrainConfig:
-    """Return the run of a method on `RING` or on FILE.py:FUNCTION: recommended settings, or ours for the ring."""
-    flags = [game] if is_target(game) else ["--data", game, "--batch-size", "256"]
-    flags += ["--optimizer", method, "--steps", str(steps), "--seed", str(seed), "--device", device]
-    flags += ["--sample-every", "0", "--spectrum-every", "0", "--log-every", str(LOG_EVERY)]
-    flags += ["--checkpoint-every", str(max(1, steps // 4))]
+    """Return the configuration of a method on `RING` or on FILE.py:FUNCTION.
+
+    A user's game has the recommended settings, the ring those of this module.
+    """
+    own = is_target(game)
     settings = {} if lr is None else {"lr": lr}
-    if not is_target(game):
+    if not own:
         based = any(f.name == "base" for f in dataclasses.fields(OPTIMIZERS[method]))  # type: ignore[arg-type]
         settings = {"lr": RING_LR if based else RING_PLAIN_LR} | RING_SETTINGS.get(method, {}) | settings
-    for name, value in settings.items():
-        flags += [f"--optimizer.{name.replace('_', '-')}", str(value)]
-    return parse_train(flags, prog="gantools compare").config
+    kind: dict[str, Any] = {"target": game} if own else {"data": Choice(game), "batch_size": 256}
+    every = {"sample_every": 0, "spectrum_every": 0, "log_every": LOG_EVERY, "checkpoint_every": max(1, steps // 4)}
+    return configure(Choice(method, settings), steps=steps, seed=seed, device=device, **kind, **every)
 
 
 def train_one(config: TrainConfig, path: Path) -> Training:
-    """Train, or go on with what was begun in the folder, and return what became of it.
+    """Train, or go on with the run in the folder, and return its result.
 
     Raises:
         Interrupted: after Ctrl-C or SIGTERM; the run goes on from there the next time.
@@ -91,16 +95,16 @@ def train_one(config: TrainConfig, path: Path) -> Training:
     """
     folder = RunFolder(path)
     trainer = prepare(config, path, resume=folder.config_path.exists())
-    stopped = None
+    diverged: NonFiniteFieldError | None = None
     try:
         outcome = trainer.run()
         if outcome.stopped_by:
             raise Interrupted
     except NonFiniteFieldError as error:
-        stopped = str(error).partition("; ")[0]
+        diverged = error
     records = folder.metrics()
     experiment = trainer.experiment
-    cost = None if stopped else measured(experiment.optimizer, experiment.first)
+    cost = None if diverged else measured(experiment.optimizer, experiment.first)
     last = records[-LAST:]
     losses = {player: _mean(last, f"loss/{player}") for player in experiment.game.slices}
     norms = [_mean(last, f"field_norm/{player}") for player in experiment.game.slices]
@@ -110,8 +114,8 @@ def train_one(config: TrainConfig, path: Path) -> Training:
         method=config.optimizer.name,
         seed=config.seed,
         settings=describe(config),
-        steps=config.steps if stopped is None else int(stopped.rpartition(" ")[2]),
-        stopped=stopped,
+        steps=config.steps if diverged is None or diverged.step is None else diverged.step,
+        stopped=None if diverged is None else diverged.finding,
         seconds=statistics.median(seconds) if seconds else math.nan,
         cost=None if cost is None else str(cost),
         evaluations=None if cost is None else cost.evaluations,
@@ -146,10 +150,3 @@ def _coverage(experiment: Experiment) -> tuple[int | None, float | None]:
         return 0, 0.0
     found = mode_coverage(samples, source.modes, source.radius, minimum=None)
     return found.covered, found.high_quality
-
-
-def device_name(device: str) -> str:
-    """Return what the runs are computed on, in words."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"

@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import typing
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
 from gantools.errors import GantoolsError, require_positive
+from gantools.registry import setting
 
 _CHOICES = ("optimizer", "data", "network", "average")
+_MEASURED = "0 for never; the first and the last step are always measured"
 WHICH = ("LM", "LR", "SR", "LI")
 
 
@@ -45,43 +48,43 @@ def _decoded(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides what a run computes, and how often it looks.
+    """Everything that decides what a run computes, and how often it is measured.
+
+    Each field has a help text in its metadata; `gantools train` shows it with the flag of the field's name.
 
     Attributes:
         target: FILE.py:FUNCTION of a user's own game, or None for a GAN of the registries.
-        data, network, loss, activation, regularizers, latent_size: the GAN.
         optimizer: the method; its base is a choice of its own, and so is a schedule where a number may be one.
-        accumulate: in how many parts the field of a batch is computed, for less memory; the step is the same.
-        average: of the iterates, "none", "ema" or "uniform"; what is sampled from then.
-        batch_size, steps, seed, device: the run.
-        threads: of the CPU; sums are grouped by them, so they belong to what decides a run bit for bit. 0: one for a
-            game below `SMALL_GAME` parameters, else PyTorch's default.
-        log_every, sample_every, spectrum_every, checkpoint_every: after how many steps; 0 for never.
-        spectrum_k: how many leading eigenvalues of the Jacobian; 0 for all, by a dense matrix.
-        spectrum_which: which are leading: LM (modulus), LR, SR (real part), LI (imaginary part).
+        threads: of the CPU. Sums are grouped by them, so they belong to what decides a run bit for bit.
     """
 
-    optimizer: Choice
-    target: str | None = None
-    data: Choice = Choice("digits")
-    network: Choice = Choice("dcgan")
-    loss: str = "nonsaturating"
-    activation: str = ""
-    regularizers: tuple[Choice, ...] = ()
-    latent_size: int = 16
-    batch_size: int = 64
-    accumulate: int = 1
-    average: Choice = Choice("none")
-    steps: int = 1000
-    seed: int = 0
-    device: str = "auto"
-    threads: int = 0
-    log_every: int = 10
-    sample_every: int = 250
-    spectrum_every: int = 250
-    spectrum_k: int = 20
-    spectrum_which: str = "LM"
-    checkpoint_every: int = 250
+    optimizer: Choice = setting(MISSING, "game optimizer")
+    target: str | None = setting(None, "FILE.py:FUNCTION of a game of your own")
+    data: Choice = setting(Choice("digits"), "ring8, grid25, digits, folder:PATH or FILE.npy")
+    network: Choice = setting(Choice("dcgan"), "both players' networks")
+    loss: str = setting("nonsaturating", "objective")
+    activation: str = setting(
+        "", "hidden activation of both networks, as relu or esp(beta=2.0); the network's own by default"
+    )
+    regularizers: tuple[Choice, ...] = setting((), "terms added to the loss")
+    latent_size: int = setting(16, "dimension of the latent")
+    batch_size: int = setting(64, "samples in a batch")
+    accumulate: int = setting(
+        1, "parts in which the field of a batch is computed, for less memory; the step is the same"
+    )
+    average: Choice = setting(Choice("none"), "of the iterates: what samples are taken from")
+    steps: int = setting(1000, "updates in all, those before a --resume included")
+    seed: int = setting(0, "of parameters, data order and latents")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1, ...")
+    threads: int = setting(0, "CPU threads; 0: one for a small game, else PyTorch's default")
+    log_every: int = setting(10, "steps between logged losses")
+    sample_every: int = setting(250, f"steps between samples and metrics; {_MEASURED}")
+    spectrum_every: int = setting(250, f"steps between spectra of the Jacobian; {_MEASURED}")
+    spectrum_k: int = setting(20, "leading eigenvalues; 0 for all, dense")
+    spectrum_which: str = setting(
+        "LM", "which eigenvalues lead: by modulus, largest or smallest real part, imaginary part"
+    )
+    checkpoint_every: int = setting(250, "steps between checkpoints; the last one always")
 
     def __post_init__(self) -> None:
         require_positive(latent_size=self.latent_size, batch_size=self.batch_size, accumulate=self.accumulate)
@@ -97,7 +100,6 @@ class TrainConfig:
         ):
             if getattr(self, name) < 0:
                 raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass 0 or more.")
-
         if self.spectrum_which not in WHICH:
             raise GantoolsError(f"--spectrum-which is {self.spectrum_which}: pass one of {', '.join(WHICH)}.")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gantools.runs.config import (Choice)
+from gantools.runs.config import Choice
 
 # "optimizer" serves every method, an entry under a method's name that method alone. Those of ring8 are the settings of
 # The Numerics of GANs.

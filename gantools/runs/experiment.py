@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 
 from gantools import trainers
-from gantools.games.gan import (gan)
 from gantools.batches import each_batch
-from gantools.runs.config import (Choice, TrainConfig)
-from gantools.data.sources import (Source, make_source)
-from gantools.data.seeds import (derive_seed, latent)
+from gantools.data.seeds import derive_seed, latent
+from gantools.data.sources import Source, make_source
+from gantools.data.streams import GanBatches, IndexedStream, IteratedStream, repeatable
 from gantools.errors import GantoolsError
-from gantools.games.game import (Game)
+from gantools.games.game import Game
+from gantools.games.gan import gan
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.registry import Registry, suggest
 from gantools.regularizers import REGULARIZERS
+from gantools.runs.config import Choice, TrainConfig
+from gantools.runs.user_file import load_target, own_errors
 from gantools.schedules import SCHEDULES
-from gantools.data.streams import (GanBatches, IndexedStream, IteratedStream, repeatable)
-from gantools.runs.user_file import (load_target, own_errors)
 from gantools.trainers.averages import AVERAGES, Average
-from gantools.trainers.base_rules import (BASES)
+from gantools.trainers.base_rules import BASES
 from gantools.trainers.optimizer import GameOptimizer
 
 SAMPLE_STREAM = "samples"

@@ -1,25 +1,19 @@
 """Open a run for analysis."""
 
 import dataclasses
-import json
-import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
 import torch
-from gantools.runs.store.events import (cut_events)
-from gantools.runs.store.checkpoint import (load_checkpoint, read_checkpoint, save_checkpoint)
-from gantools.runs.config import (TrainConfig, read_config)
+
+from gantools.data.random_state import random_state_kept, seed_global_generators
+from gantools.data.streams import GanBatches
 from gantools.errors import GantoolsError
-from gantools.runs.experiment import (Experiment, build)
-from gantools.games.game import (Game)
-from gantools.runs.store.provenance import (provenance)
-from gantools.runs.store.atomic import (PART, step_name, unwritable, write_atomically)
-from gantools.data.streams import (GanBatches)
-from gantools.data.random_state import (random_state_kept, seed_global_generators)
+from gantools.games.game import Game
+from gantools.runs.config import TrainConfig, read_config
+from gantools.runs.experiment import Experiment, build
+from gantools.runs.store.folder import RunFolder
 from gantools.trainers.optimizer import GameOptimizer
-from gantools.runs.store.folder import (RunFolder)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,17 +16,17 @@ from torch import Tensor, nn
 
 from gantools import analysis
 from gantools.batches import split
-from gantools.runs.config import (TrainConfig)
-from gantools.data.sources import (FiniteSource)
+from gantools.data.random_state import random_state_kept, seed_global_generators
+from gantools.data.sources import FiniteSource
 from gantools.errors import GantoolsError, NonFiniteFieldError
-from gantools.runs.experiment import (Experiment, build, set_threads)
-from gantools.metrics.features import (DigitFeatures, train_features)
-from gantools.metrics.distances import (evaluate)
-from gantools.runs.store.recorder import (Recorder, writer_errors_once)
-from gantools.runs.store.folder import (RunFolder)
-from gantools.runs.store.atomic import (write_atomically)
-from gantools.data.random_state import (random_state_kept, seed_global_generators)
-from gantools.runs.user_file import (own_errors)
+from gantools.metrics.distances import evaluate
+from gantools.metrics.features import DigitFeatures, train_features
+from gantools.runs.config import TrainConfig
+from gantools.runs.experiment import Experiment, build, set_threads
+from gantools.runs.store.atomic import write_atomically
+from gantools.runs.store.folder import RunFolder
+from gantools.runs.store.recorder import Recorder, writer_errors_once
+from gantools.runs.user_file import own_errors
 from gantools.trainers.optimizer import State, StepInfo
 
 METRIC_SAMPLES = 2560
@@ -163,8 +163,10 @@ class Trainer:
             what, wrong = ("step", finite) if good.all() else ("field", good)
             player = list(info.field_norms)[int(wrong.int().argmin())]
             raise NonFiniteFieldError(
-                f"The {what} of player {player!r} is NaN or infinite at step {step}; training stopped, {self._kept()}. "
-                f"{self._remedy()}"
+                f"The {what} of player {player!r} is NaN or infinite at step {step}",
+                f"training stopped, {self._kept()}. {self._remedy()}",
+                player=player,
+                step=step,
             )
 
     def _remedy(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gantools.errors import GantoolsError
-from gantools.games.game import (Game)
+from gantools.games.game import Game
 from gantools.registry import suggest
 
 

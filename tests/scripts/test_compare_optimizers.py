@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(tmp_path, *argv):
-    command = [sys.executable, str(ROOT / "scripts" / "compare_optimizers.py"), "--root", "runs", "--out", "docs"]
+    script = ROOT / "scripts" / "benchmarks" / "compare_optimizers.py"
+    command = [sys.executable, str(script), "--root", "runs", "--out", "docs"]
     few = ["--optimizers", "simultaneous,optimistic", "--steps", "4", "--toy-steps", "300", "--seeds", "0", "1"]
     done = subprocess.run([*command, *few, *argv], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gantools.data.random_state import random_state, set_random_state
 from gantools.errors import GantoolsError
-from gantools.runs.experiment import (Experiment)
-from gantools.runs.store.atomic import (write_atomically)
-from gantools.data.random_state import (random_state, set_random_state)
+from gantools.runs.experiment import Experiment
+from gantools.runs.store.atomic import write_atomically
 
 _PARTS = {"step", "parameters", "buffers", "optimizer", "stream", "random"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue] (generated)
 from tensorboard.summary.writer.record_writer import masked_crc32c
 
-from gantools.runs.store.atomic import (write_atomically)
+from gantools.runs.store.atomic import write_atomically
 
 _FRAME = 16  # bytes of length and checksums around each event
 

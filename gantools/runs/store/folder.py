@@ -1,7 +1,5 @@
 """The run folder: configuration, metrics, checkpoints; what is written is whole, and what is cut is cut everywhere."""
 
-
-import dataclasses
 import json
 import re
 import sys
@@ -9,19 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from gantools.runs.store.events import (cut_events)
-from gantools.runs.store.checkpoint import (load_checkpoint, read_checkpoint, save_checkpoint)
-from gantools.runs.config import (TrainConfig, read_config)
 from gantools.errors import GantoolsError
-from gantools.runs.experiment import (Experiment, build)
-from gantools.games.game import (Game)
-from gantools.runs.store.provenance import (provenance)
-from gantools.runs.store.atomic import (PART, step_name, unwritable, write_atomically)
-from gantools.data.streams import (GanBatches)
-from gantools.data.random_state import (random_state_kept, seed_global_generators)
-from gantools.trainers.optimizer import GameOptimizer
+from gantools.runs.config import TrainConfig
+from gantools.runs.experiment import Experiment
+from gantools.runs.store.atomic import PART, step_name, unwritable, write_atomically
+from gantools.runs.store.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from gantools.runs.store.events import cut_events
+from gantools.runs.store.provenance import provenance
 
 _STEP = re.compile(r"step-(\d+)\.")
 
@@ -142,9 +134,3 @@ class RunFolder:
 
 
 # Opening a run for analysis ------------------------------------------------------------------------------------------
-
-
-
-
-
-

@@ -1,13 +1,9 @@
 """Progress on a terminal: a bar, and elsewhere a plain line every ten seconds."""
 
-import shlex
-import shutil
 import sys
-import textwrap
 import time
-from pathlib import Path
-from tqdm import tqdm
 
+from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -1,7 +1,5 @@
 """Where a run's numbers and pictures go: metrics.jsonl, TensorBoard, image files, the terminal."""
 
-from gantools.board.pictures import draw_samples, save_spectrum
-
 import json
 import math
 import threading
@@ -10,14 +8,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from gantools.board import add_spectrum, image_grid, scatter_figure, spectrum_figure, spectrum_scalars
-from gantools.runs.store.folder import (RunFolder)
-from gantools.runs.store.atomic import (step_name, unwritable)
-from gantools.runs.store.progress import (Progress)
+from gantools.board import add_spectrum, spectrum_scalars
+from gantools.board.pictures import draw_samples, save_spectrum
+from gantools.runs.store.atomic import step_name, unwritable
+from gantools.runs.store.folder import RunFolder
+from gantools.runs.store.progress import Progress
 
 
 class Recorder:
@@ -100,9 +98,3 @@ def writer_errors_once() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = original
-
-
-
-
-
-

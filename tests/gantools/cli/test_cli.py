@@ -339,7 +339,7 @@ class TestFullDisk:
             "gantools.runs.store.atomic.os.fsync",
             "gantools.runs.store.recorder.json.dumps",
             "gantools.runs.store.recorder.draw_samples",
-            "gantools.runs.store.recorder.np.savez",
+            "gantools.board.pictures.np.savez",
             "tensorboard.summary.writer.record_writer.RecordWriter.write",
         ],
     )

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -13,10 +14,11 @@ from gantools.cli.commands.compare import chosen_methods
 from gantools.compare import comparison
 from gantools.compare import trainings as contestants
 from gantools.compare.tables import markdown, ordered, trainings_table
+from gantools.runs.config import Choice
 from gantools.trainers import OPTIMIZERS
 from tests.runs import own_file
 
-TINY = ("--network.width", "4", "--network.depth", "1", "--batch-size", "8", "--latent-size", "2")
+TINY = {"network": Choice("mlp", {"width": 4, "depth": 1}), "batch_size": 8, "latent_size": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +26,8 @@ def small(tmp_path, monkeypatch, request):
     """Run in a folder of its own, on small networks; no grid search but in the test of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(contestants, "METRIC_SAMPLES", 64)
-    parse = contestants.parse_train
-
-    def smaller(flags, prog):
-        return parse([*flags, *(TINY if "--data" in flags else ())], prog)
-
-    monkeypatch.setattr(contestants, "parse_train", smaller)
+    configure = contestants.configure
+    monkeypatch.setattr(contestants, "configure", lambda *a, **k: configure(*a, **k | (TINY if "data" in k else {})))
     if "drawn" not in request.fixturenames:
         for name in ("rates_figure", "trainings_figure"):
             monkeypatch.setattr(f"gantools.board.{name}", lambda *args: Figure(figsize=(1, 1), dpi=8))
@@ -75,7 +73,7 @@ class TestAnalytic:
 
     def test_the_rate_is_chosen_from_the_grid(self, capsys):
         out = ok(capsys, "--optimizers", "hamiltonian", "--game", "quadratic", "--steps", "20")
-        assert cells(out, "hamiltonian")[1] == "1" and "the best of 25" in out
+        assert cells(out, "hamiltonian")[1] == "1" and "the best of 25" in " ".join(out.split())
 
     def test_what_is_there_is_not_computed_again(self, capsys, tmp_path, monkeypatch):
         args = ["--lr", "0.3", "--steps", "20", "--out", "c"]
@@ -164,6 +162,16 @@ class TestTrained:
         out = ok(capsys, "--game", target, "--optimizers", "simultaneous,consensus", "--steps", "20", "--out", "c")
         assert "1 of 1 diverged: The field of player 'y' is NaN or infinite at step 5" in cells(out, "simultaneous")[-1]
         assert [row["steps"] for row in results(tmp_path / "c")["rows"]] == [5, 5]
+
+    def test_the_name_of_a_player_says_nothing_of_the_step(self, tmp_path):
+        """Player and step come with the error; its sentence is for reading only."""
+        path = tmp_path / "named.py"
+        path.write_text(Path(own_file(tmp_path)).read_text().replace('"y"', '"gen; left at step 2"'))
+        found = contestants.train_one(
+            contestants.configuration("simultaneous", f"{path}:nan_later", 0, 20), tmp_path / "run"
+        )
+        assert found.steps == 5 and found.cost is None
+        assert found.stopped == "The field of player 'gen; left at step 2' is NaN or infinite at step 5"
 
     def test_what_was_reached_is_described_by_the_end_of_the_run(self, tmp_path):
         """The learning rate moves the losses that are reported, and counts are those of the method."""

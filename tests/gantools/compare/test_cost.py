@@ -77,11 +77,14 @@ def test_a_penalty_belongs_to_the_gradient():
 
 
 def test_counting_leaves_nothing_behind():
-    game, grad = cases.tanh_gan(), torch.autograd.grad
-    with pytest.raises(ZeroDivisionError), counting(game), counting(game):
-        assert torch.autograd.grad is not grad
+    game, grad, x = cases.tanh_gan(), torch.autograd.grad, torch.ones(2, requires_grad=True)
+    with pytest.raises(ZeroDivisionError), counting(game) as outer, counting(game) as inner:
+        assert torch.autograd.grad is grad  # everybody's: it is observed, never replaced
+        grad(x.sum(), x)
+        assert outer.cost() == inner.cost() == Cost(0, 1)
         1 / 0  # noqa: B018
-    assert torch.autograd.grad is grad and "field_of" not in vars(game)
+    grad(x.sum(), x)
+    assert outer.cost() == inner.cost() == Cost(0, 1) and "field_of" not in vars(game)
 
 
 def test_the_list_shows_costs(capsys):
