@@ -5,20 +5,22 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from gantools.data.random_state import random_state, set_random_state
 from gantools.errors import GantoolsError
-from gantools.runs.experiment import Experiment
 from gantools.runs.store.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from gantools.runs.experiment import Experiment
 
 _PARTS = {"step", "parameters", "buffers", "optimizer", "stream", "random"}
 
 
-def save_checkpoint(path: Path, step: int, experiment: Experiment) -> None:
+def save_checkpoint(path: Path, step: int, experiment: "Experiment") -> None:
     """Write the state of an experiment after `step` updates, the global random state included."""
     game = experiment.game
     state = {
@@ -64,7 +66,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return saved
 
 
-def load_checkpoint(path: Path, saved: Mapping[str, Any], experiment: Experiment) -> None:
+def load_checkpoint(path: Path, saved: Mapping[str, Any], experiment: "Experiment") -> None:
     """Put an experiment into the state that `read_checkpoint(path)` returned, the global random state included.
 
     Raises:

@@ -5,15 +5,17 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gantools.errors import GantoolsError
 from gantools.runs.config import TrainConfig
-from gantools.runs.experiment import Experiment
 from gantools.runs.store.atomic import PART, step_name, unwritable, write_atomically
 from gantools.runs.store.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from gantools.runs.store.events import cut_events
 from gantools.runs.store.provenance import provenance
+
+if TYPE_CHECKING:
+    from gantools.runs.experiment import Experiment
 
 _STEP = re.compile(r"step-(\d+)\.")
 
@@ -106,11 +108,11 @@ class RunFolder:
         """Return where the checkpoint of a step is."""
         return self.checkpoints / step_name(step, "pt")
 
-    def save(self, step: int, experiment: Experiment) -> None:
+    def save(self, step: int, experiment: "Experiment") -> None:
         """Write a checkpoint, whole or not at all."""
         save_checkpoint(self.checkpoint_path(step), step, experiment)
 
-    def load(self, step: int, experiment: Experiment) -> None:
+    def load(self, step: int, experiment: "Experiment") -> None:
         """Put an experiment into the state of a checkpoint, the global random state included.
 
         Raises:
@@ -119,7 +121,7 @@ class RunFolder:
         path = self.checkpoint_path(step)
         load_checkpoint(path, read_checkpoint(path), experiment)
 
-    def load_last(self, experiment: Experiment) -> int:
+    def load_last(self, experiment: "Experiment") -> int:
         """Load the newest checkpoint that is whole, and return its step; damaged newer ones are named on stderr."""
         for step in reversed(self.steps()):
             path = self.checkpoint_path(step)
