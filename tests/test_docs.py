@@ -1,5 +1,6 @@
-"""What the README shows runs, names every method, and links to files that exist."""
+"""What the README shows runs, names every method, and pages and scripts name files that exist."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -39,6 +40,22 @@ def test_quickstart_runs(capsys):
 def test_every_optimizer_stands_in_the_table(name):
     table = README[README.index("## Methods") : README.index("## What can be trusted")]
     assert f"`{name}`" in table
+
+
+SCRIPTS = [*ROOT.glob("scripts/**/*.py"), *ROOT.glob("examples/*.py")]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *SCRIPTS], ids=lambda page: page.name)
+def test_files_that_are_named_exist(page):
+    named = set(re.findall(r"(?<![\w/])(?:scripts|examples|tests|docs)/[\w/.-]+\.\w+", page.read_text()))
+    missing = [path for path in named if not (ROOT / path).exists() and not path.endswith("/NAME.py")]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_modules_that_are_imported_exist(page):
+    for module in re.findall(r"^from (gantools[\w.]*) import", page.read_text(), re.MULTILINE):
+        assert importlib.util.find_spec(module), f"{module} does not exist"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
