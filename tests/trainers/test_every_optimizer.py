@@ -10,7 +10,7 @@ from torch import nn
 import gantools as gt
 from gantools.analysis.operators.jacobian import update_operator
 from gantools.batches import Parts, split
-from gantools.trainers import OPTIMIZERS, Adam, make
+from gantools.trainers import BASES, OPTIMIZERS, Adam, RMSProp, make
 from tests import cases
 from tests.game_oracles import finite_product, period_map, relative, state_vector
 
@@ -30,9 +30,9 @@ def has_base(name):
     return "base" in {f.name for f in dataclasses.fields(OPTIMIZERS[name])}
 
 
-def optimizer_of(name, base="sgd", game=None, lr=0.03):
-    settings = {"base": base} if has_base(name) else {}
-    return make(name, cases.tanh_gan() if game is None else game, lr=lr, **settings, **MILD.get(name, {}))
+def optimizer_of(name, base="sgd", game=None, lr=0.03, **settings):
+    settings = {**MILD.get(name, {}), **({"base": base} if has_base(name) else {}), **settings}
+    return make(name, cases.tanh_gan() if game is None else game, lr=lr, **settings)
 
 
 def run(optimizer, steps):
@@ -66,10 +66,22 @@ def test_trains_resumes_bit_equal_and_is_linearised(name, base):
     assert (operator @ torch.ones(operator.shape[0], dtype=F64)).isfinite().all()
 
 
-@pytest.mark.parametrize(("name", "base"), EVERY)
-def test_the_linearisation_is_the_derivative_of_the_step(name, base):
-    """Memory included, away from equilibrium, by finite differences of the pure update."""
-    optimizer = optimizer_of(name, Adam(betas=(0.5, 0.9)) if base == "adam" else base, lr=0.03)
+# With their usual settings a first moment's derivative is as large as 1/eps where a second moment is small.
+GENTLE = {"adam": Adam(betas=(0.5, 0.9)), "rmsprop": RMSProp(0.9, 1e-3)}
+LINEARISED = [
+    *[(name, base, {}) for name, base in EVERY],
+    *[("simultaneous", base, {}) for base in BASES if base not in ("sgd", "adam")],
+    ("simultaneous", "momentum", {"lr": {"generator": 0.02, "discriminator": 0.03}}),
+    ("alternating", "momentum", {"n_d": 2}),
+    ("consensus", "adam", {"estimator": "independent"}),
+    ("consensus", "momentum", {"every": 3}),
+]
+
+
+@pytest.mark.parametrize(("name", "base", "settings"), LINEARISED)
+def test_the_linearisation_is_the_derivative_of_the_step(name, base, settings):
+    """Memory included, away from equilibrium, by finite differences of the pure update; and its transpose."""
+    optimizer = optimizer_of(name, GENTLE.get(base, base), **settings)
     run(optimizer, range(optimizer.period * 2))
     batches = cases.step_batches(optimizer, 9)
     z, n = state_vector(optimizer.game, optimizer), optimizer.game.num_parameters
@@ -81,10 +93,15 @@ def test_the_linearisation_is_the_derivative_of_the_step(name, base):
         offset += value.numel()
     step, operator = period_map(optimizer, batches), update_operator(optimizer, *batches)
     source = torch.Generator().manual_seed(0)
+    assert operator.n == len(z) and operator.kind == "map"
+    assert list(operator.slices) == [*optimizer.game.slices, *optimizer.state.memory]
     for _ in range(4):
         # Scaled by coordinate: the step's derivative by a second moment is huge, and so is its curvature.
         u = eps * (2 * torch.rand(len(z), generator=source, dtype=F64) - 1)
-        assert relative(operator @ u, finite_product(step, z, u, 1.0)) < 1e-6
+        forth = operator @ u
+        assert relative(forth, finite_product(step, z, u, 1.0)) < 1e-6
+        v = torch.randn(len(z), generator=source, dtype=F64)
+        assert abs(v @ forth - u @ (operator.T @ v)) < 1e-6 * v.norm() * forth.norm()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
