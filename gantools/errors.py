@@ -25,10 +25,3 @@ class NonFiniteFieldError(GantoolsError):
 
 class MissingDependencyError(GantoolsError):
     """A package that this needs, an extra of gantools, is not installed."""
-
-
-def require_positive(**flags: int | None) -> None:
-    """Refuse a count below 1 of the command line, by the name of its flag; None stands for a default."""
-    for name, count in flags.items():
-        if count is not None and count < 1:
-            raise GantoolsError(f"--{name.replace('_', '-')} is {count}: pass at least 1.")

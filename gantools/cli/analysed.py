@@ -17,8 +17,9 @@ from torch.utils.tensorboard import SummaryWriter
 from gantools import analysis
 from gantools.cli.terminal import command, wrapped
 from gantools.data.random_state import seed_global_generators
-from gantools.errors import GantoolsError, require_positive
+from gantools.errors import GantoolsError
 from gantools.games.game import Game
+from gantools.runs.config import require_positive
 from gantools.runs.experiment import load_own, resolve_device, set_threads
 from gantools.runs.load import Run, load, no_such_step
 from gantools.runs.store.atomic import file_part, step_name, unwritable

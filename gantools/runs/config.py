@@ -7,7 +7,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
-from gantools.errors import GantoolsError, require_positive
+from gantools.errors import GantoolsError
 from gantools.registry import setting
 
 _CHOICES = ("optimizer", "data", "network", "average")
@@ -122,6 +122,13 @@ class TrainConfig:
             if typing.get_origin(kind) is not tuple and not isinstance(values.get(name), kind):
                 raise TypeError(f"{name} is {values.get(name)!r}")
         return cls(**values)
+
+
+def require_positive(**flags: int | None) -> None:
+    """Refuse a count below 1 of the command line, by the name of its flag; None stands for a default."""
+    for name, count in flags.items():
+        if count is not None and count < 1:
+            raise GantoolsError(f"--{name.replace('_', '-')} is {count}: pass at least 1.")
 
 
 # What may change when a run is resumed without it becoming another run.

@@ -1,7 +1,9 @@
-"""What a configuration describes, built: a game, its optimizer, its batches, and how to sample it."""
+"""Build what a configuration describes: a game, its optimizer, its batches; and sample its generator."""
 
 import dataclasses
+from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -35,22 +37,40 @@ class Experiment:
     """A game on its device with everything that training and analysis need.
 
     Attributes:
+        config: the configuration that it was built from.
+        game: the players and their losses.
         batches: indexable `GanBatches`, or those of the user's function, the same in every pass.
         first: the first of a user's own batches.
         stream: the same batches in the order of training.
         source: the data set of a GAN from the registries, else None.
+        device: where the game is.
         average: of the iterates, where one was asked for: the point that samples are taken at.
     """
 
     config: TrainConfig
     game: Game
-    optimizer: GameOptimizer
     batches: Any
     first: Any
     stream: IndexedStream | IteratedStream
     source: Source | None
     device: torch.device
     average: Average | None = None
+    _saved: Mapping[str, Any] | None = None
+
+    @cached_property
+    def optimizer(self) -> GameOptimizer:
+        """The game optimizer, built where it is first asked for: most analyses need none."""
+        optimizer = make_optimizer(self.config.optimizer, self.game)
+        if self._saved is not None:
+            optimizer.load_state_dict(self._saved)
+        return optimizer
+
+    def load_optimizer(self, saved: Mapping[str, Any]) -> None:
+        """Load the optimizer's state: now where the optimizer is built, else as soon as it is."""
+        if "optimizer" in vars(self):
+            self.optimizer.load_state_dict(saved)
+        else:
+            self._saved = saved
 
     def analysis_batch(self, size: int = 256, step: int = 0) -> Any:
         """Return the batch that spectra are computed on: always the same one, so that they differ by the point alone.
@@ -111,8 +131,13 @@ def set_threads(game: Game, threads: int = 0) -> None:
         torch.set_num_threads(threads or 1)
 
 
-def build(config: TrainConfig) -> Experiment:
-    """Build what the configuration describes; parameters are drawn from its seed, as they were the first time."""
+def build(config: TrainConfig, optimizer: bool = True) -> Experiment:
+    """Build what the configuration describes; parameters are drawn from its seed, as they were the first time.
+
+    Args:
+        config: the configuration of a run.
+        optimizer: whether to build the optimizer at once, so that settings which do not fit it are refused here.
+    """
     device = resolve_device(config.device)
     if config.target:
         game, own, batches = load_own(config.target, device)
@@ -123,9 +148,11 @@ def build(config: TrainConfig) -> Experiment:
         batches = GanBatches(source, config.batch_size, config.latent_size, config.seed, device, game.regularizers)
         stream = IndexedStream(batches)
         first = batches[0]  # a batch size that the data set refuses is refused now
-    optimizer = make_optimizer(config.optimizer, game)
     average = None if config.average.name == "none" else Average(game, made(AVERAGES, config.average))
-    return Experiment(config, game, optimizer, batches, first, stream, source, device, average)
+    experiment = Experiment(config, game, batches, first, stream, source, device, average)
+    if optimizer:
+        _ = experiment.optimizer
+    return experiment
 
 
 def load_own(target: str, device: torch.device) -> tuple[Game, Any, Any]:

@@ -81,7 +81,7 @@ def load(path: str | Path, step: int | None = None, device: str | None = None) -
     with random_state_kept():
         # A user's function may draw its data: from the seed that it had when it was trained.
         seed_global_generators(config.seed)
-        experiment = build(config)
+        experiment = build(config, optimizer=False)
         if step is None:
             step = folder.load_last(experiment)
         else:

@@ -11,9 +11,10 @@ from gantools.cli.terminal import command, wrapped
 from gantools.compare.comparison import GAMES, TOY_STEPS, Comparison
 from gantools.compare.trainings import RING, RING_STEPS, Interrupted
 from gantools.data.random_state import random_state_kept
-from gantools.errors import GantoolsError, require_positive
+from gantools.errors import GantoolsError
 from gantools.games.analytic import TOY_GAMES
 from gantools.registry import suggest
+from gantools.runs.config import require_positive
 from gantools.runs.defaults import OWN_GAME
 from gantools.runs.experiment import resolve_device
 from gantools.runs.store.atomic import new_folder

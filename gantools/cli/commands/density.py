@@ -8,7 +8,7 @@ import tyro
 from gantools import analysis, board
 from gantools.cli.analysed import AnalysedPoint, Checkpoint, Where, at_each_point, save_result, tell_duration
 from gantools.cli.terminal import wrapped
-from gantools.errors import require_positive
+from gantools.runs.config import require_positive
 
 RITZ_STEPS = 60
 

@@ -11,7 +11,7 @@ from gantools import analysis, board
 from gantools.analysis.estimates.index import split_products
 from gantools.cli.analysed import AnalysedPoint, Checkpoint, Where, at_each_point, save_result, tell_duration
 from gantools.cli.terminal import wrapped
-from gantools.errors import require_positive
+from gantools.runs.config import require_positive
 
 
 @dataclasses.dataclass

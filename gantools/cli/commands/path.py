@@ -10,7 +10,8 @@ import tyro
 from gantools import analysis, board
 from gantools.cli.analysed import results
 from gantools.cli.terminal import command, wrapped
-from gantools.errors import GantoolsError, require_positive
+from gantools.errors import GantoolsError
+from gantools.runs.config import require_positive
 from gantools.runs.experiment import set_threads
 from gantools.runs.load import load
 from gantools.runs.store.atomic import step_name

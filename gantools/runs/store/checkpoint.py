@@ -79,7 +79,7 @@ def load_checkpoint(path: Path, saved: Mapping[str, Any], experiment: "Experimen
         raise GantoolsError(f"The checkpoint {path} was trained on batches of another kind: use the run's own data.")
     if (experiment.average is not None) != ("average" in saved):
         raise GantoolsError(f"The checkpoint {path} was written under another --average: use the run's own.")
-    experiment.optimizer.load_state_dict(saved["optimizer"])
+    experiment.load_optimizer(saved["optimizer"])
     if experiment.average:
         experiment.average.load_state_dict(saved["average"])
     stream.load_state_dict(saved["stream"])
