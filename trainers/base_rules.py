@@ -53,6 +53,14 @@ def safe_sqrt(v: Tensor) -> Tensor:
     return torch.where(alive, torch.where(alive, v, 1.0).sqrt(), 0.0)
 
 
+def clipped(direction: Tensor, longest: float | None) -> Tensor:
+    """Return the direction, shortened to the norm `longest` if it is longer."""
+    if longest is None:
+        return direction
+    norm = direction.norm()
+    return torch.where(norm > longest, direction * (longest / norm.clamp_min(longest)), direction)
+
+
 def _require_unit_interval(**values: Scheduled) -> None:
     for name, value in values.items():
         least, largest = extremes(value, name)

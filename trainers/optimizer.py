@@ -20,7 +20,7 @@ from gantools.games.detach_probe import require_dependence
 from gantools.games.game import FieldValue, Game
 from gantools.registry import Registry, setting, suggest
 from gantools.schedules import Scheduled, value_at
-from gantools.trainers.base_rules import Base, make_base
+from gantools.trainers.base_rules import Base, clipped, make_base
 from gantools.trainers.per_player import LearningRate, player_rates
 from gantools.trainers.state import State, StepInfo
 
@@ -281,23 +281,11 @@ def _shape_list(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "no tensors"
 
 
-def clipped(direction: Tensor, longest: float | None) -> Tensor:
-    """Return the direction, shortened to the norm `longest` if it is longer."""
-    if longest is None:
-        return direction
-    norm = direction.norm()
-    return torch.where(norm > longest, direction * (longest / norm.clamp_min(longest)), direction)
-
-
 OPTIMIZERS: Registry[type[GameOptimizer]] = Registry("optimizer")
 
 
 def make(name: str, game: Game, **settings: Any) -> GameOptimizer:
-    """Return the optimizer of this name for the game.
-
-    Raises:
-        GantoolsError: when the name or a setting is unknown; suggests the nearest known one.
-    """
+    """Return the optimizer of this name for the game; an error for an unknown name or setting suggests a known one."""
     cls = OPTIMIZERS[name]
     known = [f.name for f in dataclasses.fields(cls) if f.name != "game"]  # type: ignore[arg-type]
     for key in settings:

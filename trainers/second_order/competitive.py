@@ -9,9 +9,9 @@ from torch import Tensor
 from gantools.errors import GantoolsError
 from gantools.games import functional
 from gantools.registry import setting
-from gantools.trainers.base_rules import safe_sqrt
+from gantools.trainers.base_rules import clipped, safe_sqrt
 from gantools.trainers.field_graph import FieldGraph
-from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, clipped
+from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State
 from gantools.trainers.second_order.linear_solvers import Product, Solver, conjugate_gradients, gmres, solution
 
 LinearSolver = Literal["auto", "cg", "gmres"]
