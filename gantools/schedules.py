@@ -53,7 +53,9 @@ class _Ramp:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.warmup < 0:
-            raise GantoolsError(f"A schedule of {self.steps} steps after {self.warmup}: pass at least 1 and 0.")
+            raise GantoolsError(
+                f"A schedule has steps = {self.steps} and warmup = {self.warmup}: pass at least 1 and 0."
+            )
         if not (math.isfinite(self.start) and math.isfinite(self.end)):
             raise GantoolsError(f"A schedule from {self.start} to {self.end}: pass two finite numbers.")
 

@@ -73,6 +73,16 @@ def _integers(low: int, high: int, shape: tuple[int, ...], rng: torch.Generator 
 _BLANK, _DELIMITER, _LENGTH = 8, 9, 10
 
 
+def _repetition(symbols: Tensor, steps: int) -> dict[str, Tensor]:
+    """Return a batch that shows symbols (B, 10) first, and asks for them after a delimiter, 10 steps before the end."""
+    shown = torch.full((len(symbols), steps), _BLANK)
+    target = shown.clone()
+    shown[:, :_LENGTH] = symbols
+    shown[:, -_LENGTH - 1] = _DELIMITER
+    target[:, -_LENGTH:] = symbols
+    return {"input": _one_hot(shown, _DELIMITER + 1), "target": target}
+
+
 class _DelayedSymbols(SequenceTask):
     """Base class of tasks that ask for ten of several symbols after a delay."""
 
@@ -104,13 +114,7 @@ class Copying(_DelayedSymbols):
     symbols = 8
 
     def batch(self, size: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        symbols = _integers(0, 8, (size, _LENGTH), rng)
-        shown = torch.full((size, self.steps), _BLANK)
-        target = shown.clone()
-        shown[:, :_LENGTH] = symbols
-        shown[:, -_LENGTH - 1] = _DELIMITER
-        target[:, -_LENGTH:] = symbols
-        return {"input": _one_hot(shown, self.input_size), "target": target}
+        return _repetition(_integers(0, 8, (size, _LENGTH), rng), self.steps)
 
 
 @SEQUENCE_TASKS.register("adding")
@@ -208,12 +212,7 @@ class EpisodicCopy(SequenceTask):
         lengths = _integers(1, _LENGTH + 1, (size, 1), rng)
         symbols = _integers(0, 8, (size, _LENGTH), rng)
         symbols = symbols.masked_fill(torch.arange(_LENGTH) >= lengths, _BLANK)
-        shown = torch.full((size, self.steps), _BLANK)
-        target = shown.clone()
-        shown[:, :_LENGTH] = symbols
-        shown[:, -_LENGTH - 1] = _DELIMITER
-        target[:, -_LENGTH:] = symbols
-        return {"input": _one_hot(shown, self.input_size), "target": target}
+        return _repetition(symbols, self.steps)
 
 
 @SEQUENCE_TASKS.register("associative_recall")

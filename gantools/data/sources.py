@@ -84,7 +84,7 @@ class Mixture(Source):
 
 
 class FiniteSource(Source):
-    """Samples (N, *shape) in memory: epochs are permutations drawn from (seed, epoch), batches run on through them.
+    """Samples (N, *shape) in memory, shown in epochs: permutations drawn from (seed, epoch).
 
     Each epoch shows every sample once; a batch that reaches beyond the end of an epoch goes on in the next. uint8
     samples stay bytes in memory and come out as x / 127.5 - 1 in [-1, 1]; all others come out as they are, float32.
@@ -184,7 +184,7 @@ class Folder:
     grey: bool = setting(False, "one channel in place of three")
 
     def open(self, path: str = "") -> FiniteSource:
-        """Read every image into memory as bytes; none there or an unreadable one raises `GantoolsError`."""
+        """Read every image into memory as bytes; no image or an unreadable one raises `GantoolsError`."""
         return FiniteSource(f"folder:{path}", load_images(Path(path).expanduser(), self.size, self.grey))
 
 

@@ -47,7 +47,7 @@ class Real:
         return variance_gain(activation(spec, None, self.domain, torch.Generator()), self.domain)
 
     def for_noise(self) -> "Real":
-        """Return the same for input that is noise: there is no structure in it to learn an imaginary part from."""
+        """Return the factory for input that is noise, which has no structure to learn an imaginary part from."""
         return self
 
     def enter(self, channels: int) -> nn.Module:
@@ -59,7 +59,7 @@ class Real:
         return nn.Identity()
 
     def batch_norm(self, channels: int) -> list[nn.Module]:
-        """Return the batch norm, if there is to be one."""
+        """Return a list of the batch norm, empty where `norm` is "none"."""
         return [nn.BatchNorm2d(channels)] if self.norm == "batch" else []
 
     def linear(self, n_in: int, n_out: int, gain: float = 1.0) -> nn.Module:

@@ -84,7 +84,7 @@ class Regularizer:
         return value_at(value, int(batch["step"]))
 
     def drawn(self, key: str, batch: Mapping[str, Any], samples: Tensor) -> Tensor:
-        """Return what was drawn into the batch under a key, one row for each of the samples, in their dtype."""
+        """Return the random numbers drawn into the batch under a key, a row for each sample, in the samples' dtype."""
         if key not in batch:
             raise GantoolsError(
                 f"The batch has no {key!r}, the random numbers of {type(self).__name__}: call "

@@ -1,4 +1,4 @@
-"""Memory and time of a consensus step whose batch comes in parts, against the whole batch at once.
+"""Memory and time of a consensus step on a batch in parts, against the whole batch at once.
 
 Each number of parts runs in a process of its own, so that its peak of memory is its own. Prints a Markdown table.
 

@@ -115,7 +115,7 @@ def contestants(name: str, device: str, others: list[str]) -> dict[str, Callable
 
 
 def seconds(work: Callable[[], Any], times: int, device: str) -> float:
-    """Return the time of so many passes."""
+    """Return the time of `times` passes."""
     if device != "cpu":
         torch.cuda.synchronize()
         start = time.perf_counter()

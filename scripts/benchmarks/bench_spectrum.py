@@ -61,7 +61,7 @@ def rotation(n: int, reflections: int, seed: int) -> Callable[[Tensor], Tensor]:
 
 
 def synthetic_symmetric(n: int = 5_000) -> LinearOperator:
-    """Return a dozen outliers, a bulk of both signs, and zeros: what Hessians of classifiers look like."""
+    """Return an operator with a dozen outliers, a bulk of both signs, and zeros, like Hessians of classifiers."""
     generator = torch.Generator().manual_seed(1)
     bulk = 0.02 * torch.randn(n - 30, generator=generator, dtype=torch.float64) ** 3
     outliers = torch.linspace(0.5, 8, 12, dtype=torch.float64) ** 1.3
@@ -71,7 +71,7 @@ def synthetic_symmetric(n: int = 5_000) -> LinearOperator:
 
 
 def synthetic_game(n: int = 5_000) -> LinearOperator:
-    """Return large real outliers before small complex pairs: what Jacobians of GANs look like, and LI's trap."""
+    """Return an operator with large real outliers and small complex pairs, like Jacobians of GANs: hard under LI."""
     generator = torch.Generator().manual_seed(3)
     pairs = n // 2 - 20
     outliers = torch.linspace(1, 12, 40, dtype=torch.float64)
@@ -95,7 +95,7 @@ def ring(count: int, generator: torch.Generator) -> Tensor:
 
 
 def trained_gan(width: int, steps: int, dtype: torch.dtype) -> LinearOperator:
-    """Return the Jacobian of a GAN on the ring after some steps of Adam, each player by itself."""
+    """Return the Jacobian of a GAN on the ring after some steps of Adam, one optimizer for each player."""
     torch.manual_seed(0)
     game = gan(tanh_network(16, width, width, 2), tanh_network(2, width, width, 1))
     generator = torch.Generator().manual_seed(0)
@@ -145,7 +145,7 @@ PROBLEMS: dict[str, Callable[[], LinearOperator]] = {
 
 
 def solve_arpack(A: LinearOperator, k: int, which: str, tol: float, basis: int | None) -> np.ndarray:
-    """Return ARPACK's eigenvalues, whatever of them converged."""
+    """Return the eigenvalues that converged in ARPACK."""
     dtype = np.float32 if A.dtype == torch.float32 else np.float64
     B = arpack.LinearOperator(A.shape, matvec=lambda u: (A @ torch.from_numpy(u.reshape(-1))).numpy(), dtype=dtype)
     start = np.random.default_rng(0).standard_normal(A.n).astype(dtype)

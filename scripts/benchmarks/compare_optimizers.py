@@ -71,12 +71,12 @@ Runs shared the machine, two at a time and with other programs: evaluations a st
 
 
 def one_thread() -> None:
-    """Let every process have one thread: small kernels, and as many processes as there are cores."""
+    """Limit the process to one thread: kernels are small, and there are as many processes as cores."""
     torch.set_num_threads(1)
 
 
 def train_missing(comparison: Comparison, methods: list[str], seeds: list[int], workers: int) -> None:
-    """Train the missing runs, several at a time; what is finished is kept at once."""
+    """Train the missing runs, several at a time, and keep each result as it ends."""
     missing = comparison.missing(methods, seeds)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool:
@@ -162,7 +162,7 @@ def versions(comparisons: dict[str, Comparison], ring: Comparison | None) -> str
 
 
 def main() -> int:
-    """Compute what is missing, then write the page; 1 where predicted and observed rates disagree."""
+    """Compute missing results and write the page; return 1 where predicted and observed rates disagree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=["all", "analytic", "ring8"], default="all")
     parser.add_argument("--optimizers", default="all")

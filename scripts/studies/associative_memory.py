@@ -53,7 +53,7 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
 
 
 def noise(items: int, copies: int, trials: int, seed: int, units: int = 256) -> study.Result:
-    """Return the mean squared error of recalled units whose mean square is 1, and what the law says."""
+    """Return the mean squared error of recalled units whose mean square is 1, and the value that the law predicts."""
     rng, dtype = torch.Generator().manual_seed(derive_seed(seed, "noise")), torch.complex128
     errors = []
     for _ in range(trials):
@@ -75,7 +75,7 @@ def cells(steps: dict[str, int], units: int, trials: int) -> dict[str, study.Cel
 
 
 def verdict(results: study.Results) -> list[str]:
-    """Return what the numbers support of the paper's claims."""
+    """Return the paper's claims, each with the numbers that support it or do not."""
     memories = [name for name, cell in results.study.cells.items() if cell["task"] == "noise"]
     worst = max(abs(results.mean(cell, "noise / law") - 1) for cell in memories)
     faster = [

@@ -27,7 +27,7 @@ AUTHORS = {
 
 
 def verdict(results: study.Results) -> list[str]:
-    """Return what the numbers support of the paper's claims, on the nonlinear set with ten units."""
+    """Return the paper's claims on the nonlinear set with ten units, each with the numbers beside."""
     esp, relu, silu = (f"nonlinear, 10, {activation}" for activation in ("esp", "relu", "silu"))
     worst = [np.nanmin(results.values(cell, "train")) for cell in (esp, relu)]
     flat, dead = ([results.mean(cell, column) for cell in (esp, relu)] for column in ("gamma 1e-04", "zero rows"))

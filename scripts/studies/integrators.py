@@ -1,4 +1,4 @@
-"""Nets as integrators: what a scheme's order, its number of evaluations and its memory are worth.
+"""Nets as integrators: the worth of a scheme's order, of its number of evaluations, and of its memory.
 
 The order of each block on the logistic equation, and its error at 32 evaluations of f; residual classifiers that differ
 in their scheme alone, with about as many parameters and with half the blocks, on two spirals and on the wave of the ESP
@@ -51,7 +51,7 @@ def cells(steps: dict[str, int], depths: tuple[int, ...], width: int = 12, looks
 
 
 def verdict(results: study.Results) -> list[str]:
-    """Return what the numbers support of the papers' claims."""
+    """Return the papers' claims, each with the numbers that support it or do not."""
     said = ["Claim (arXiv:1710.10121): an LM-ResNet reaches a ResNet's accuracy with half as many parameters."]
     for points in TASKS:
         baseline, half = f"{points}, ResNet", f"{points}, LM-ResNet, half the blocks"

@@ -43,7 +43,7 @@ QUICK = {name: {**cell, "steps": 100, "rate": 0.03, "starts": 10} for name, cell
 
 
 def verdict(results: study.Results) -> list[str]:
-    """Return what the numbers support of the tutorial's claims."""
+    """Return the tutorial's claims, each with the numbers that support it or do not."""
 
     def percent(cell: str) -> str:
         return f"{100 * results.mean(cell, 'solved'):.0f} %"

@@ -77,7 +77,7 @@ class Cell:
 
 
 def run_cell(cell: Cell, steps: int, root: Path) -> None:
-    """Train a cell to its last step, from where it stands."""
+    """Train a cell to its last step, resuming a run that was stopped."""
     folder = RunFolder(root / cell.name)
     started = folder.config_path.exists()
     if started and steps in folder.steps():
@@ -99,7 +99,7 @@ def whole_spectrum(cell: Cell, root: Path) -> dict[str, np.ndarray]:
 
 
 def row(cell: Cell, steps: int, root: Path) -> dict:
-    """Return what a run reached: modes and quality at each look, and the extent of its spectrum."""
+    """Return the results of a run: modes and quality at each look, and the extent of its spectrum."""
     records = RunFolder(root / cell.name).metrics()
     looks = {}
     for record in records:
@@ -174,7 +174,7 @@ def contrast_figures(rows: list[dict], root: Path, out: Path) -> None:
 
 
 def main() -> None:
-    """Train what is missing, then tabulate and draw."""
+    """Train the missing runs, then tabulate and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

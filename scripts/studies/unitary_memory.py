@@ -56,7 +56,7 @@ def cells(names: Iterable[str], delay: int, steps: int, units: int = 64) -> dict
 
 
 def verdict(results: study.Results) -> list[str]:
-    """Return what the numbers support of the paper's claims."""
+    """Return the paper's claims, each with the numbers that support it or do not."""
     said = [
         "Claims (arXiv:1511.06464): the uRNN comes close to 0 at every delay, up to 500; an LSTM of about as many "
         "parameters is better than the memoryless loss at T = 100 alone; a uRNN's gradients keep their norm."

@@ -61,7 +61,7 @@ def _identity_(weight: Tensor) -> None:
 
 
 class ComplexBatchNorm(nn.Module):
-    """Whiten each channel over the batch and all further axes: (B, C, ...) complex, one class for all of them.
+    """Whiten each channel of complex numbers (B, C, ...) over the batch and all further axes.
 
     The arguments are those of `torch.nn.BatchNorm2d`; eps is that of the paper's code. Parameters: `weight` (C, 3), the
     matrix gamma as (rr, ri, ii), and `bias` (C, 2). Running statistics, for evaluation mode: `running_mean` (C, 2) and
@@ -106,7 +106,7 @@ class ComplexBatchNorm(nn.Module):
             self.num_batches_tracked.zero_()
 
     def reset_parameters(self) -> None:
-        """Put gamma, beta and the running statistics back to where they start."""
+        """Reset gamma, beta and the running statistics to their initial values."""
         self.reset_running_stats()
         if self.weight is not None and self.bias is not None:
             _identity_(self.weight)
@@ -179,7 +179,7 @@ class ComplexLayerNorm(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Put gamma and beta back to where they start."""
+        """Reset gamma and beta to their initial values."""
         if self.weight is not None:
             _identity_(self.weight)
         if self.bias is not None:

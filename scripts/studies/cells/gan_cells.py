@@ -44,7 +44,7 @@ def ring8(cell: study.Cell, seed: int, folder: Path, *args: str) -> study.Result
 
 
 def measured(args: Sequence[str], folder: Path) -> study.Result:
-    """Train `gantools train ARGS` on a mixture in the folder, and measure where it ended.
+    """Train `gantools train ARGS` on a mixture in the folder, and measure the GAN of the last step.
 
     Returns:
         Coverage of the last look; of the whole spectrum of the Jacobian J on one batch, in float64: the fractions with

@@ -21,7 +21,7 @@ from gantools.trainers import Adam
 
 
 class Logistic(nn.Module):
-    """f(u) = u (1 - u): f(0) = 0, as PolyNet needs it."""
+    """Right-hand side u (1 - u) of the logistic equation; 0 at 0, as PolyNet needs it."""
 
     def forward(self, u: Tensor) -> Tensor:
         return u * (1 - u)

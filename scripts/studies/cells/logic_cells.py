@@ -42,7 +42,7 @@ def outputs(parameters: list[Tensor], x: Tensor, activation: Any) -> tuple[Tenso
 
 
 def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
-    """Train all starts of a seed, and count what they learned."""
+    """Train all starts of a seed, and return the fractions that learned the function."""
     rng, (inputs, targets) = torch.Generator().manual_seed(derive_seed(seed, "logic gates")), rows(cell)
     parameters = drawn([inputs.shape[1], *cell["hidden"], targets.shape[1]], cell["starts"], rng)
     activation, total = ACTIVATIONS[cell["activation"]], len(inputs)

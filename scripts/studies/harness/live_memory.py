@@ -7,7 +7,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveMemory(TorchDispatchMode):
-    """Count the storages that operations in this block make, as long as anything holds them.
+    """Context that counts the bytes of the storages made inside it, each until it is freed.
 
     Attributes:
         live: bytes alive now.

@@ -51,7 +51,7 @@ __all__ = [
 
 
 def train_gan(args: Sequence[str], folder: Path) -> tuple[RunFolder, Result]:
-    """Train `gantools train ARGS` in a run folder from where it stands; return it with the last of each number.
+    """Train `gantools train ARGS` in a run folder, resuming it; return the folder and the last value of each metric.
 
     Raises:
         GantoolsError: for a run that diverged, as training does.
