@@ -81,9 +81,11 @@ def search(
     errors = error_bounds(residuals, ritz.gaps)
     good = accepted(errors, values, request.tol, basis.scale, A.dtype, slack=1.0)
     best = leading(values, len(values), request.name)
-    arrays = {"values": values, "residuals": residuals, "errors": errors, "converged": good}
     return Spectrum(
-        **{name: torch.from_numpy(array[best]) for name, array in arrays.items()},
+        values=torch.from_numpy(values[best]),
+        residuals=torch.from_numpy(residuals[best]),
+        errors=torch.from_numpy(errors[best]),
+        converged=torch.from_numpy(good[best]),
         vectors=X[:, torch.from_numpy(best).to(X.device)],
         which=request.which,
         tol=request.tol,
