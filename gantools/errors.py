@@ -2,7 +2,7 @@
 
 
 class GantoolsError(ValueError):
-    """Something a user handed over is wrong; the message says what, and what to do.
+    """A mistake in what a user passed; the message says what is wrong and what to do.
 
     The command line prints the message alone and exits with 2. It derives from `ValueError`, so library users who
     never heard of it catch it all the same.

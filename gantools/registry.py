@@ -1,4 +1,4 @@
-"""Registries: one dictionary per axis of choice, filled where each thing is defined."""
+"""Registries of what can be chosen by name, each filled where its entries are defined."""
 
 import ast
 import dataclasses
@@ -45,7 +45,7 @@ def parse_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """The things of one kind by name; an unknown name raises a `GantoolsError` that suggests the nearest one."""
+    """A mapping from names to entries of one kind; the error for an unknown name suggests the nearest known one."""
 
     def __init__(self, kind: str):
         self.kind = kind

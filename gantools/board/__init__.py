@@ -1,4 +1,4 @@
-"""The TensorBoard side: figures, summaries, and the server. Imports no torch."""
+"""Figures, TensorBoard summaries of results, and a TensorBoard server; imports no torch."""
 
 from gantools.board.comparison_figures import rates_figure, trainings_figure
 from gantools.board.distribution_figures import cloud_figure, density_figure, index_figure

@@ -1,4 +1,4 @@
-"""Figures of optimizers side by side; NumPy and matplotlib only, no torch."""
+"""Figures that compare optimizers; NumPy and matplotlib only, no torch."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Figures of how all eigenvalues are distributed: densities, indices over the tolerance, Ritz values; no torch."""
+"""Figures of eigenvalue distributions: densities, indices over the tolerance, Ritz values; no torch."""
 
 from typing import Any
 

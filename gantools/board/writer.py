@@ -1,4 +1,4 @@
-"""Spectra, indices, densities, paths and surfaces in TensorBoard: a figure, and scalars of what moves."""
+"""Spectra, indices, densities, paths and surfaces in TensorBoard, as figures and scalars."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What `gantools spectrum`, `index` and `density` look at: checkpoints of a run, or the game of a user's own file."""
+"""Points that `gantools spectrum`, `index` and `density` analyse: checkpoints of a run, or a user's own game."""
 
 import dataclasses
 import sys
@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
@@ -21,19 +20,22 @@ from gantools.errors import GantoolsError
 from gantools.games.game import Game
 from gantools.runs.config import require_positive
 from gantools.runs.experiment import load_own, resolve_device, set_threads
-from gantools.runs.load import Run, load, no_such_step
+from gantools.runs.load import Run, load
 from gantools.runs.store.atomic import file_part, step_name, unwritable
 from gantools.runs.user_file import is_target, own_errors
-
-Where = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE.py:FUNCTION")]
-Checkpoint = Annotated[
-    str, tyro.conf.arg(help="which checkpoint of a run: last, all, or a step", metavar="last|STEP|all")
-]
 
 
 @dataclasses.dataclass(frozen=True)
 class AnalysedPoint:
-    """A game at one point with the batches to look at it on; `target` is whose code it runs, if a user's."""
+    """A game at one point, with the batches to analyse it on.
+
+    Attributes:
+        name: of the run and step, or of the user's file.
+        game: the game, at the point.
+        batch: one batch or several.
+        step: the training step, 0 for a user's file.
+        target: FILE.py:FUNCTION of a user's game, else None.
+    """
 
     name: str
     game: Game
@@ -45,14 +47,17 @@ class AnalysedPoint:
 def open_points(
     where: str, checkpoint: str, device: str, batch_size: int, out: Path | None = None
 ) -> tuple[Iterator[AnalysedPoint], Path]:
-    """Open what a command looks at: one point for every checkpoint, each built in its turn; and the folder for results.
+    """Open the points that a command analyses, one for every checkpoint, and name the folder for its results.
 
-    Seeds the global generators for a user's file, and sets PyTorch's threads, as a program does.
+    A point is loaded when the iterator comes to it. Seeds the global generators for a user's file, and sets PyTorch's
+    threads, as a program does.
 
     Args:
-        where, checkpoint, device: what the command line says.
-        batch_size: samples in the batch that a run is looked at on.
-        out: the folder, if it was chosen.
+        where: a run folder, or FILE.py:FUNCTION.
+        checkpoint: "last", "all" or a step.
+        device: "auto", "cpu", "cuda", ...
+        batch_size: samples in the batch that a run is analysed on.
+        out: the folder for results, if one was chosen.
     """
     require_positive(batch_size=batch_size)
     if is_target(where):
@@ -66,8 +71,7 @@ def open_points(
         return iter([AnalysedPoint(name, game, batches, 0, where)]), out or Path("runs") / f"{name}-analysis"
     run = load(where, device=device)
     set_threads(run.game, run.config.threads)
-    steps = chosen_steps(run, checkpoint)
-    return (_point(run.at(step), batch_size) for step in steps), out or run.path / "analysis"
+    return (_point(run.at(step), batch_size) for step in run.chosen_steps(checkpoint)), out or run.path / "analysis"
 
 
 def _point(run: Run, batch_size: int) -> AnalysedPoint:
@@ -75,22 +79,9 @@ def _point(run: Run, batch_size: int) -> AnalysedPoint:
     return AnalysedPoint(f"{run.path.name}, step {run.step}", run.game, batch, run.step, run.config.target)
 
 
-def chosen_steps(run: Run, checkpoint: str) -> list[int]:
-    """Return the steps that "last", "all" or a number names."""
-    if checkpoint == "last":
-        return [run.step]
-    if checkpoint == "all":
-        return run.steps
-    if not checkpoint.isdigit():
-        raise GantoolsError(f"--checkpoint {checkpoint!r} is neither last, all, nor a step of this run.")
-    if int(checkpoint) not in run.steps:
-        raise no_such_step(run.path, int(checkpoint), run.steps)
-    return [int(checkpoint)]
-
-
 @contextmanager
 def results(folder: Path) -> Iterator[SummaryWriter]:
-    """Make a folder and give its TensorBoard writer; what cannot be written in this block is said in a sentence."""
+    """Make a folder and yield its TensorBoard writer; an OSError within the block becomes a `GantoolsError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with SummaryWriter(str(folder)) as writer:
@@ -100,17 +91,17 @@ def results(folder: Path) -> Iterator[SummaryWriter]:
 
 
 def verdict(spectrum: analysis.Spectrum, lr: float | None = None) -> str:
-    """Return what the eigenvalues say in sentences, or why they say nothing: that is a result as well."""
+    """Return the stability that a spectrum shows in sentences, or the reason why it shows none."""
     if not spectrum.converged.any():
         return "No eigenvalue converged, so there is no verdict: ask for fewer, or for a larger --tol."
     return str(analysis.stability(spectrum, lr=lr))
 
 
-MANY_PRODUCTS = 200  # fewer are not worth a word beforehand
+MANY_PRODUCTS = 200  # no estimate is printed for fewer
 
 
 def tell_duration(A: analysis.LinearOperator, products: int, remedy: str) -> None:
-    """Say beforehand on the standard error what will take more than a minute, from the time of a few products."""
+    """Print on the standard error how long so many products will take, where it is more than a minute."""
     if products < MANY_PRODUCTS:
         return
     few = torch.randn(A.n, 8, generator=torch.Generator().manual_seed(0)).to(dtype=A.dtype, device=A.device)
@@ -128,7 +119,7 @@ def tell_duration(A: analysis.LinearOperator, products: int, remedy: str) -> Non
 
 
 def at_each_point(args: Any, look: Callable[[AnalysedPoint, Path], None]) -> int:
-    """Look at each point, with the folder for results; return the exit code."""
+    """Call `look` with each point and the folder for results; return the exit code."""
     found, folder = open_points(args.where, args.checkpoint, args.device, args.batch_size, args.out)
     for point in found:
         with own_errors(point.target):

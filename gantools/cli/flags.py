@@ -28,7 +28,14 @@ from gantools.trainers.optimizer import OPTIMIZERS
 
 @dataclasses.dataclass(frozen=True)
 class TrainRequest:
-    """What the user asked for."""
+    """A parsed command line of `gantools train`.
+
+    Attributes:
+        config: the configuration to train.
+        out: the run folder, if one was chosen.
+        resume: whether to go on with the run in `out`.
+        dry_run: whether to print the configuration and stop.
+    """
 
     config: TrainConfig
     out: Path | None

@@ -1,4 +1,4 @@
-"""How numbers that may be schedules, and learning rates for each player, are written on the command line."""
+"""Notation of the command line for numbers that may be schedules, and for learning rates of each player."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""What the program shows on a terminal, and as plain lines elsewhere."""
+"""Text for the terminal: commands to copy, and wrapped lines."""
 
 import shlex
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def command(*words: object) -> str:
-    """Return a command of this program to copy: by name where it is on the path, else by where it lies."""
+    """Return a command of this program to copy, by its name where that is on the PATH, else by its path."""
     path = Path(sys.argv[0])
     if shutil.which("gantools") or path.name != "gantools":
         return shlex.join(["gantools", *map(str, words)])

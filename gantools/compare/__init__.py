@@ -1,1 +1,1 @@
-"""Optimizers side by side on one game."""
+"""Comparison of optimizers on one game."""

@@ -1,4 +1,4 @@
-"""`gantools compare`: optimizers side by side on one game, in one table and one figure; what is computed is kept."""
+"""A comparison of optimizers on one game: rows kept in a folder, one table and one figure."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -28,10 +28,16 @@ TOY_STEPS = 1000
 
 
 class Comparison:
-    """A comparison in its folder: rows that are there are not computed again.
+    """A comparison kept in a folder; rows that the folder holds are not computed again.
 
     Attributes:
-        rows: by method and seed, plain values.
+        path: the folder.
+        game: an analytic game, ring8, or FILE.py:FUNCTION.
+        lr: one learning rate for all methods, or None for the best or recommended ones.
+        steps: updates of each method.
+        device: of training runs; analytic games are on the CPU.
+        analytic: whether the game is an analytic one.
+        rows: results of a method and a seed each, as plain values.
     """
 
     def __init__(self, path: Path, game: str, lr: float | None, steps: int, device: str = "auto"):
@@ -72,7 +78,7 @@ class Comparison:
         return [pair for pair in wanted if pair not in done]
 
     def complete(self, methods: Iterable[str], seeds: Sequence[int], say: Callable[[str], None]) -> None:
-        """Compute the rows that are missing, one after the other, and keep each as soon as it is there."""
+        """Compute the missing rows one after the other; keep each at once, and `say` its result in a line."""
         for method, seed in self.missing(methods, seeds):
             row = self.compute(method, seed)
             self.add(row)
@@ -96,7 +102,7 @@ class Comparison:
         return rates_table(self.rows) if self.analytic else trainings_table(self.rows)
 
     def explanation(self) -> str:
-        """Return what the columns mean."""
+        """Return an explanation of the table's columns."""
         if not self.analytic:
             return TRAININGS
         return RATES + ("" if self.lr is not None else f" lr: the best of {len(GRID)}, {GRID[0]:g} to {GRID[-1]:g}.")

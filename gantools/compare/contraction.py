@@ -38,7 +38,7 @@ FEWEST = (
 )
 
 
-class Outcome(enum.Enum):
+class Behaviour(enum.Enum):
     """The behaviour of a method near the equilibrium; the values are the words in which it is printed."""
 
     REACHED = "reaches it in {steps} steps"
@@ -51,7 +51,7 @@ class Outcome(enum.Enum):
     @property
     def converges(self) -> bool:
         """Whether the distance falls at a rate."""
-        return self in (Outcome.CONVERGES, Outcome.STATE_LAST)
+        return self in (Behaviour.CONVERGES, Behaviour.STATE_LAST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Rate:
         cost: of a step.
         steps: number of steps made.
         seconds: median duration of a step.
-        outcome: whether it converges.
+        behaviour: whether it converges.
         distances: (steps + 1,) norms of parameters and optimizer state, relative to the first.
     """
 
@@ -84,18 +84,18 @@ class Rate:
     cost: Cost
     steps: int
     seconds: float
-    outcome: Outcome
+    behaviour: Behaviour
     distances: list[float]
 
     @property
     def verdict(self) -> str:
-        """The outcome in a few words."""
-        return self.outcome.value.format(steps=self.steps)
+        """The behaviour in a few words."""
+        return self.behaviour.value.format(steps=self.steps)
 
     @property
     def evaluations_per_digit(self) -> float | None:
         """Gradients and products for every digit of the distance; None where none is gained."""
-        if self.observed is None or not self.outcome.converges:
+        if self.observed is None or not self.behaviour.converges:
             return None
         return self.cost.evaluations / -math.log10(self.observed)
 
@@ -180,7 +180,7 @@ def rate_of(method: str, game: str, lr: float | None = None, steps: int = 1000) 
         cost=_cost(method, game, lr, settings),
         steps=made,
         seconds=seconds,
-        outcome=_outcome(predicted, whole, parameters),
+        behaviour=_behaviour(predicted, whole, parameters),
         distances=[float(d / norms[0, 0]) for d in norms[:, 0]],
     )
 
@@ -230,15 +230,15 @@ def _slope(distances: np.ndarray) -> float | None:
     return float(np.exp(np.polyfit(np.arange(len(kept)), np.log(kept), 1)[0]))
 
 
-def _outcome(predicted: float | None, whole: float | None, parameters: float | None) -> Outcome:
+def _behaviour(predicted: float | None, whole: float | None, parameters: float | None) -> Behaviour:
     """Judge by the predicted rate, and by the observed ones of the whole state and of the parameters alone."""
     if whole is None:
-        return Outcome.REACHED
+        return Behaviour.REACHED
     if predicted is None:
-        return Outcome.NOT_LINEAR
+        return Behaviour.NOT_LINEAR
     if abs(predicted - 1) <= MARGIN:
-        return Outcome.NEUTRAL
+        return Behaviour.NEUTRAL
     if predicted > 1:
-        return Outcome.DIVERGES
+        return Behaviour.DIVERGES
     state_lasts = parameters is None or parameters < 0.98 * whole
-    return Outcome.STATE_LAST if state_lasts else Outcome.CONVERGES
+    return Behaviour.STATE_LAST if state_lasts else Behaviour.CONVERGES

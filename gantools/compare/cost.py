@@ -82,9 +82,9 @@ class _GradientCalls(TorchFunctionMode):
 def counting(game: Game) -> Iterator[Counter]:
     r"""Count evaluations of this game's field and products with its Jacobian within the block.
 
-    A backward pass is told by its way: one that goes through the field itself is a product with $J^\top$, by the share
-    of the field (an unrolled step goes through several); any other is one product, $J u$ from the kept map. What a loss
-    differentiates by itself, a gradient penalty say, belongs to the gradient.
+    Backward passes are told apart by their path. One that goes through a field is a product with $J^\top$ and counts by
+    the field's share of the players (an unrolled step goes through several); any other is one product, $J u$ from the
+    kept map. A gradient inside a loss, such as a gradient penalty, belongs to the evaluation of the field.
     """
     counter = Counter()
     field_of, patched = game.field_of, "field_of" in vars(game)
@@ -136,6 +136,6 @@ _FIXED = re.compile(r"(?P<gradients>[\d.]+) gradients?( \+ (?P<products>[\d.]+) 
 
 
 def stated(text: str) -> Cost | None:
-    """Return the cost that "1 gradient + 2 products" states; None for a text that leaves it open."""
+    """Return the cost that "1 gradient + 2 products" states; None for a text that states no fixed numbers."""
     found = _FIXED.fullmatch(text)
     return found and Cost(float(found["gradients"]), float(found["products"] or 0))

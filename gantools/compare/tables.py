@@ -23,7 +23,7 @@ TRAININGS = (
 def rate_row(rate: Rate) -> Row:
     """Return a rate as plain values."""
     row = dataclasses.asdict(rate)
-    del row["outcome"]
+    del row["behaviour"]
     return row | {
         "seed": 0,
         "verdict": rate.verdict,

@@ -66,7 +66,7 @@ class Training:
 
 
 class Interrupted(Exception):
-    """A signal asked the run to stop; it is saved."""
+    """Raised where a signal stopped a training run; the run is saved and can go on."""
 
 
 def configuration(
@@ -127,7 +127,7 @@ def train_one(config: TrainConfig, path: Path) -> Training:
 
 
 def describe(config: TrainConfig) -> str:
-    """Return in words the learning rate and base of a run, and what else is set for it here."""
+    """Return the learning rate, the base and the other `RING_SETTINGS` of a run in words."""
     settings = config.optimizer.settings
     words = [f"lr {settings['lr']:g}"]
     if (base := settings.get("base")) is not None:

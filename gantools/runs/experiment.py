@@ -156,7 +156,7 @@ def build(config: TrainConfig, optimizer: bool = True) -> Experiment:
 
 
 def load_own(target: str, device: torch.device) -> tuple[Game, Any, Any]:
-    """Return the game of FILE.py:FUNCTION on the device, its batches as they are, and as they are looked at."""
+    """Return the game of FILE.py:FUNCTION on the device, its batches as returned, and the same in every pass."""
     game, batches = load_target(target)
     game.module.to(device)
     return game, batches, repeatable(batches, device)

@@ -1,4 +1,4 @@
-"""Open a run for analysis."""
+"""Open a run for analysis, at any of its checkpoints."""
 
 import dataclasses
 from pathlib import Path
@@ -21,9 +21,11 @@ class Run:
     """A run opened for analysis: the game at a checkpoint, with its optimizer and batches.
 
     Attributes:
-        game, optimizer: in the state of the checkpoint `step`.
-        batches: indexable; iterating walks over one epoch (ten batches of an endless data set).
-        steps: the steps that have a checkpoint.
+        path: the run folder.
+        config: its configuration.
+        experiment: everything that the configuration builds, in the state of the checkpoint.
+        step: the step of the checkpoint.
+        steps: all steps that have a checkpoint.
     """
 
     path: Path
@@ -34,17 +36,20 @@ class Run:
 
     @property
     def game(self) -> Game:
-        """The game."""
+        """The game, in the state of the checkpoint."""
         return self.experiment.game
 
     @property
     def optimizer(self) -> GameOptimizer:
-        """The optimizer, its state included."""
+        """The optimizer, its state as at the checkpoint."""
         return self.experiment.optimizer
 
     @property
     def batches(self) -> Any:
-        """The batches of the run, as the checkpoint sees them: schedules of regularizers have their value there."""
+        """The batches of the run, with schedules of regularizers at their value of the checkpoint.
+
+        They are indexable; iterating walks over one epoch, ten batches of an endless data set.
+        """
         batches = self.experiment.batches
         return batches.standing_at(self.step) if isinstance(batches, GanBatches) else batches
 
@@ -60,6 +65,18 @@ class Run:
         with random_state_kept():
             folder.load(step, self.experiment)
         return dataclasses.replace(self, step=step)
+
+    def chosen_steps(self, text: str) -> list[int]:
+        """Return the steps that a command line's "last", "all" or number names."""
+        if text == "last":
+            return [self.step]
+        if text == "all":
+            return self.steps
+        if not text.isdigit():
+            raise GantoolsError(f"--checkpoint {text!r} is neither last, all, nor a step of this run.")
+        if int(text) not in self.steps:
+            raise no_such_step(self.path, int(text), self.steps)
+        return [int(text)]
 
 
 def no_such_step(path: Path, step: int, steps: list[int]) -> GantoolsError:

@@ -1,4 +1,4 @@
-"""The loop: batches, steps, logging, spectra, checkpoints; and what happens when it is stopped."""
+"""The training loop: batches, steps, logging, spectra, checkpoints, and stopping on a signal."""
 
 import dataclasses
 import io
@@ -34,12 +34,15 @@ METRIC_SAMPLES = 2560
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The end of a training run.
 
     Attributes:
+        folder: the run folder.
         step: updates made in all.
+        seconds: duration of this part of the run.
         stopped_by: the signal that asked it to stop, or None when it ran to its end.
-        spectrum, metrics: the last that were computed, if any.
+        spectrum: the last spectrum that was computed, if any.
+        metrics: the last metrics that were computed, if any.
     """
 
     folder: RunFolder
@@ -162,12 +165,8 @@ class Trainer:
                 continue
             what, wrong = ("step", finite) if good.all() else ("field", good)
             player = list(info.field_norms)[int(wrong.int().argmin())]
-            raise NonFiniteFieldError(
-                f"The {what} of player {player!r} is NaN or infinite at step {step}",
-                f"training stopped, {self._kept()}. {self._remedy()}",
-                player=player,
-                step=step,
-            )
+            finding = f"The {what} of player {player!r} is NaN or infinite at step {step}"
+            raise NonFiniteFieldError(finding, f"training stopped, {self._kept()}. {self._remedy()}", player, step)
 
     def _remedy(self) -> str:
         if self.experiment.source is None:
@@ -275,13 +274,13 @@ def leading_spectrum(
 
 
 def due(step: int, every: int) -> bool:
-    """Return whether something that happens every so many steps happens at this one."""
+    """Return whether this step is one of every `every` steps; never for 0."""
     return every > 0 and step % every == 0
 
 
 @contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM instead of dying in the middle of a step; the second one is not held back."""
+    """Collect Ctrl-C and SIGTERM, so that the step under way is finished; the second signal is not held back."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received

@@ -52,7 +52,7 @@ def load_target(spec: str) -> tuple[Game, Any]:
 
 @contextmanager
 def own_errors(spec: str | None) -> Iterator[None]:
-    """Turn what a user's function, loss, module or data raises into a sentence; without a spec, let it pass."""
+    """Turn errors of a user's function, loss, module or data into a `GantoolsError`; without a spec, let them pass."""
     try:
         yield
     except GantoolsError:

@@ -49,7 +49,7 @@ class CompareArguments:
 
 
 def run(argv: list[str]) -> int:
-    """Compare, print the table, and say where it is."""
+    """Compare, and print the table and the paths of the files."""
     args = tyro.cli(CompareArguments, args=argv, prog="gantools compare")
     methods = chosen_methods(args.optimizers)
     _check(args)

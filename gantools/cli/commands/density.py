@@ -6,7 +6,8 @@ from pathlib import Path
 import tyro
 
 from gantools import analysis, board
-from gantools.cli.analysed import AnalysedPoint, Checkpoint, Where, at_each_point, save_result, tell_duration
+from gantools.cli.analysed import AnalysedPoint, at_each_point, save_result, tell_duration
+from gantools.cli.arguments import Checkpoint, Where
 from gantools.cli.terminal import wrapped
 from gantools.runs.config import require_positive
 

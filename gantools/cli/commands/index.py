@@ -9,7 +9,8 @@ import tyro
 
 from gantools import analysis, board
 from gantools.analysis.estimates.index import split_products
-from gantools.cli.analysed import AnalysedPoint, Checkpoint, Where, at_each_point, save_result, tell_duration
+from gantools.cli.analysed import AnalysedPoint, at_each_point, save_result, tell_duration
+from gantools.cli.arguments import Checkpoint, Where
 from gantools.cli.terminal import wrapped
 from gantools.runs.config import require_positive
 
@@ -93,6 +94,3 @@ def _index_table(result: analysis.Index) -> str:
         interval = f"   {words} [{low:.4f}, {high:.4f}]" if words and result.counts is None else ""
         lines.append(f"  {name:<9}{'unknown' if np.isnan(share) else f'{share:.4f}'}{interval}")
     return "\n".join([*lines, wrapped(f"  {result}", 2)])
-
-
-# both ----------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import tyro
 
 from gantools.board.pictures import draw_samples
-from gantools.cli.analysed import Checkpoint, chosen_steps
+from gantools.cli.arguments import Checkpoint
 from gantools.errors import GantoolsError
 from gantools.runs.load import load
 from gantools.runs.store.atomic import unwritable
@@ -41,7 +41,7 @@ def run(argv: list[str]) -> int:
     if args.n < 1:
         raise GantoolsError(f"--n is {args.n}: ask for at least one sample.")
     run = load(args.run, device=args.device)
-    for step in chosen_steps(run, args.checkpoint):
+    for step in run.chosen_steps(args.checkpoint):
         samples = run.at(step).sample(args.n, args.seed, args.average).numpy()
         path = args.out or run.path / f"samples-{step}"
         if args.out and args.checkpoint == "all":

@@ -10,7 +10,8 @@ import tyro
 
 from gantools import analysis, board
 from gantools.board.pictures import save_spectrum
-from gantools.cli.analysed import Checkpoint, Where, open_points, results, verdict
+from gantools.cli.analysed import open_points, results, verdict
+from gantools.cli.arguments import Checkpoint, Where
 from gantools.cli.terminal import command, wrapped
 from gantools.errors import GantoolsError
 from gantools.runs.store.atomic import file_part, step_name
@@ -85,7 +86,7 @@ def run(argv: list[str]) -> int:
 
 
 def _require_store(store: Path, args: SpectrumArguments) -> None:
-    """Refuse before anything is computed what could not be kept, or gone on with."""
+    """Refuse a --store that cannot be written or gone on with, before anything is computed."""
     if args.checkpoint == "all":
         raise GantoolsError("--store keeps the basis of one point: give --checkpoint a step instead of all.")
     if args.k == 0:
@@ -109,6 +110,3 @@ def _eigenvalues(operator: analysis.LinearOperator, k: int, args: SpectrumArgume
         raise
     finally:
         progress.close()
-
-
-# path ----------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`gantools train`: train, and say where to look."""
+"""`gantools train`: train a GAN or a user's game, and print where its results are."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,9 @@ from gantools.runs.experiment import build
 from gantools.runs.store.atomic import new_folder
 from gantools.runs.training_loop import Outcome, prepare
 
-# train ---------------------------------------------------------------------------------------------------------------
-
 
 def run(argv: list[str]) -> int:
-    """Train, and say where to look."""
+    """Train, and print a report of the run."""
     request = parse_train(argv)
     config = request.config
     if request.dry_run:
@@ -36,7 +34,7 @@ def run(argv: list[str]) -> int:
 
 
 def summary(outcome: Outcome, steps: int) -> str:
-    """Return what a finished run says: what came of it, where it is, and the commands that open it."""
+    """Return the report of a finished run: its last measurements, its files, and the commands that open them."""
     folder = outcome.folder
     lines = [f"\n{'Stopped' if outcome.stopped_by else 'Done'}: {outcome.step} steps, {outcome.seconds:.0f} s."]
     if outcome.metrics:
@@ -54,6 +52,3 @@ def summary(outcome: Outcome, steps: int) -> str:
     if outcome.stopped_by or outcome.step < steps:
         lines += ["Go on with it:", f"  {command('train', '--resume', '--out', folder.path)}"]
     return "\n".join(lines)
-
-
-# sample, board, list -------------------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""The files of a run: written atomically, and cut to one step when a run is resumed."""
+"""The files of a run, written atomically and truncated to one step when the run is resumed."""

@@ -1,4 +1,4 @@
-"""Files of a run: whole or not there, named by step, and a sentence where they cannot be written."""
+"""Atomic writes of files, and the names of files and folders of a run."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,12 @@ PART = ".part"
 
 
 def step_name(step: int, suffix: str) -> str:
-    """Return the file name of what belongs to a step; names sort by step."""
+    """Return the name of a file that belongs to a step; names sort by step."""
     return f"step-{step:08d}.{suffix}"
 
 
 def file_part(name: str) -> str:
-    """Return any text as a part of a file's name; what differs stays different."""
+    """Return any text as a part of a file's name; different texts stay different."""
     return quote(name, safe=" ")
 
 
@@ -36,7 +36,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> GantoolsError:
-    """Return the sentence for a place that cannot be written."""
+    """Return the error for a path that cannot be written."""
     return GantoolsError(f"{path} cannot be written ({error.strerror or error}): choose another --out.")
 
 

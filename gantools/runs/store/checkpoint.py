@@ -1,4 +1,4 @@
-"""Checkpoints: plain tensors and numbers, written whole, read without running code, refused where they do not fit."""
+"""Checkpoints: tensors and numbers, written atomically, read without running code, refused where they do not fit."""
 
 import io
 import pickle
@@ -40,7 +40,7 @@ def save_checkpoint(path: Path, step: int, experiment: "Experiment") -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds, without running any code from it.
+    """Return the content of a checkpoint, without running any code from it.
 
     Raises:
         GantoolsError: when the file is missing, damaged, or not one of ours.

@@ -1,4 +1,4 @@
-"""TensorBoard's event files: cutting off what a resumed run will log again."""
+"""TensorBoard's event files, truncated to the step from which a run is resumed."""
 
 import struct
 from collections.abc import Iterator

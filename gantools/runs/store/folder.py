@@ -1,4 +1,4 @@
-"""The run folder: configuration, metrics, checkpoints; what is written is whole, and what is cut is cut everywhere."""
+"""A run folder. Files are written atomically; resuming truncates all logs to one step."""
 
 import json
 import re
@@ -11,7 +11,6 @@ from gantools.errors import GantoolsError
 from gantools.runs.config import TrainConfig
 from gantools.runs.store.atomic import PART, step_name, unwritable, write_atomically
 from gantools.runs.store.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
-from gantools.runs.store.events import cut_events
 from gantools.runs.store.provenance import provenance
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ _STEP = re.compile(r"step-(\d+)\.")
 
 
 class RunFolder:
-    """The files of one run."""
+    """The files of one run: configuration, metrics, samples, spectra and checkpoints."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -82,6 +81,8 @@ class RunFolder:
                 found = _STEP.search(file.name)
                 if found and int(found[1]) >= first:
                     file.unlink()
+        from gantools.runs.store.events import cut_events  # TensorBoard is slow to import, and only resuming needs it
+
         cut_events(self.path, step)
 
     def _metrics_lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -105,7 +106,7 @@ class RunFolder:
         return sorted(int(match[1]) for match in found if match)
 
     def checkpoint_path(self, step: int) -> Path:
-        """Return where the checkpoint of a step is."""
+        """Return the path of a step's checkpoint."""
         return self.checkpoints / step_name(step, "pt")
 
     def save(self, step: int, experiment: "Experiment") -> None:

@@ -46,7 +46,7 @@ class SolverProgress:
         self._shown = time.monotonic()
 
     def __call__(self, products: int, converged: int, wanted: int) -> None:
-        """Show them, on the standard error."""
+        """Show the counts on the standard error."""
         line = f"{products} products, {min(converged, wanted)} of {wanted} eigenvalues converged"
         if self._bar is not None:
             self._bar.set_description_str(line)

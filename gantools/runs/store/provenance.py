@@ -1,4 +1,4 @@
-"""What decided a run besides its configuration: the command, versions, machine and git revision."""
+"""Provenance of a run: its command, versions, machine and git revision."""
 
 import platform
 import shutil

@@ -1,4 +1,4 @@
-"""Where a run's numbers and pictures go: metrics.jsonl, TensorBoard, image files, the terminal."""
+"""Records of a training run: numbers and pictures in metrics.jsonl, TensorBoard, image files and the terminal."""
 
 import json
 import math
@@ -19,10 +19,7 @@ from gantools.runs.store.progress import Progress
 
 
 class Recorder:
-    """Writes what training reports; every record carries the step that it describes.
-
-    Whatever is reported at step s is of the point after s updates.
-    """
+    """A writer of a run's measurements; each record has a step s and describes the point after s updates."""
 
     def __init__(self, folder: RunFolder, first: int, last: int):
         self.folder = folder

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gantools import analysis
-from gantools.compare.contraction import GRID, Outcome, predicted_rate, rate_of, tuned_rate
+from gantools.compare.contraction import GRID, Behaviour, predicted_rate, rate_of, tuned_rate
 from gantools.errors import GantoolsError
 from gantools.games.analytic import TOY_GAMES, bilinear, dirac, quadratic
 from gantools.trainers import OPTIMIZERS
@@ -25,7 +25,7 @@ def test_predicted_and_observed_agree(method, game):
     gained = math.log(found.predicted)
     assert abs(math.log(found.observed) - gained) < 0.02 * abs(gained) + 4e-3
     assert found.seconds > 0 and found.cost.evaluations >= 1 and len(found.distances) == found.steps + 1
-    assert (found.evaluations_per_digit is None) == (not found.outcome.converges)
+    assert (found.evaluations_per_digit is None) == (not found.behaviour.converges)
 
 
 def test_the_games_have_their_jacobians():
@@ -82,12 +82,12 @@ def test_what_has_no_rate_is_said():
     nilpotent = rate_of("alex_gda", "dirac", lr=2.0, steps=50)
     assert nilpotent.observed is None and nilpotent.verdict == f"reaches it in {nilpotent.steps} steps"
     assert nilpotent.evaluations_per_digit is None and nilpotent.steps < 10
-    assert rate_of("alternating", "bilinear", lr=0.5, steps=50).outcome is Outcome.NEUTRAL
-    assert rate_of("simultaneous", "dirac", lr=0.5, steps=50).outcome is Outcome.DIVERGES
+    assert rate_of("alternating", "bilinear", lr=0.5, steps=50).behaviour is Behaviour.NEUTRAL
+    assert rate_of("simultaneous", "dirac", lr=0.5, steps=50).behaviour is Behaviour.DIVERGES
     assert predicted_rate("simultaneous", "quadratic", 0.1, {"base": "adam"}) is None  # steps of its own length
 
 
 def test_an_adaptive_step_has_no_linear_rate(monkeypatch):
     monkeypatch.setitem(rate_of.__globals__["TOY_SETTINGS"], "simultaneous", {"base": "adam"})
     found = rate_of("simultaneous", "quadratic", lr=0.1, steps=50)
-    assert found.predicted is None and found.outcome is Outcome.NOT_LINEAR and found.evaluations_per_digit is None
+    assert found.predicted is None and found.behaviour is Behaviour.NOT_LINEAR and found.evaluations_per_digit is None

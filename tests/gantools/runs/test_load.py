@@ -183,6 +183,13 @@ class TestLoad:
         with pytest.raises(gt.GantoolsError, match="no checkpoint of step 99"):
             gt.load(trained, step=99)
 
+    def test_the_optimizer_is_built_where_it_is_asked_for(self, trained):
+        run = gt.load(trained)
+        assert "optimizer" not in vars(run.experiment)
+        for step in (2, 6):
+            run = run.at(step)
+            assert identical(run.optimizer.state_dict(), checkpoint(trained, step)["optimizer"])
+
     def test_samples(self, trained):
         run = gt.load(trained)
         assert run.sample(5).shape == (5, 2) and run.sample(5).equal(run.sample(5))
