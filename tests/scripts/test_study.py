@@ -101,6 +101,7 @@ def test_a_package_that_is_missing_is_no_result(tmp_path, capsys):
     assert [path.name for path in tmp_path.glob("*.json")] == ["mean_0.0-seed0.json"]
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_results(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{Path(study.__file__).parents[1]}")
     alone = study.execute(small(seeds=range(2)), tmp_path / "a")

@@ -15,9 +15,16 @@ def test_symmetric(family, which, n, k, seed, single):
     assert complaint(family, which, n, k, seed, single) == ""
 
 
-@settings(max_examples=15)
+@settings(max_examples=4)
 @given(st.sampled_from(GENERAL), st.sampled_from(SELECTIONS), *NUMBERS.values())
 def test_general(family, which, n, k, seed, single):
+    assert complaint(family, which, n, k, seed, single) == ""
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(st.sampled_from(GENERAL), st.sampled_from(SELECTIONS), *NUMBERS.values())
+def test_many_general(family, which, n, k, seed, single):
     assert complaint(family, which, n, k, seed, single) == ""
 
 

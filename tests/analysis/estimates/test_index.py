@@ -104,19 +104,20 @@ SPECTRA = {
 
 
 @pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("seeds", [60, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("probes", "steps"), [(1, 8), (3, 14), (10, 60)])
-def test_interval_covers(name, probes, steps):
+def test_interval_covers(name, probes, steps, seeds):
     """Nominal 95 %; where the rule resolves everything the law is exact, so a fixed set of 200 seeds may miss 15."""
     values = SPECTRA[name]
     diagonal = torch.as_tensor(values)
     A = LinearOperator(lambda u: diagonal * u, len(values), symmetric=True, matmat=lambda u: diagonal[:, None] * u)
     missed = dict.fromkeys(NAMES, 0)
-    for seed in range(200):
+    for seed in range(seeds):
         i = index(A, method="estimate", probes=probes, steps=steps, seed=seed)
         for part, share in shares(values, i.tolerance).items():
             low, high = i.interval[part]
             missed[part] += not low - 1e-9 <= share <= high + 1e-9
-    assert max(missed.values()) <= 18, missed
+    assert max(missed.values()) <= {200: 18, 60: 7}[seeds], missed
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

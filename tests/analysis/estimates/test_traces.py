@@ -143,7 +143,7 @@ def test_effective_dimension(damping):
     assert exact.value == pytest.approx(truth, abs=1e-8) and exact.standard_error == 0
     A = matrix_operator(M, symmetric=True)
     for steps in (8, 40):
-        found = [effective_dimension(A, damping, probes=8, steps=steps, seed=seed, max_whole=0) for seed in range(60)]
+        found = [effective_dimension(A, damping, probes=8, steps=steps, seed=seed, max_whole=0) for seed in range(40)]
         inside = np.mean([e.interval()[0] <= truth <= e.interval()[1] for e in found])
         assert inside >= 0.87
         assert all(e.bias[0] <= 0 <= e.bias[1] for e in found)

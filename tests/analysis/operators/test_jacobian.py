@@ -243,7 +243,7 @@ def test_the_mean_over_ragged_batches_is_the_full_batch(method):
     assert relative(equal_weights, full) > 1e-4
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["reverse", "forward", "auto", pytest.param("replay", marks=pytest.mark.slow)])
 def test_the_mean_of_jacobians_of_a_gan(method):
     game, batches = cases.tanh_gan(), [cases.gan_batch(size, seed=size) for size in (8, 8, 3)]
     expected = sum(len(b["real"]) * jacobian(game, b).dense() for b in batches) / 19

@@ -93,27 +93,27 @@ def test_a_compiler_that_fails_says_so(monkeypatch):
         hessian(*cases.classifier(), method="compiled")
 
 
-def test_a_detaching_loss_cannot_be_recorded():
-    """Tracing loses the detach; the comparison with the kept graph finds it."""
+def test_a_detaching_loss_is_recorded():
+    """Field 2 w stop(w), whose derivative is 4 w."""
     game = gt.minimization(cases.Point([1.0, 2.0]), lambda m, _: (m.value.detach() * m.value**2).sum())
-    with pytest.raises(GantoolsError, match="cannot be recorded.*other products"):
-        jacobian(game, None, method="replay", check=False)
+    J = jacobian(game, None, method="replay", check=False)
+    torch.testing.assert_close(J.dense(), torch.diag(torch.tensor([4.0, 8.0], dtype=F64)))
 
 
-@pytest.mark.parametrize("method", ["replay", "compiled"])
+@pytest.mark.parametrize("method", [pytest.param("replay", marks=pytest.mark.slow), "compiled"])
 def test_batches_of_equal_shape_share_a_program(method, monkeypatch):
     """A recording for each batch, ragged last one included, with its own constants and weight, but two programs."""
     made = []
     monkeypatch.setattr(torch, "compile", lambda module, **_: made.append(1) or module)
     monkeypatch.setattr(Batching, "pays", True)
-    game, batches = cases.tanh_gan(), [cases.gan_batch(size, seed=seed) for seed, size in enumerate((6, 6, 6, 4))]
+    game, batches = cases.tanh_gan(), [cases.gan_batch(size, seed=seed) for seed, size in enumerate((6, 6, 4))]
     expected = sum(len(b["real"]) * dense_autograd(lambda w, b=b: tanh_gan_field(w, b), game.vector()) for b in batches)
     ours = jacobian(game, batches, method=method)
     assert len(made) == (2 if method == "compiled" else 0)
     U = block(30, 40)
     for u in (U, U[:, :1], U[:, 0]):
-        torch.testing.assert_close(ours @ u, expected / 22 @ u)
-        torch.testing.assert_close(ours.T @ u, expected.T / 22 @ u)
+        torch.testing.assert_close(ours @ u, expected / 16 @ u)
+        torch.testing.assert_close(ours.T @ u, expected.T / 16 @ u)
 
 
 def test_recordings_of_many_batches_keep_no_graph():
@@ -139,10 +139,14 @@ def test_recordings_of_many_batches_keep_no_graph():
 
 
 def test_of_a_recording_that_goes_wrong_on_a_later_batch():
-    """Each is checked: here only the second batch's loss detaches."""
+    """Each is checked: here only the second batch's loss writes in place, which a recording does not keep."""
 
     def loss(m, b):
-        return ((m.value.detach() if len(b) > 1 else m.value) * m.value**2).sum()
+        y = m.value * 1.0
+        if len(b) > 1:
+            with torch.no_grad():
+                y.mul_(2.0)
+        return (y * m.value**2).sum()
 
     game, batches = gt.minimization(cases.Point([1.0, 2.0]), loss), [torch.zeros(1), torch.zeros(2)]
     with pytest.raises(GantoolsError, match="cannot be recorded.*other products"):

@@ -239,7 +239,7 @@ def test_same_is_biased_and_independent_is_not():
     """E 1/2 |g(B)|^2 = 1/2 |E g|^2 + 1/2 tr Cov g(B), so `same` adds the gradient of 1/2 tr Cov."""
     source = torch.Generator().manual_seed(0)
     w = torch.tensor([1.0, -1.0], dtype=F64)
-    size, count, h, gamma = 4, 3000, 1.0, 1.0
+    size, count, h, gamma = 4, 2000, 1.0, 1.0
     rows = torch.randn(count, size, 2, generator=source, dtype=F64)
     # For a ~ N(0, I): E[a a^T] = I, and E|a a^T w|^2 = (n + 2)|w|^2, so tr Cov of a mean over B is (n + 1)|w|^2 / B.
     exact = w + gamma * w
@@ -423,44 +423,11 @@ def test_each_player_takes_gamma_at_its_own_count():
     assert relative((w - game.vector()) / 0.1, field + gamma * penalty) < 1e-12
 
 
-# Detached losses -----------------------------------------------------------------------------------------------------
-
-
-def detaching_game(how):
-    def losses(players, batch):
-        fake = players.generator(batch["latent"])
-        if how == "detach":
-            other = fake.detach()
-        else:
-            with torch.no_grad():
-                other = players.generator(batch["latent"])
-        scores, real = players.discriminator(other), players.discriminator(batch["real"])
-        return {
-            "generator": -players.discriminator(fake).mean(),
-            "discriminator": nn.functional.softplus(-real).mean() + nn.functional.softplus(scores).mean(),
-        }
-
-    return gt.Game({"generator": cases.mlp(2, 3, 2), "discriminator": cases.mlp(2, 3, 1, seed=1)}, losses)
-
-
-@pytest.mark.parametrize("how", ["detach", "no_grad"])
-def test_the_first_step_refuses_a_detached_fake_batch(how):
-    game = detaching_game(how)
-    before = game.vector()
-    optimizer = Consensus(game, lr=0.1)
-    with pytest.raises(
-        GantoolsError, match="field of player 'discriminator'.*'generator'.*do not detach the fake batch"
-    ):
-        optimizer.step(cases.gan_batch())
-    assert torch.equal(game.vector(), before)
-    gt.trainers.Simultaneous(game, lr=0.1).step(cases.gan_batch())  # which needs no derivative of the field
-
-
 def test_the_examination_happens_once(monkeypatch):
     from gantools.trainers import optimizer as module
 
     calls = []
-    monkeypatch.setattr(module, "require_dependence", lambda *args: calls.append(args))
+    monkeypatch.setattr(module.arbiter, "judge", lambda *args: calls.append(args))
     optimizer = Consensus(cases.tanh_gan(), lr=1e-3)
     for _ in range(3):
         optimizer.step(cases.gan_batch())
