@@ -99,3 +99,9 @@ def test_the_store_knows_nothing_of_what_builds_and_trains():
             own = [t for t in targets if t.startswith("gantools.runs.") and not t.startswith("gantools.runs.store")]
             assert set(own) <= {"gantools.runs.config"}
             assert not any(room(target) in ("trainers", "analysis") for target in targets)
+
+
+def test_the_board_imports_no_torch():
+    for module, path in FILES.items():
+        if room(module) == "board":
+            assert not [name for name in imports(ast.parse(path.read_text())) if name.split(".")[0] == "torch"]

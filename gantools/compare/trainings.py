@@ -81,9 +81,9 @@ def configuration(
     if not own:
         based = any(f.name == "base" for f in dataclasses.fields(OPTIMIZERS[method]))  # type: ignore[arg-type]
         settings = {"lr": RING_LR if based else RING_PLAIN_LR} | RING_SETTINGS.get(method, {}) | settings
-    kind: dict[str, Any] = {"target": game} if own else {"data": Choice(game), "batch_size": 256}
-    every = {"sample_every": 0, "spectrum_every": 0, "log_every": LOG_EVERY, "checkpoint_every": max(1, steps // 4)}
-    return configure(Choice(method, settings), steps=steps, seed=seed, device=device, **kind, **every)
+    values: dict[str, Any] = {"target": game} if own else {"data": Choice(game), "batch_size": 256}
+    values |= {"sample_every": 0, "spectrum_every": 0, "log_every": LOG_EVERY, "checkpoint_every": max(1, steps // 4)}
+    return configure(Choice(method, settings), steps=steps, seed=seed, device=device, **values)
 
 
 def train_one(config: TrainConfig, path: Path) -> Training:

@@ -64,9 +64,9 @@ def configure(
     choices["average"] = average if average.name == "none" else completed(AVERAGES[average.name], average)
     if stored is not None:
         return dataclasses.replace(stored, target=target, **choices, **values)
-    every = dict.fromkeys(("sample_every", "spectrum_every", "checkpoint_every"), advice["every"])
-    sizes = {name: advice[name] for name in ("steps", "batch_size", "latent_size")}
-    return TrainConfig(target=target, **choices, **(every | sizes | values))
+    advised: dict[str, Any] = {name: advice[name] for name in ("steps", "batch_size", "latent_size")}
+    advised |= dict.fromkeys(("sample_every", "spectrum_every", "checkpoint_every"), advice["every"])
+    return TrainConfig(target=target, **choices, **advised | values)
 
 
 def completed(entry: Any, choice: Choice) -> Choice:
