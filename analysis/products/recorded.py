@@ -70,7 +70,7 @@ def record(function: Function, point: Tensor) -> Recording:
         forward_product(function, point, probe(point))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            value = _out_of_place(_without_detach(make_fx(function)(point.detach().clone())), point)
+            value = _differentiable(_without_detach(make_fx(function)(point.detach().clone())), point)
             zeros = torch.zeros_like(point)
             with torch.no_grad():
                 product = make_fx(lambda u: torch.func.jvp(value, (point,), (u,))[1])(zeros)
@@ -88,6 +88,18 @@ def _without_detach(module: GraphModule) -> GraphModule:
             module.graph.erase_node(node)
     module.recompile()
     return module
+
+
+def _differentiable(traced: GraphModule, point: Tensor) -> GraphModule:
+    """Return a trace without operations in place, if that has a forward derivative; that of `rrelu` has none."""
+    value = _out_of_place(traced, point)
+    if value is traced:
+        return traced
+    try:
+        forward_product(value, point, probe(point))
+    except RuntimeError:
+        return traced
+    return value
 
 
 def _out_of_place(module: GraphModule, example: Tensor) -> GraphModule:

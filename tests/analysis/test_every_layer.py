@@ -208,7 +208,7 @@ LAYERS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
     "GRU": ((2, 2), lambda: first(nn.GRU(2, 2, batch_first=True))),
     "LSTM": ((2, 2), lambda: first(nn.LSTM(2, 2, batch_first=True))),
     "LSTM projected": ((2, 2), lambda: first(nn.LSTM(2, 3, proj_size=2, batch_first=True))),
-    "LSTM both ways": ((2, 2), lambda: first(nn.LSTM(2, 2, 2, batch_first=True, bidirectional=True))),
+    "LSTM both ways": ((2, 2), lambda: first(nn.LSTM(2, 1, batch_first=True, bidirectional=True))),
     "RNNCell": ((4,), lambda: nn.RNNCell(4, 2)),
     "GRUCell": ((4,), lambda: nn.GRUCell(4, 2)),
     "LSTMCell": ((4,), lambda: first(nn.LSTMCell(4, 2))),
@@ -368,7 +368,7 @@ def test_recorded_products_are_right_or_refused(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["huber_loss", "cosine_embedding_loss", "Conv2d circular", "BatchNorm1d", "GRUCell"])
+@pytest.mark.parametrize("name", ["huber_loss", "cosine_embedding_loss", "Conv2d circular", "BatchNorm1d"])
 def test_compiled_products_are_right_or_refused(name):
     check(name, ("compiled",))
 
