@@ -93,8 +93,6 @@ def _without_detach(module: GraphModule) -> GraphModule:
 def _differentiable(traced: GraphModule, point: Tensor) -> GraphModule:
     """Return a trace without operations in place, if that has a forward derivative; that of `rrelu` has none."""
     value = _out_of_place(traced, point)
-    if value is traced:
-        return traced
     try:
         forward_product(value, point, probe(point))
     except RuntimeError:
