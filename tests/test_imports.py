@@ -105,3 +105,30 @@ def test_the_board_imports_no_torch():
     for module, path in FILES.items():
         if room(module) == "board":
             assert not [name for name in imports(ast.parse(path.read_text())) if name.split(".")[0] == "torch"]
+
+
+def loaded(module: str, seen: set[str]) -> set[str]:
+    """Return the modules that importing one imports, packages around them included."""
+    if module not in seen and module in ARROWS:
+        seen.add(module)
+        for name in [module.rpartition(".")[0], *ARROWS[module]]:
+            loaded(name, seen)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("command", "unneeded"),
+    {
+        "listing": {"trainers", "games", "networks", "runs", "analysis", "board"},
+        "board": {"trainers", "games", "networks", "runs", "analysis"},
+        "sample": {"analysis", "metrics", "compare"},
+        "spectrum": {"metrics", "compare"},
+        "index": {"metrics", "compare"},
+        "density": {"metrics", "compare"},
+        "path": {"metrics", "compare"},
+        "train": {"compare"},
+    }.items(),
+)
+def test_a_command_imports_only_rooms_that_it_needs(command, unneeded):
+    rooms = {room(module) for module in loaded(f"gantools.cli.commands.{command}", set())}
+    assert "cli" in rooms and not rooms & unneeded

@@ -49,8 +49,11 @@ def test_importing_gantools_imports_no_torch():
     assert heavy == "[]"
 
 
-def test_the_board_imports_no_torch():
-    assert run_python("import sys, gantools.board; print('torch' in sys.modules)") == "False"
+def test_the_board_imports_no_torch_and_its_server_no_matplotlib():
+    serving = "import sys, gantools.cli.commands.board; print({'torch', 'matplotlib'} & set(sys.modules))"
+    assert run_python(serving) == "set()"
+    drawing = "import sys, gantools.board as b, gantools.board.pictures; [getattr(b, name) for name in dir(b)]"
+    assert run_python(f"{drawing}; print('torch' in sys.modules, 'matplotlib' in sys.modules)") == "False True"
 
 
 def test_folders_are_reached_through_the_package_only():
