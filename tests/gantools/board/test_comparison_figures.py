@@ -43,7 +43,11 @@ def test_rates_stand_on_the_diagonal_and_every_method_is_named():
 
 @pytest.mark.parametrize("rows", [ROWS[:1], ROWS[-1:], ROWS[-2:-1], ROWS[-3:-2], ROWS[24:25], []])
 def test_few_rows_are_drawn_too(rows, tmp_path):
-    rates_figure(rows).savefig(tmp_path / "a.png")
+    figure = rates_figure(rows)
+    figure.savefig(tmp_path / "a.png")
+    known = [row for row in rows if None not in (row["predicted"], row["observed"])]
+    assert sum(len(c.get_offsets()) for c in figure.axes[0].collections) == len(known)
+    assert sorted(names(figure.axes[1])) == sorted(row["method"] for row in rows)
 
 
 @pytest.mark.parametrize("places", [[0.5] * 24, list(np.linspace(-0.3, 1.4, 10)), [0.99, 1.0, 1.0], [0.2], []])

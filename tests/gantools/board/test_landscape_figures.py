@@ -74,6 +74,11 @@ def test_any_path_is_drawn(name, tmp_path):
 def test_any_plane_is_drawn(name, tmp_path):
     figure = plane_figure(PLANES[name], "title")
     figure.savefig(tmp_path / "x.png")
+    players, titles = list(PLANES[name].losses), [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ([f"loss of {player}" for player in players] if len(players) > 1 else ["loss"])
+    colourbars = [axes for axes in figure.axes if not axes.get_title()]
+    assert len(colourbars) == (0 if name in ("constant", "two values") else len(players))  # too few levels
+    assert figure.axes[0].get_xlim() == pytest.approx((-1, 1)) and figure.get_suptitle() == "title"
 
 
 def test_arrows_show_where_players_move():
@@ -88,7 +93,13 @@ def test_arrows_show_where_players_move():
 
 @pytest.mark.parametrize("players", [PLAYERS, ("model",)])
 def test_any_line_is_drawn(players, tmp_path):
-    line_figure(line(players), "title").savefig(tmp_path / "x.png")
+    figure, drawn = line_figure(line(players), "title"), line(players)
+    figure.savefig(tmp_path / "x.png")
+    losses, slope = figure.axes
+    for curve, values in zip(losses.lines, drawn.losses.values(), strict=False):
+        np.testing.assert_array_equal(curve.get_xydata(), np.stack([drawn.positions, values], 1))
+    np.testing.assert_array_equal(slope.lines[0].get_ydata(), drawn.slope)
+    assert losses.get_title() == "title" and (losses.get_legend() is not None) == (len(players) > 1)
 
 
 @pytest.mark.parametrize("values", [np.arange(1, 6), np.zeros(4)])

@@ -28,9 +28,11 @@ def test_a_record_is_out_when_it_is_made(tmp_path, recorder):
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 3, "a": 1.5, "b": None, "c": None}
 
 
-def test_closing_twice_is_once(recorder):
+def test_closing_twice_is_once(tmp_path, recorder):
+    recorder.scalars(1, {"a": 1.0})
     recorder.close()
     recorder.close()
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
