@@ -19,6 +19,8 @@ from tests.oracles import vectors
 
 F64 = torch.float64
 METHODS = ["reverse", "forward", "replay", "auto"]
+# A recording takes a second for each shape of batch; products/test_recorded.py has some in the quick tests.
+OF_SEVERAL = ["reverse", "forward", "auto", pytest.param("replay", marks=pytest.mark.slow)]
 
 
 # Products ------------------------------------------------------------------------------------------------------------
@@ -230,7 +232,7 @@ def test_an_operator_leaves_the_modules_as_they_were():
 # Several batches -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_SEVERAL)
 def test_the_mean_over_ragged_batches_is_the_full_batch(method):
     model, loss, (x, y) = cases.classifier(size=11)
     full = hessian(model, loss, (x, y)).dense()
@@ -243,7 +245,7 @@ def test_the_mean_over_ragged_batches_is_the_full_batch(method):
     assert relative(equal_weights, full) > 1e-4
 
 
-@pytest.mark.parametrize("method", ["reverse", "forward", "auto", pytest.param("replay", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", OF_SEVERAL)
 def test_the_mean_of_jacobians_of_a_gan(method):
     game, batches = cases.tanh_gan(), [cases.gan_batch(size, seed=size) for size in (8, 8, 3)]
     expected = sum(len(b["real"]) * jacobian(game, b).dense() for b in batches) / 19

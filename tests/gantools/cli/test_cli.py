@@ -526,6 +526,7 @@ class TestTrain:
         out = run_ok(capsys, "train", *RING, *QUIET, "--steps", "30")
         assert len(re.findall(r"^step \d+/30  loss/generator \d", out, re.M)) == 30
 
+    @pytest.mark.slow
     def test_a_bar_on_a_terminal(self, tmp_path):
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))

@@ -222,6 +222,7 @@ class TestStopped:
         assert [f.name for f in (tmp_path / "a/checkpoints").iterdir()] == ["step-00000003.pt"]
         assert "interrupted" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_a_real_ctrl_c(self, tmp_path):
         command = [sys.executable, "-m", "gantools", "train", "--out", str(tmp_path / "a"), *RING, *QUIET]
         process = subprocess.Popen([*command, "--steps", "1000000"], stdout=subprocess.PIPE, text=True)
