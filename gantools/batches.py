@@ -105,6 +105,19 @@ def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
     return batch
 
 
+def first_samples(batch: Any, count: int) -> Any:
+    """Return the first samples of a batch, of a batch in parts those of the first part.
+
+    A batch whose tensors have not all as many samples along their first dimension is returned as it is.
+    """
+    if isinstance(batch, Parts):
+        return first_samples(batch[0], count)
+    size = batch_size(batch)
+    if size <= count or not all(x.shape[0] == size for x in tensors(batch) if x.dim()):
+        return batch
+    return map_tensors(lambda x: x[:count] if x.dim() else x, batch)
+
+
 def require_samples(batch: Any) -> None:
     """Refuse a batch with an empty tensor: its mean would be NaN."""
     for x in tensors(batch):

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from gantools.batches import is_batch
 from gantools.errors import GantoolsError
-from gantools.games import functional
-from gantools.games.detach_probe import require_dependence
+from gantools.games import arbiter, functional
 from gantools.games.game import FieldValue, Game
+from gantools.games.plain_field import require_field
 from gantools.registry import Registry, setting, suggest
 from gantools.schedules import Scheduled, value_at
 from gantools.trainers.base_rules import Base, clipped, make_base
@@ -212,9 +212,11 @@ class GameOptimizer:
         return w, state
 
     def _examine(self, batch: Any) -> None:
-        """Refuse, before the first step, a game that the method would differentiate wrongly."""
+        """Refuse, before the first step, a game whose field or derivatives would be wrong."""
         if self.second_order:
-            require_dependence(self.game, batch)
+            arbiter.judge(self.game, batch)
+        else:
+            require_field(self.game, batch)
 
     def _with_fitting_kernels(self, state: State, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
         """Return `update` from the present point, without fused kernels if the first step met a missing derivative."""

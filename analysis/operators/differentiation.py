@@ -66,6 +66,9 @@ class Differentiation:
         function_of: makes the function to be differentiated from the snapshot, a batch and its number.
         always_symmetric: whether the derivative is symmetric whichever parameters move; by default it is where these
             are one player's.
+        one_gradient: whether the field of one player is the gradient of one loss, so that its derivative is symmetric;
+            not so behind a stop-gradient or a custom function.
+        dual_numbers: whether dual numbers give right products.
         make_reverse: makes products in reverse mode from a function and a point.
         make_forward: makes products in forward mode from a function and a point.
     """
@@ -77,6 +80,8 @@ class Differentiation:
     method: str
     function_of: Callable[[Snapshot, Any, int], engines.Function]
     always_symmetric: bool = False
+    one_gradient: bool = True
+    dual_numbers: bool = True
     make_reverse: Callable[..., Any] = engines.ReverseProducts
     make_forward: Callable[..., Any] = engines.ForwardProducts
 
@@ -112,7 +117,7 @@ class Differentiation:
     @property
     def symmetric(self) -> bool:
         """Whether J = J^T."""
-        return self.always_symmetric or self.snapshot.player is not None
+        return self.always_symmetric or (self.one_gradient and self.snapshot.player is not None)
 
     def restricted_to(self, where: Tensor, constant: bool = True) -> Differentiation:
         """Restrict to some entries (k,) of the vectors, see `Snapshot.restricted_to`."""
@@ -146,6 +151,11 @@ class Differentiation:
         point, name = self.snapshot.point, self.method
         if name == "auto":
             name = self._choose(function, reverse)
+        elif name != "reverse" and not self.dual_numbers:
+            raise GantoolsError(
+                "Dual numbers give wrong products of this field: an operation in it has a wrong forward derivative. "
+                "Use method='reverse' or 'auto'."
+            )
 
         def over_all(make: Callable[..., engines.Products], kept: engines.Products | None = None) -> engines.Products:
             if self.several:
@@ -167,7 +177,7 @@ class Differentiation:
             products = over_all(self.reversed, reverse)
         if self.method == "auto" and name == "forward":
             products = engines.MixedProducts(products, over_all(self.reversed, reverse))
-        if self.method == "auto" and not self.several:
+        if self.method == "auto" and self.dual_numbers and not self.several:
             products = PatientProducts(products, recorded)
         operator = DifferentiatedOperator(products, name, self.snapshot.slices, point, symmetric=self.symmetric)
         operator.parameters = self.snapshot.parameters
@@ -178,7 +188,7 @@ class Differentiation:
             yield float(self.size(batch)), self.function(batch, number)
 
     def _choose(self, function: engines.Function, reverse: Any) -> str:
-        if self.symmetric and not self.several:
+        if not self.dual_numbers or (self.symmetric and not self.several):
             # One backward pass against one more evaluation: slower in every model of bench_products.py.
             return "reverse"
         rebuild = partial(self.reversed, function) if self.several else None

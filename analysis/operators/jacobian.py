@@ -5,6 +5,7 @@ buffers are held, each module's train or eval mode is kept, power iterations sta
 change nothing.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,8 +18,7 @@ from gantools.analysis.operators.snapshot import snapshot
 from gantools.analysis.products import autograd as engines
 from gantools.batches import batch_size, map_tensors
 from gantools.errors import GantoolsError, NonFiniteFieldError
-from gantools.games import functional
-from gantools.games.detach_probe import require_dependence
+from gantools.games import arbiter, functional
 from gantools.games.game import Game, minimization
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ def jacobian(
             to the last bit. Of several batches these walk over them at every product and have one
             batch's activations in memory at a time. "replay" and "compiled" walk once and keep those of all: faster,
             where memory has the room.
-        check: whether to probe, once, that the field is deterministic and that no loss detaches another player.
+        check: whether to judge, once for a game and at the cost of at most 20 gradients of four samples, that its field
+            is that of plain autograd, and its derivatives central differences of it (`gantools.games.arbiter`).
 
     Raises:
-        GantoolsError: for active dropout, a field that differs between evaluations, a shuffled loader, a detached
-            player, and a field that is not finite.
+        GantoolsError: for active dropout, a field that differs between evaluations, a shuffled loader, a field or a
+            derivative that the arbiter finds wrong, and either of them not finite.
     """
     return _field_operator(_field_derivative(game, batch, size, method), check)
 
@@ -105,14 +106,24 @@ def _field_derivative(game: Game, batch: Any, size: Callable[[Any], float], meth
 
 def _field_operator(derivative: Differentiation, check: bool, whole: bool = True) -> DifferentiatedOperator:
     function = derivative.function(derivative.first)
-    reverse = derivative.reversed(function)
+    try:
+        reverse = derivative.reversed(function)
+    except RuntimeError as error:
+        if not functional.lacks_derivative(error):
+            raise
+        raise functional.no_derivative(error) from error
     if not reverse.value.isfinite().all():
         raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
-    if check and derivative.symmetric:
-        _require_symmetric(function, reverse)
-    elif check:
+    game = derivative.snapshot.game
+    if check:
+        if arbiter.judge(game, derivative.first).forward is False:
+            derivative = dataclasses.replace(derivative, dual_numbers=False)
         _require_deterministic(function(reverse.point), function, reverse)
-        require_dependence(derivative.snapshot.game, derivative.first)
+        _require_finite(reverse)
+    if derivative.symmetric and game.module.stops.met and not _is_symmetric(function, reverse.point):
+        # A stop-gradient or a custom function: what is differentiated is no gradient of one loss.
+        derivative = dataclasses.replace(derivative, one_gradient=False)
+        reverse = derivative.reversed(function)
     if whole:
         derivative.require_same_order()
     operator = derivative.operator(function, reverse)
@@ -158,29 +169,22 @@ def _require_deterministic(again: Tensor, function: engines.Function, products: 
         )
 
 
-def _require_symmetric(function: engines.Function, products: engines.ReverseProducts) -> None:
-    """Refuse a field that is random, whose derivative is not symmetric, or not the same forwards as backwards.
-
-    Where dual numbers work, one product each way tells it all: a wrong second derivative of an activation is symmetric.
-    """
-    point, source = products.point, torch.Generator().manual_seed(1)
-    u, v = (torch.randn(point.numel(), generator=source).to(point) for _ in range(2))
-    try:
-        again, forwards = functional.forward_value_and_product(function, point, u)
-    except RuntimeError:  # an operation without a forward derivative
-        again, forwards = function(point), None
-    _require_deterministic(again, function, products)
-    backwards = products.transposed(u)
-    if forwards is not None and not engines.differ(forwards, backwards):
-        return
-    hv = products.transposed(v)
-    # For normal u the rounding of u.(H v) has the size of that of H v.
-    if (u.dot(hv) - v.dot(backwards)).abs() > engines.rounding(point.dtype) * (backwards.norm() + hv.norm()):
-        raise GantoolsError(
-            "The Hessian is not symmetric: a custom autograd function in this model has a wrong second derivative."
+def _require_finite(products: engines.ReverseProducts) -> None:
+    """Refuse a field that has no derivative where it is differentiated."""
+    if not products.transposed(engines.probe(products.point)).isfinite().all():
+        raise NonFiniteFieldError(
+            "The field is finite, but its derivative is NaN or infinite: a loss is not twice differentiable at these "
+            "parameters (a norm or a root at zero, a power below 2). Add a small number under the root, or move away."
         )
-    if forwards is not None:
-        raise engines.DerivativesDisagreeError
+
+
+def _is_symmetric(function: engines.Function, point: Tensor) -> bool:
+    """Return whether u . (J v) = v . (J u) to rounding, for two normal vectors."""
+    u, v = engines.probe(point, 1), engines.probe(point, 2)
+    products = engines.ReverseProducts(function, point)
+    ju, jv = products.product(u), products.product(v)
+    # For normal u the rounding of u.(J v) has the size of that of J v.
+    return bool((u.dot(jv) - v.dot(ju)).abs() <= engines.rounding(point.dtype) * (ju.norm() + jv.norm()))
 
 
 def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> DifferentiatedOperator:
@@ -219,7 +223,7 @@ def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> Diffe
     products = engines.ReverseProducts(function, point)
     if not products.value.isfinite().all():
         raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
-    require_dependence(game, batches[0])
+    arbiter.judge(game, batches[0])
     _require_deterministic(function(products.point), function, products)
     operator = DifferentiatedOperator(products, "reverse", slices, point, kind="map")
     operator.parameters = parameter_slices(game)

@@ -89,11 +89,16 @@ class Layout:
         """Join real tensors, one for each parameter in order, into a vector."""
         return torch.cat([t.reshape(-1) for t in tensors])
 
-    def unflatten(self, w: Tensor) -> list[Tensor]:
-        """Split a vector (n,) into real tensors, one for each parameter in order (views where dtypes agree)."""
+    def unflatten(self, w: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
+        """Split a vector (n,) into real tensors, one for each parameter in order (views where dtypes agree).
+
+        Args:
+            w: the vector.
+            dtype: of the tensors; by default that of each parameter.
+        """
         # One split: slicing tensor by tensor would make the backward pass quadratic in the number of tensors.
         pieces = w.split(self._sizes)
-        return [p.view(s).to(d) for p, s, d in zip(pieces, self._shapes, self._dtypes, strict=True)]
+        return [p.view(s).to(dtype or d) for p, s, d in zip(pieces, self._shapes, self._dtypes, strict=True)]
 
     def vector(self) -> Tensor:
         """Return a copy of the parameters as one vector."""

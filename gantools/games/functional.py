@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -15,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from gantools.errors import GantoolsError
 from gantools.games.elementary import ElementaryOperations
+from gantools.games.stop_gradients import StopGradients
 
 
 def as_real(x: Tensor) -> Tensor:
@@ -69,6 +71,26 @@ def forward_value_and_product(function: Callable[[Tensor], Tensor], point: Tenso
     return value, torch.zeros_like(value) if tangent is None else tangent.detach()
 
 
+# PyTorch has one type for these errors, so its words tell them from a mistake in the user's loss.
+_NO_DERIVATIVE = re.compile(
+    r"derivative for '?\S+ is not implemented|modified by an inplace operation|differentiate twice|"
+    r"Trying to use forward AD with|not support automatic differentiation"
+)
+
+
+def lacks_derivative(error: RuntimeError) -> bool:
+    """Return whether PyTorch failed because it has no derivative, or none of that order, of an operation."""
+    return bool(_NO_DERIVATIVE.search(str(error))) and not isinstance(error, torch.OutOfMemoryError)
+
+
+def no_derivative(error: RuntimeError) -> GantoolsError:
+    """Return the sentence for such an error."""
+    return GantoolsError(
+        f"The field cannot be differentiated here: {str(error).strip().splitlines()[0]} Use another operation in its "
+        "place, made of elementary ones."
+    )
+
+
 def is_dual(x: Tensor) -> bool:
     """Return whether `x` carries a tangent, so that its function is being differentiated forwards."""
     return forward_ad.unpack_dual(x).tangent is not None
@@ -88,28 +110,52 @@ class AllPlayers(nn.Module):
         self._complex = {name for name, p in self.named_parameters() if p.is_complex()}
         self._homes: dict[str, tuple[nn.Module, str]] = {}
         self.elementary = ElementaryOperations()
-        self.safe = False  # whether fused kernels are being avoided
+        self.stops = StopGradients()
+        self.safe = False  # whether losses are evaluated to be differentiated twice, without fused kernels
         self.exact = False  # whether functions are being replaced by elementary operations as well
 
-    def forward(self, batch: Any, read_back: Sequence[str]) -> tuple[Any, dict[str, Tensor]]:
-        with self.elementary if self.exact else nullcontext():
+    def forward(
+        self, batch: Any, read_back: Sequence[str], finish: Callable[[Any], Any]
+    ) -> tuple[Any, dict[str, Tensor]]:
+        with ExitStack() as stack:
+            if self.exact:
+                stack.enter_context(self.elementary)
+            if self.safe:
+                stack.enter_context(self.stops.evaluating_losses())
             losses = self._losses(self._players, batch)
+        result = finish(losses)
         # Read here, while they are swapped in: a module may assign a new buffer instead of moving the old one in place.
-        return losses, {name: t.detach() for name, t in self.tensors(read_back).items()}
+        return result, {name: t.detach() for name, t in self.tensors(read_back).items()}
+
+    def plain(self, batch: Any) -> Any:
+        """Return the losses at the modules' own parameters, with their graph as the user's code makes it."""
+        with self.elementary if self.exact else nullcontext():
+            return self._losses(self._players, batch)
 
     def call(
-        self, names: Sequence[str], leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], batch: Any
+        self,
+        names: Sequence[str],
+        leaves: Sequence[Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Any,
+        finish: Callable[[Any], Any] = lambda losses: losses,
     ) -> tuple[Any, dict[str, Tensor]]:
-        """Return the losses at the parameters `names` = `leaves` (real), and the buffers after the forward pass.
+        """Return what is made of the losses at the parameters `names` = `leaves` (real), and the buffers after it.
 
-        The given buffers are copied; neither they nor the modules' own move.
+        Args:
+            names: of the parameters within this module.
+            leaves: their values, real.
+            buffers: are copied; neither they nor the modules' own move.
+            batch: one batch.
+            finish: makes the result of the losses, the gradients say, while the parameters are still in the modules: a
+                backward pass may run a module again.
         """
         swapped = {name: t.detach().clone() for name, t in buffers.items()}
         for name, leaf in zip(names, leaves, strict=True):
             # `view_as_complex` refuses slices of a flat vector; `torch.complex` takes any strides.
             swapped[name] = torch.complex(leaf[..., 0], leaf[..., 1]) if name in self._complex else leaf
         swapped |= {alias: swapped[name] for name in list(swapped) for alias in self._aliases[name]}
-        return torch.func.functional_call(self, swapped, (batch, list(buffers)), tie_weights=False)
+        return torch.func.functional_call(self, swapped, (batch, list(buffers), finish), tie_weights=False)
 
     def constant_names(self, trainable: Sequence[str]) -> list[str]:
         """Return the names of buffers and of parameters that nobody descends."""
@@ -125,6 +171,12 @@ class AllPlayers(nn.Module):
             home, last = self._homes[name]
             found[name] = getattr(home, last)
         return found
+
+    def put_back(self, name: str, tensor: Tensor) -> None:
+        """Give a module its tensor of this name again, where a forward pass assigned another."""
+        home, last = self._homes[name]
+        if getattr(home, last) is not tensor:
+            setattr(home, last, tensor)
 
     def _home(self, name: str) -> tuple[nn.Module, str]:
         path, _, last = name.rpartition(".")

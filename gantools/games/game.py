@@ -1,6 +1,6 @@
 r"""Games: players that each descend a loss of their own, and the field that they descend together.
 
-.. math:: \xi(w) = \big(\nabla_{w_1} L_1(w),\ \nabla_{w_2} L_2(w),\ \dots\big), \qquad J = D\xi
+$$\xi(w) = \big(\nabla_{w_1} L_1(w),\ \nabla_{w_2} L_2(w),\ \dots\big), \qquad J = D\xi$$
 
 An update is $w' = w - h\,\xi(w)$, so eigenvalues of $J$ with positive real part attract. (Mescheder, Nowozin and
 Geiger, arXiv:1705.10461, write $v = -\xi$ and $v' = -J$.) A model with a loss is a game of one player: its field is the
@@ -8,20 +8,19 @@ gradient and its Jacobian is the Hessian.
 """
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gantools.batches import Parts, batch_size, each_batch, map_tensors, require_samples
+from gantools.batches import batch_size, each_batch, map_tensors
 from gantools.errors import GantoolsError
-from gantools.games import functional
+from gantools.games import arbiter, functional
+from gantools.games.field import FieldValue, checked_losses, evaluate, gradient
 from gantools.games.flat_vector import Layout
-from gantools.games.recompute import recomputed
+from gantools.games.plain_field import require_field
 from gantools.registry import suggest
 
 Losses = Callable[[Any, Any], Mapping[str, Tensor]]
@@ -37,21 +36,6 @@ class Players(dict[str, nn.Module]):
             raise AttributeError(f"no player {name!r}; players: {', '.join(self)}") from None
 
 
-@dataclasses.dataclass(frozen=True)
-class FieldValue:
-    """The field at one point, with what was computed on the way.
-
-    Attributes:
-        vector: (n,) the field of the players asked for, in their order.
-        losses: each player's loss, a scalar tensor without a graph.
-        buffers: the buffers after the forward passes (running statistics moved, say); the game's own did not move.
-    """
-
-    vector: Tensor
-    losses: dict[str, Tensor]
-    buffers: dict[str, Tensor]
-
-
 class Game:
     """A differentiable game: modules by player's name, and one function that gives each player its loss.
 
@@ -59,8 +43,8 @@ class Game:
         players: a module for each player; weights tied within a player count once. Parameters that do not require a
             gradient are constants of the game. Complex parameters enter as their real view (..., 2).
         losses: `losses(players, batch)` returns a scalar to minimise for every player. The forward pass may be shared.
-            Do not detach one player's output in another player's loss: the field differentiates each loss by its own
-            player's parameters only, and the Jacobian needs the dependence.
+            What it detaches, evaluates under `no_grad` or passes through a custom function shapes the field as it
+            does in a training loop; derivatives of the field are exact all the same.
         constraints: by player's name, a function from its part (n,) of the flat vector to the nearest allowed point;
             applied at the end of every step, and part of what `update_operator` linearises.
 
@@ -85,7 +69,9 @@ class Game:
         self.layout = Layout.of(self.players)
         self.constraints = dict(constraints or {})
         self.regularizers: tuple[Any, ...] = ()  # those of a GAN, for what they draw into its batches
-        self._still = False  # whether a `frozen` block is being run
+        self.field_is_checked = False  # whether the arbiter found the field to be what plain autograd gives
+        self.verdict: arbiter.Verdict | None = None  # what it found of the derivatives
+        self.still = False  # whether a `frozen` block is being run
         for player in self.constraints:
             self.require_player(player)
 
@@ -97,6 +83,7 @@ class Game:
         """
         same = copy.copy(self)
         same.layout, same.constraints = self.layout.part(chosen), {}
+        same.verdict = None
         return same
 
     # The flat vector at the border -----------------------------------------------------------------------------------
@@ -128,7 +115,7 @@ class Game:
 
     @property
     def constants(self) -> list[str]:
-        """The names there of what `buffers()` copies."""
+        """Names, within `module`, of buffers and frozen parameters."""
         return self.module.constant_names(self.layout.names)
 
     def parameters(self) -> list[nn.Parameter]:
@@ -202,12 +189,19 @@ class Game:
         total, weight = torch.zeros_like(w), 0
         with self.frozen():
             for one in each_batch(batch):
+                require_field(self, one)
                 size = batch_size(one)
                 total += size * self.field_at(w, buffers, one).vector
                 weight += size
         if not weight:
             raise GantoolsError("There are no batches to evaluate the field on: the iterable was empty.")
         return total / weight
+
+    gradient = staticmethod(gradient)
+
+    def plain_losses(self, batch: Any) -> dict[str, Tensor]:
+        """Return the losses on the modules themselves, their own parameters in place; buffers move as in any pass."""
+        return checked_losses(self.players, self.module.plain(map_tensors(Tensor.detach, batch)))
 
     def field_at(
         self,
@@ -246,81 +240,7 @@ class Game:
         by_all: bool = False,
     ) -> FieldValue:
         """Return the field at these leaves; the forward passes are shared between the players' losses."""
-        if isinstance(batch, Parts):
-            return self._mean_field(leaves, buffers, batch, create_graph, players, by_all)
-        require_samples(batch)
-        if torch.is_inference_mode_enabled():
-            raise GantoolsError(
-                "torch.inference_mode() records nothing to differentiate: evaluate the field outside it."
-            )
-        # A loss may call `requires_grad_` on what it is given; views keep the caller's tensors out of that.
-        batch = map_tensors(torch.Tensor.detach, batch)
-        twice = create_graph and not self.module.safe
-        with torch.enable_grad():
-            with functional.twice_differentiable(self.module) if twice else nullcontext():
-                losses, moved = self.module.call(self.layout.names, leaves, buffers, batch)
-            losses = self._checked(losses)
-            pieces: list[Tensor] = []
-            for player in players or self.slices:
-                by = leaves if by_all else leaves[self.layout.owned[player]]
-                pieces += self.gradient(losses[player], by, create_graph)
-            vector = self.flatten(pieces)
-        return FieldValue(vector, {player: loss.detach() for player, loss in losses.items()}, moved)
-
-    def _mean_field(
-        self,
-        leaves: Sequence[Tensor],
-        buffers: Mapping[str, Tensor],
-        parts: Parts,
-        create_graph: bool,
-        players: Sequence[str] | None,
-        by_all: bool,
-    ) -> FieldValue:
-        """Return the mean field of the parts of a batch, with the graph of one of them in memory at a time."""
-        again = partial(self.frozen, self.modes()) if self._still else nullcontext
-        size, moved = batch_size(parts), dict(buffers)
-        total, losses = torch.zeros(()), dict.fromkeys(self.players, torch.zeros(()))
-        for part in parts:
-            seen: list[FieldValue] = []
-
-            def share(leaves: Sequence[Tensor], part: Any = part, buffers: Any = moved, seen: Any = seen) -> Tensor:
-                # Without a graph of the gradient at first: what is differentiated is what is evaluated again.
-                value = self.field_of(leaves, buffers, part, create_graph and bool(seen), players, by_all)
-                seen[:] = [dataclasses.replace(value, vector=value.vector.new_empty(0))]
-                return batch_size(part) / size * value.vector
-
-            with torch.enable_grad():
-                total = total + (recomputed(share, again, leaves) if create_graph else share(leaves))
-            moved = seen[0].buffers
-            for player, loss in seen[0].losses.items():
-                losses[player] = losses[player] + batch_size(part) / size * loss
-        return FieldValue(total, losses, moved)
-
-    @staticmethod
-    def gradient(value: Tensor, leaves: Sequence[Tensor], create_graph: bool = False) -> Sequence[Tensor]:
-        """Return the gradient of a scalar by each leaf; zero for a leaf that it does not depend on."""
-        if not value.requires_grad:
-            return [torch.zeros_like(leaf) for leaf in leaves]
-        return torch.autograd.grad(
-            value, leaves, retain_graph=True, create_graph=create_graph, allow_unused=True, materialize_grads=True
-        )
-
-    def _checked(self, losses: Any) -> dict[str, Tensor]:
-        if not isinstance(losses, Mapping) or set(losses) != set(self.players):
-            got = (
-                f"the keys {sorted(map(str, losses))}" if isinstance(losses, Mapping) else f"a {type(losses).__name__}"
-            )
-            raise GantoolsError(
-                f"losses(players, batch) returned {got}: return a dictionary with one scalar for each of "
-                f"{', '.join(map(repr, self.players))}."
-            )
-        for player, loss in losses.items():
-            if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
-                shape = f"shape {tuple(loss.shape)}, {loss.dtype}" if isinstance(loss, Tensor) else type(loss).__name__
-                raise GantoolsError(
-                    f"The loss of player {player!r} is not a real scalar ({shape}): take its mean or sum."
-                )
-        return {player: losses[player].reshape(()) for player in self.players}
+        return evaluate(self, leaves, buffers, batch, create_graph, players, by_all)
 
     @contextmanager
     def frozen(self, modes: Mapping[nn.Module, bool] | None = None) -> Iterator[None]:
@@ -334,12 +254,12 @@ class Game:
         """
         with functional.modes_restored(self.module, modes), functional.power_iterations_frozen(self.module):
             functional.refuse_dropout(self.module, list(self.players))
-            before, self._still = self._still, True
+            before, self.still = self.still, True
             try:
                 with functional.twice_differentiable(self.module, exact=True):
                     yield
             finally:
-                self._still = before
+                self.still = before
 
     def modes(self, dropout: bool = True) -> dict[nn.Module, bool]:
         """Return each module's train (True) or eval mode; `dropout=False`: that of the same game without dropout."""

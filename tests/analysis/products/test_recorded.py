@@ -139,17 +139,13 @@ def test_recordings_of_many_batches_keep_no_graph():
 
 
 def test_of_a_recording_that_goes_wrong_on_a_later_batch():
-    """Each is checked: here only the second batch's loss writes in place, which a recording does not keep."""
+    """Each is checked: here only the second batch's loss leaves PyTorch."""
 
     def loss(m, b):
-        y = m.value * 1.0
-        if len(b) > 1:
-            with torch.no_grad():
-                y.mul_(2.0)
-        return (y * m.value**2).sum()
+        return (m.value**2).sum() * (1.0 if len(b) == 1 else m.value[0].item())
 
     game, batches = gt.minimization(cases.Point([1.0, 2.0]), loss), [torch.zeros(1), torch.zeros(2)]
-    with pytest.raises(GantoolsError, match="cannot be recorded.*other products"):
+    with pytest.raises(GantoolsError, match="cannot be recorded"):
         jacobian(game, batches, method="replay", check=False)
 
 

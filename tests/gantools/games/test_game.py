@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import gantools as gt
 from gantools.analysis.operators.jacobian import jacobian
 from gantools.errors import GantoolsError
-from gantools.games.detach_probe import require_dependence
+from gantools.games import arbiter
 from tests import cases
 from tests.game_oracles import (
     finite_jacobian,
@@ -575,7 +575,7 @@ def test_analysis_never_moves_buffers(kind):
     for method in ("reverse", "forward", "auto"):
         operator = jacobian(game, batch, method=method)
         operator @ torch.ones(game.num_parameters, dtype=F64)
-    require_dependence(game, batch)
+    arbiter.judge(game, batch)
     optimizer = gt.trainers.Consensus(game, lr=0.1)
     optimizer.update(game.vector(), optimizer.init(game.vector()), batch)
     gt.analysis.update_operator(optimizer, batch)

@@ -1,0 +1,137 @@
+"""The field of a game: the losses at given parameters, and each player's gradient of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gantools.batches import Parts, batch_size, map_tensors, require_samples
+from gantools.errors import GantoolsError
+from gantools.games import functional
+from gantools.games.recompute import recomputed
+
+if TYPE_CHECKING:
+    from gantools.games.game import Game
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldValue:
+    """The field at one point, with what was computed on the way.
+
+    Attributes:
+        vector: (n,) the field of the players asked for, in their order.
+        losses: each player's loss, a scalar tensor without a graph.
+        buffers: the buffers after the forward passes (running statistics moved, say); the game's own did not move.
+    """
+
+    vector: Tensor
+    losses: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+
+def evaluate(
+    game: Game,
+    leaves: Sequence[Tensor],
+    buffers: Mapping[str, Tensor],
+    batch: Any,
+    create_graph: bool = False,
+    players: Sequence[str] | None = None,
+    by_all: bool = False,
+) -> FieldValue:
+    """Return the field at these leaves, see `Game.field_of`."""
+    if isinstance(batch, Parts):
+        return _mean_field(game, leaves, buffers, batch, create_graph, players, by_all)
+    require_samples(batch)
+    if torch.is_inference_mode_enabled():
+        raise GantoolsError("torch.inference_mode() records nothing to differentiate: evaluate the field outside it.")
+    # A loss may call `requires_grad_` on what it is given; views keep the caller's tensors out of that.
+    batch = map_tensors(torch.Tensor.detach, batch)
+    twice = create_graph and not game.module.safe
+    with torch.enable_grad():
+
+        def finish(losses: Any) -> tuple[Tensor, dict[str, Tensor]]:
+            losses = checked_losses(game.players, losses)
+            pieces: list[Tensor] = []
+            for player in players or game.slices:
+                pieces += _pieces(game, player, losses[player], leaves, create_graph, by_all)
+            return game.flatten(pieces), {player: loss.detach() for player, loss in losses.items()}
+
+        with functional.twice_differentiable(game.module) if twice else nullcontext():
+            (vector, losses), moved = game.module.call(game.layout.names, leaves, buffers, batch, finish)
+    return FieldValue(vector, losses, moved)
+
+
+def _pieces(
+    game: Game, player: str, loss: Tensor, leaves: Sequence[Tensor], create_graph: bool, by_all: bool
+) -> list[Tensor]:
+    """Return a player's part of the field; `by_all`: the gradient of its loss by the parameters of all players."""
+    own, stops = game.layout.owned[player], game.module.stops
+    if by_all and not stops.met:
+        return list(gradient(loss, leaves, create_graph))
+    with stops.taking_gradients():
+        pieces = list(gradient(loss, leaves[own], create_graph))
+    if by_all:
+        # How the loss depends on the others, although its own player's gradient does not follow it.
+        others = gradient(loss, [*leaves[: own.start], *leaves[own.stop :]], create_graph)
+        pieces = [*others[: own.start], *pieces, *others[own.start :]]
+    return pieces
+
+
+def _mean_field(
+    game: Game,
+    leaves: Sequence[Tensor],
+    buffers: Mapping[str, Tensor],
+    parts: Parts,
+    create_graph: bool,
+    players: Sequence[str] | None,
+    by_all: bool,
+) -> FieldValue:
+    """Return the mean field of the parts of a batch, with the graph of one of them in memory at a time."""
+    again = partial(game.frozen, game.modes()) if game.still else nullcontext
+    size, moved = batch_size(parts), dict(buffers)
+    total, losses = torch.zeros(()), dict.fromkeys(game.players, torch.zeros(()))
+    for part in parts:
+        seen: list[FieldValue] = []
+
+        def share(leaves: Sequence[Tensor], part: Any = part, buffers: Any = moved, seen: Any = seen) -> Tensor:
+            # Without a graph of the gradient at first: what is differentiated is what is evaluated again.
+            value = evaluate(game, leaves, buffers, part, create_graph and bool(seen), players, by_all)
+            seen[:] = [dataclasses.replace(value, vector=value.vector.new_empty(0))]
+            return batch_size(part) / size * value.vector
+
+        with torch.enable_grad():
+            total = total + (recomputed(share, again, leaves) if create_graph else share(leaves))
+        moved = seen[0].buffers
+        for player, loss in seen[0].losses.items():
+            losses[player] = losses[player] + batch_size(part) / size * loss
+    return FieldValue(total, losses, moved)
+
+
+def gradient(value: Tensor, leaves: Sequence[Tensor], create_graph: bool = False) -> Sequence[Tensor]:
+    """Return the gradient of a scalar by each leaf; zero for a leaf that it does not depend on."""
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    return torch.autograd.grad(
+        value, leaves, retain_graph=True, create_graph=create_graph, allow_unused=True, materialize_grads=True
+    )
+
+
+def checked_losses(players: Mapping[str, Any], losses: Any) -> dict[str, Tensor]:
+    """Return each player's loss as a scalar tensor; refuse whatever else a user's function returned."""
+    if not isinstance(losses, Mapping) or set(losses) != set(players):
+        got = f"the keys {sorted(map(str, losses))}" if isinstance(losses, Mapping) else f"a {type(losses).__name__}"
+        raise GantoolsError(
+            f"losses(players, batch) returned {got}: return a dictionary with one scalar for each of "
+            f"{', '.join(map(repr, players))}."
+        )
+    for player, loss in losses.items():
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
+            shape = f"shape {tuple(loss.shape)}, {loss.dtype}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise GantoolsError(f"The loss of player {player!r} is not a real scalar ({shape}): take its mean or sum.")
+    return {player: losses[player].reshape(()) for player in players}

@@ -1,0 +1,164 @@
+"""The field against plain autograd on the user's own modules.
+
+It is another one where a loss captured parameters from outside, a module keeps weights outside its parameters, or a
+backward pass runs the module again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from gantools.batches import Parts, first_samples
+from gantools.errors import GantoolsError
+from gantools.games import functional
+
+if TYPE_CHECKING:
+    from gantools.games.game import Game
+
+SAMPLES = 4
+SHIFT = 1e-2  # of the point near by, relative to the size of each parameter
+LEAST = 0.05  # what counts as the size of a parameter that is zero
+
+
+def require_field(game: Game, batch: Any) -> None:
+    """Refuse a game whose field is not what plain autograd gives on the modules themselves.
+
+    The modules' parameters are moved to a point near by and put back; buffers and the random state are put back too.
+
+    Raises:
+        GantoolsError: says which player's field differs, by how much, and what does that.
+    """
+    if game.field_is_checked or torch.is_inference_mode_enabled():  # which the field refuses by itself
+        return
+    w = game.vector()
+    with undisturbed(game):
+        batch = few(game, batch)
+        for point in (w, w + shift(w)):
+            _move(game, point)
+            _compare_fields(game, point, batch)
+    game.field_is_checked = True
+
+
+@contextmanager
+def undisturbed(game: Game) -> Iterator[None]:
+    """Evaluate within this block; parameters, buffers and the random state are put back at its end."""
+    module = game.module
+    live = module.tensors([*game.names, *game.constants])
+    # Other memory under the same tensors: the user's own graphs may hold them, and must not see them move.
+    kept = {name: (t, t.data, t.requires_grad) for name, t in live.items()}
+    for t in live.values():
+        t.data = t.data.clone()
+    devices = [game.device] if game.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices), torch.enable_grad(), game.frozen(game.modes(dropout=False)):
+            yield
+    finally:
+        for name, (t, data, flag) in kept.items():
+            t.data = data
+            t.requires_grad_(flag)
+            module.put_back(name, t)
+
+
+def _move(game: Game, w: Tensor) -> None:
+    """Write a vector (n,) into the parameters, without a trace in their version counters."""
+    for p, piece in zip(game.layout.parameters, game.layout.unflatten(w), strict=True):
+        functional.as_real(p.data).copy_(piece)
+
+
+def few(game: Game, batch: Any) -> Any:
+    """Return the first samples of a batch, or all of it where the losses need them all."""
+    few = first_samples(batch, SAMPLES)
+    try:
+        with same_draws(game):
+            game.plain_losses(few)
+    except Exception:  # whatever a user's loss raises for a batch of another size
+        return batch[0] if isinstance(batch, Parts) else batch
+    return few
+
+
+@contextmanager
+def same_draws(game: Game) -> Iterator[None]:
+    """Draw the same random numbers in every such block, where a loss draws any."""
+    with torch.random.fork_rng([game.device] if game.device.type == "cuda" else []):
+        yield
+
+
+def sizes(w: Tensor) -> Tensor:
+    return w.abs() + w.abs().mean() + LEAST
+
+
+def shift(w: Tensor) -> Tensor:
+    source = torch.Generator().manual_seed(1)
+    return SHIFT * sizes(w) * torch.randn(len(w), generator=source).to(w)
+
+
+def _compare_fields(game: Game, point: Tensor, batch: Any) -> None:
+    buffers = game.buffers()
+    with same_draws(game):
+        plain = _plain_field(game, batch)
+    game.load_buffers(buffers)
+    with same_draws(game):
+        field = game.field_at(point, buffers, batch).vector.detach()
+    tolerance = torch.finfo(point.dtype).eps ** 0.45  # 8e-4 in float32: two ways to the same number
+    for player, part in game.slices.items():
+        size = torch.maximum(plain[part].norm(), field[part].norm())
+        error = (plain[part] - field[part]).norm()
+        if error > tolerance * size:
+            raise GantoolsError(
+                f"The field of player {player!r} differs by {float(error / size):.1%} from plain autograd on its "
+                "module: the loss uses parameters that it captured from outside (a list made before, a closure), a "
+                "module keeps weights outside its parameters, or a backward pass runs the module again. Take "
+                "parameters from the modules that the loss is given."
+            )
+
+
+class _Used(TorchFunctionMode):
+    """Which parameters operations in this block are given, by identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parameters: set[int] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.parameters |= {id(x) for x in tree_leaves((args, kwargs)) if isinstance(x, torch.nn.Parameter)}
+        return func(*args, **kwargs)
+
+
+def _plain_field(game: Game, batch: Any) -> Tensor:
+    """Return the field (n,) by plain autograd, at the parameters that the modules have."""
+    with _Used() as used:
+        losses = game.plain_losses(batch)
+    pieces = []
+    for player, own in game.layout.owned.items():
+        parameters = game.layout.parameters[own]
+        if not losses[player].requires_grad:
+            if any(id(p) in used.parameters for p in parameters):
+                raise GantoolsError(no_gradient(player))
+            pieces += [torch.zeros_like(p) for p in parameters]  # a constant, in no way of them
+            continue
+        try:
+            found = torch.autograd.grad(losses[player], parameters, retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            first = str(error).partition(". ")[0]
+            raise GantoolsError(
+                f"Plain autograd fails on the loss of player {player!r} once its module's parameters have moved "
+                f"({first}): the module keeps something that it computed from them, a cache say."
+            ) from error
+        pieces += [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+    return game.flatten([functional.as_real(piece.detach()) for piece in pieces])
+
+
+def no_gradient(player: str) -> str:
+    """Return the sentence for a loss without a graph."""
+    return (
+        f"The loss of player {player!r} has no gradient: it was computed under no_grad, detached, or turned into a "
+        "number on the way. Return it as the tensor that the modules' outputs lead to."
+    )
