@@ -35,25 +35,25 @@ class StopGradients(TorchFunctionMode):
     """Within this block, what stops a gradient stops it only while the field's own gradients are taken.
 
     Attributes:
-        inner: whether gradients are now those inside the field; they are while its losses are evaluated.
+        taking: whether gradients are now those inside the field; they are while its losses are evaluated.
         met: whether anything that depends on a parameter was stopped, or went through a custom function, so far.
         tracing: whether a custom function is being traced.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner = False
+        self.taking = False
         self.met = False
         self.tracing = False
 
     @contextmanager
     def taking_gradients(self) -> Iterator[None]:
         """Take the gradients in this block as the user's code means them."""
-        before, self.inner = self.inner, True
+        before, self.taking = self.taking, True
         try:
             yield
         finally:
-            self.inner = before
+            self.taking = before
 
     @contextmanager
     def evaluating_losses(self) -> Iterator[None]:
@@ -141,7 +141,7 @@ class _Stopped(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return (None if ctx.mode.inner else gradients[0]), None
+        return (None if ctx.mode.taking else gradients[0]), None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Any:
@@ -194,7 +194,7 @@ class _Traced(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         call = ctx.call
-        if call.mode.inner:
+        if call.mode.taking:
             return (None, *[None] * call.count, *call.pulled_back(gradients))
         return (None, *gradients, *[None] * call.inputs)
 
