@@ -38,8 +38,8 @@ def checkpoint():
 @pytest.fixture(scope="module")
 def matrices(checkpoint):
     model, x, y = checkpoint
-    single = hessian(model, cross_entropy, (x, y), method="replay").dense()
-    double = hessian(model.double(), cross_entropy, (x.double(), y), method="replay").dense()
+    single = hessian(model, cross_entropy, (x, y), method="reverse").dense()
+    double = hessian(model.double(), cross_entropy, (x.double(), y), method="reverse").dense()
     model.float()
     return single, double
 
