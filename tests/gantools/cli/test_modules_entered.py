@@ -15,8 +15,8 @@ from tests.runs import QUIET, RING
 
 FOLDERS = {Path(package.__file__).parent: package.__name__ for package in (gantools, analysis, trainers)}
 
-# What was reached. The aim for the whole project is 15 and 18.
-SPECTRUM, TRAIN = 47, 40
+# Modules, and the folders that they are in, as it stands: what is added must not lengthen the way.
+SPECTRUM, TRAIN = (47, 15), (40, 16)
 
 
 class Reached(BaseException):
@@ -63,6 +63,11 @@ def entered(argv, goal):
 
 
 @pytest.mark.usefixtures("in_a_folder_of_its_own")
+def assert_at_most(most, modules):
+    folders = {name.rpartition(".")[0] for name in modules}
+    assert len(modules) <= most[0] and len(folders) <= most[1], sorted(folders)
+
+
 class TestModulesEntered:
     def test_spectrum_to_the_first_product_of_the_krylov_iteration(self, run):
         krylov = str(Path(analysis.__file__).parent / "krylov")
@@ -70,10 +75,10 @@ class TestModulesEntered:
         def first_product(module, function, caller):
             return function == "__matmul__" and caller.f_code.co_filename.startswith(krylov)
 
-        assert len(entered(["spectrum", run, "--k", "4"], first_product)) <= SPECTRUM
+        assert_at_most(SPECTRUM, entered(["spectrum", run, "--k", "4"], first_product))
 
     def test_train_to_the_first_update(self):
         def first_update(module, function, caller):
             return module == "gantools.trainers.optimizer" and function == "update"
 
-        assert len(entered(["train", *RING, *QUIET, "--steps", "2", "--out", "a"], first_update)) <= TRAIN
+        assert_at_most(TRAIN, entered(["train", *RING, *QUIET, "--steps", "2", "--out", "a"], first_update))
