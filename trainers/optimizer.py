@@ -101,7 +101,7 @@ class GameOptimizer:
         return self.game.project(w), state
 
     def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
-        """Return the next point, before the game's constraints, and the next state: the formula of the method."""
+        """Return the next point and state by the method's formula; `update` puts the point within the constraints."""
         raise NotImplementedError
 
     def apply_base(
@@ -112,7 +112,7 @@ class GameOptimizer:
         value: FieldValue | None = None,
         info: StepInfo | None = None,
     ) -> tuple[Tensor, State]:
-        """Return `w` (n,) minus each player's step by its base rule, and the state with the rules' new memory.
+        """Return `w` (n,) minus each player's step, within its constraint, and the state with the rules' new memory.
 
         Args:
             w: the point that the steps start from.
@@ -122,24 +122,28 @@ class GameOptimizer:
                 the step from it; by default it keeps those of `state`.
             info: the info of the step where `value` is not of all players or not at the start.
         """
-        memory, counters = dict(state.memory), dict(state.counters)
-        parts = []
-        for player, part in self.game.slices.items():
-            if player not in directions:
-                parts.append(w[part])
-                continue
+        steps, state = self.base_steps(directions, state, value, info)
+        parts = self.by_player(w)
+        parts |= {player: self.game.nearest(player, parts[player] - step) for player, step in steps.items()}
+        return torch.cat(list(parts.values())), state
+
+    def base_steps(
+        self, directions: Mapping[str, Tensor], state: State, value: FieldValue | None, info: StepInfo | None = None
+    ) -> tuple[dict[str, Tensor], State]:
+        """Return the step to subtract for each player in `directions`, in order; see `apply_base`."""
+        memory, counters, steps = dict(state.memory), dict(state.counters), {}
+        for player in filter(directions.__contains__, self.game.slices):
             prefix = f"{player}:"
             own = {key.removeprefix(prefix): v for key, v in memory.items() if key.startswith(prefix)}
             direction = clipped(directions[player], self.clip_norm)
             rate = value_at(self.rates[player], counters[player])
-            step, own = self.rules[player].update(direction, own, counters[player], rate)
+            steps[player], own = self.rules[player].update(direction, own, counters[player], rate)
             memory |= {prefix + key: v for key, v in own.items()}
             counters[player] += 1
-            parts.append(w[part] - step)
         state = dataclasses.replace(state, memory=memory, counters=counters)
         if value is not None:
             state = dataclasses.replace(state, buffers=value.buffers, info=info or self.observe(value))
-        return torch.cat(parts), state
+        return steps, state
 
     def rates_at(self, state: State) -> dict[str, float]:
         """Return each player's learning rate for the next update."""

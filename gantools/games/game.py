@@ -46,7 +46,7 @@ class Game:
             What it detaches, evaluates under `no_grad` or passes through a custom function shapes the field as it
             does in a training loop; derivatives of the field are exact all the same.
         constraints: by player's name, a function from its part (n,) of the flat vector to the nearest allowed point;
-            applied at the end of every step, and part of what `update_operator` linearises.
+            applied after every move of the player, and part of what `update_operator` linearises.
 
     Raises:
         GantoolsError: when two players share a parameter, or a player has none.
@@ -160,10 +160,14 @@ class Game:
 
     def project(self, w: Tensor) -> Tensor:
         """Return the nearest point that the players' constraints allow (weight clipping); by default `w` itself."""
-        for player, nearest in self.constraints.items():
+        for player in self.constraints:
             part = self.slices[player]
-            w = torch.cat([w[: part.start], nearest(w[part]), w[part.stop :]])
+            w = torch.cat([w[: part.start], self.nearest(player, w[part]), w[part.stop :]])
         return w
+
+    def nearest(self, player: str, part: Tensor) -> Tensor:
+        """Return the point nearest to a player's part (n,) of the flat vector that its constraint allows."""
+        return self.constraints[player](part) if player in self.constraints else part
 
     # Buffers ---------------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,13 @@ from gantools.regularizers.base import REGULARIZERS, Nearest, Regularizer
 @REGULARIZERS.register("clip")
 @dataclasses.dataclass(frozen=True)
 class Clip(Regularizer):
-    r"""Clamp the discriminator's parameters after each step (WGAN, Arjovsky et al. 2017, arXiv:1701.07875).
+    r"""Clamp the discriminator's parameters after each of its updates (WGAN, Arjovsky et al. 2017, arXiv:1701.07875).
 
     $$w_D \leftarrow \min(\max(w_D, -c), c)$$
 
-    All its parameters, biases too, at the end of every step of any method, as a constraint of the game: so
-    `update_operator` linearises it, and a clamped coordinate is a row of zeros. Initial weights are not clamped.
+    All its parameters, biases too, after every move of the discriminator within a step of any method, extrapolations
+    too, as a constraint of the game: so `update_operator` linearises it, and a clamped coordinate is a row of zeros.
+    Initial weights are not clamped.
     """
 
     c: float = setting(0.01, "half the side of the box")

@@ -104,6 +104,56 @@ def test_the_linearisation_is_the_derivative_of_the_step(name, base, settings):
         assert abs(v @ forth - u @ (operator.T @ v)) < 1e-6 * v.norm() * forth.norm()
 
 
+BOX = 0.2
+
+
+def boxed(name, clip=True, **settings):
+    """Return an optimizer whose critic starts just inside a box that its first moves leave."""
+    game = cases.tanh_gan("wasserstein", [gt.regularizers.Clip(BOX)] if clip else [])
+    w, critic = game.vector(), game.slices["discriminator"]
+    w[critic] = w[critic].clamp(-0.999 * BOX, 0.999 * BOX)
+    game.load_vector(w)
+    optimizer = optimizer_of(name, game=game, lr=0.5, **settings)
+    for key, value in optimizer.state.memory.items():
+        if key.endswith(SECOND_MOMENTS):
+            value += 1  # at 0 the step has no derivative by it
+    return optimizer
+
+
+TURNS = [*[(name, {}) for name in OPTIMIZERS], ("alternating", {"n_d": 3}), ("alternating", {"n_d": 2, "n_g": 3})]
+
+
+@pytest.mark.parametrize(("name", "settings"), TURNS)
+def test_every_evaluation_within_a_step_keeps_to_the_constraints(name, settings, monkeypatch):
+    optimizer = boxed(name, **settings)
+    game, seen = optimizer.game, []
+    evaluate = game.field_of
+
+    def watched(leaves, *others, **more):
+        seen.append(game.flatten(leaves).detach()[game.slices["discriminator"]].abs().max())
+        return evaluate(leaves, *others, **more)
+
+    run(optimizer, range(2))  # the modules' examination before the first step is no part of it
+    monkeypatch.setattr(game, "field_of", watched)
+    run(optimizer, range(2, 6))
+    assert max(seen) == BOX
+
+
+@pytest.mark.parametrize(("name", "settings"), TURNS)
+def test_the_linearisation_holds_the_constraints(name, settings):
+    optimizer, free = boxed(name, **settings), boxed(name, clip=False, **settings)
+    batches, z = cases.step_batches(optimizer, 9), state_vector(optimizer.game, optimizer)
+    step, operator = period_map(optimizer, batches), update_operator(optimizer, *batches)
+    without = update_operator(free, *batches)
+    source = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        u, v = (torch.randn(len(z), generator=source, dtype=F64) for _ in range(2))
+        forth = operator @ u
+        assert relative(forth, without @ u) > 1e-3
+        assert relative(forth, finite_product(step, z, u, 1e-5)) < 1e-6
+        assert abs(v @ forth - u @ (operator.T @ v)) < 1e-6 * v.norm() * forth.norm()
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_batch_in_parts_gives_the_same_step_and_the_same_linearisation(name):
     whole, parted = optimizer_of(name), optimizer_of(name)

@@ -55,6 +55,6 @@ class AlexGDA(GameOptimizer):
             value = self.game.field_at(point, state.buffers, batches[0], players=(player,))
             seen.losses[player], seen.field_norms[player] = value.losses[player], value.vector.detach().norm()
             w, state = self.apply_base(w, {player: value.vector}, state, value, info=seen)
-            ahead[player] = own + factor * (self.by_player(w)[player] - own)
+            ahead[player] = self.game.nearest(player, own + factor * (self.by_player(w)[player] - own))
         memory = state.memory | {f"{player}:{AHEAD}": ahead[player] for player in self._rest}
         return w, dataclasses.replace(state, memory=memory)

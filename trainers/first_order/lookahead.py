@@ -56,6 +56,6 @@ class Lookahead(GameOptimizer):
         phase = (state.counters[PHASE] + 1) % self.k
         if phase == 0:
             slow = self.recall(state, SLOW)
-            w = slow + self.alpha * (w - slow)
+            w = self.game.project(slow + self.alpha * (w - slow))
             state = self.remember(state, SLOW, w)
         return w, dataclasses.replace(state, counters={**state.counters, PHASE: phase})

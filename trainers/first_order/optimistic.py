@@ -38,5 +38,6 @@ class Optimistic(GameOptimizer):
     def _update(self, w: Tensor, state: State, *batches: Any) -> tuple[Tensor, State]:
         value = self.game.field_at(w, state.buffers, batches[0])
         past = self.recall(state, PAST)
-        step, state = self.apply_base(torch.zeros_like(w), self.by_player(value.vector), state, value)
+        steps, state = self.base_steps(self.by_player(value.vector), state, value)
+        step = -torch.cat(list(steps.values()))
         return w + 2 * step - past, self.remember(state, PAST, step)

@@ -51,5 +51,6 @@ class Lead(GameOptimizer):
             drift = drift - force
         else:
             direction = direction + force
-        velocity, state = self.apply_base(drift, self.by_player(direction), state, graph.value)
+        steps, state = self.base_steps(self.by_player(direction), state, graph.value)
+        velocity = drift - torch.cat(list(steps.values()))
         return w + velocity, self.remember(state, VELOCITY, velocity)

@@ -111,6 +111,32 @@ def test_equals_a_plain_loop(n_d, n_g, base, make):
     assert optimizer.state.counters == {"generator": 12 * n_g, "discriminator": 12 * n_d}
 
 
+@pytest.mark.parametrize("start", ["inside", "outside"])
+def test_the_critic_of_a_wgan_is_clipped_after_each_of_its_updates(start):
+    """Algorithm 1 of arXiv:1701.07875; initial weights are not clipped."""
+    c, lr = 0.05, 0.05
+    game, plain = cases.tanh_gan("wasserstein", [gt.regularizers.Clip(c)]), cases.tanh_gan("wasserstein")
+    g, d = plain.players.generator, plain.players.discriminator
+    if start == "inside":
+        for p in (*d.parameters(), *game.players.discriminator.parameters()):
+            p.data.clamp_(-c, c)
+    opt_g, opt_d = torch.optim.RMSprop(g.parameters(), lr), torch.optim.RMSprop(d.parameters(), lr)
+    optimizer = Alternating(game, lr=lr, base="rmsprop", n_d=5)
+    for step in range(3):
+        batches = [cases.gan_batch(seed=50 * step + k) for k in range(5)]
+        optimizer.step(*batches)
+        for batch in batches:
+            opt_d.zero_grad()
+            (d(g(batch["latent"])).mean() - d(batch["real"]).mean()).backward()
+            opt_d.step()
+            for p in d.parameters():
+                p.data.clamp_(-c, c)
+        opt_g.zero_grad()
+        (-d(g(batches[-1]["latent"])).mean()).backward()
+        opt_g.step()
+        assert relative(game.vector(), flat(g, d)) < 1e-12
+
+
 def test_players_of_any_other_game_move_in_their_order():
     game = cases.bilinear([[1.0]], [1.0], [0.5])
     Alternating(game, lr=0.1).step(None)
