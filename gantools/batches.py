@@ -11,13 +11,21 @@ from gantools.errors import GantoolsError
 
 
 def is_batch(value: Any) -> bool:
-    """Return whether `value` is one batch: a tensor, a mapping, a tuple, a list of tensors, or nothing to iterate over.
+    """Return whether `value` is one batch: a tensor, a mapping, a tuple, or nothing to iterate over.
 
-    Every other iterable (a DataLoader, a list of batches) holds several batches.
+    A list that holds a tensor is one, whatever else is in it: images, labels and file names, as loaders make them. An
+    object that yields names with values, as graphs of torch_geometric do, is one, and is passed on as it is. Every
+    other iterable (a DataLoader, a list of batches) holds several batches.
     """
     if isinstance(value, (Tensor, Mapping, tuple, str, bytes)) or not isinstance(value, Iterable):
         return True
-    return isinstance(value, list) and bool(value) and all(isinstance(item, Tensor) for item in value)
+    if isinstance(value, list):
+        return any(isinstance(item, Tensor) for item in value)
+    attributes = getattr(value, "__dict__", {}).values()
+    if isinstance(value, Iterator) or not any(isinstance(x, Tensor) for x in attributes):
+        return False
+    first = next(iter(value), None)
+    return isinstance(first, tuple) and len(first) == 2 and isinstance(first[0], str)
 
 
 def each_batch(value: Any) -> Iterable[Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from gantools.games.elementary_losses import (
@@ -196,6 +197,43 @@ def embedding_bag(
     return total / sizes.clamp_min(1)[:, None] if mode == "mean" else total
 
 
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Do what `torch.nn.functional.embedding` does, with a dense gradient."""
+    if max_norm is not None:
+        weight = _Shortened.apply(weight, input, max_norm, norm_type)  # type: ignore[assignment]
+    return F.embedding(input, weight, padding_idx, None, norm_type, scale_grad_by_freq)
+
+
+class _Shortened(torch.autograd.Function):
+    """Rows of a matrix, those that are used shortened to a norm; the gradient is that by the shortened ones."""
+
+    like_a_users = True  # its own backward inside the field, the derivative of its forward otherwise
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, used: Tensor, longest: float, p: float) -> Tensor:
+        norms = torch.linalg.vector_norm(weight, p, dim=1, keepdim=True)
+        among = torch.zeros(len(weight), 1, dtype=torch.bool, device=weight.device).index_fill(0, used.flatten(), True)
+        return torch.where(among & (norms > longest), weight * (longest / (norms + 1e-7)), weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return gradients[0], None, None, None
+
+
+def scaled_dot_product_attention(*args: Any, **kwargs: Any) -> Tensor:
+    """Do what `torch.nn.functional.scaled_dot_product_attention` does, whichever kernel the model itself names."""
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(*args, **kwargs)
+
+
 class ElementaryOperations(TorchFunctionMode):
     """Within this block, functions whose fused kernels cannot be differentiated rightly are made of elementary ones.
 
@@ -211,6 +249,8 @@ class ElementaryOperations(TorchFunctionMode):
         F.hardsigmoid: hardsigmoid,
         F.multi_margin_loss: multi_margin_loss,
         F.multilabel_margin_loss: multilabel_margin_loss,
+        F.scaled_dot_product_attention: scaled_dot_product_attention,
+        F.embedding: embedding,
         F.embedding_bag: embedding_bag,
         torch.cdist: cdist,
         F.pdist: pdist,

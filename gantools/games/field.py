@@ -117,9 +117,10 @@ def gradient(value: Tensor, leaves: Sequence[Tensor], create_graph: bool = False
     """Return the gradient of a scalar by each leaf; zero for a leaf that it does not depend on."""
     if not value.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    return torch.autograd.grad(
+    found = torch.autograd.grad(
         value, leaves, retain_graph=True, create_graph=create_graph, allow_unused=True, materialize_grads=True
     )
+    return [g.to_dense() if g.is_sparse else g for g in found]  # sparse ones come from embeddings
 
 
 def checked_losses(players: Mapping[str, Any], losses: Any) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from gantools.errors import GantoolsError
 from gantools.games.elementary import ElementaryOperations
+from gantools.games.recompute import checkpoints_kept, uncompiled
 from gantools.games.stop_gradients import StopGradients
 
 
@@ -154,6 +155,8 @@ class AllPlayers(nn.Module):
         for name, leaf in zip(names, leaves, strict=True):
             # `view_as_complex` refuses slices of a flat vector; `torch.complex` takes any strides.
             swapped[name] = torch.complex(leaf[..., 0], leaf[..., 1]) if name in self._complex else leaf
+        for name, parameter in self.tensors(names).items():
+            vars(swapped[name]).update(vars(parameter))  # what a user's code tied to the parameter
         swapped |= {alias: swapped[name] for name in list(swapped) for alias in self._aliases[name]}
         return torch.func.functional_call(self, swapped, (batch, list(buffers), finish), tie_weights=False)
 
@@ -281,6 +284,8 @@ def twice_differentiable(module: AllPlayers, exact: bool | None = None) -> Itera
     """
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(checkpoints_kept())
+        stack.enter_context(uncompiled())
         if any(isinstance(m, nn.RNNBase) for m in module.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         present = module.safe, module.exact

@@ -152,7 +152,8 @@ def _plain_field(game: Game, batch: Any) -> Tensor:
                 f"Plain autograd fails on the loss of player {player!r} once its module's parameters have moved "
                 f"({first}): the module keeps something that it computed from them, a cache say."
             ) from error
-        pieces += [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+        for p, g in zip(parameters, found, strict=True):
+            pieces.append(torch.zeros_like(p) if g is None else g.to_dense() if g.is_sparse else g)
     return game.flatten([functional.as_real(piece.detach()) for piece in pieces])
 
 

@@ -1,10 +1,14 @@
-"""A differentiable function whose graph is made again each time that it is differentiated, and not kept in between."""
+"""Graphs that are made again when they are differentiated: our own, and those of a user's wrappers, taken off here."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor
 
 Function = Callable[[Sequence[Tensor]], Tensor]
@@ -45,3 +49,42 @@ def recomputed(function: Function, context: Callable[[], AbstractContextManager]
         leaves: what it is differentiated by; everything else in it is a constant.
     """
     return _Recomputed.apply(function, context, *leaves)
+
+
+def uncompiled() -> AbstractContextManager:
+    """Run what `torch.compile` compiled as it was written, in this block: compiled graphs are differentiated once."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and loading the compiler takes seconds
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
+
+
+_without_checkpoints = threading.local()
+_checkpoint: Any = inspect.unwrap(torch.utils.checkpoint.checkpoint)
+_OWN_SETTINGS = {*inspect.signature(_checkpoint).parameters, "preserve_rng_state"} - {"function", "args", "kwargs"}
+
+
+def _call_or_checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if not getattr(_without_checkpoints, "active", False):
+        return _checkpoint(function, *args, **kwargs)
+    return function(*args, **{name: value for name, value in kwargs.items() if name not in _OWN_SETTINGS})
+
+
+@contextmanager
+def checkpoints_kept() -> Iterator[None]:
+    """Keep, in this block, the activations that `torch.utils.checkpoint` would compute again.
+
+    It would compute them in a backward pass, when the parameters are no longer in the modules, and counts what was
+    saved, which other operations in place of the fused ones change.
+    """
+    # `checkpoint` calls what this attribute of its function holds: PyTorch puts a function there that the compiler
+    # leaves alone.
+    name = "__dynamo_disable"
+    before, active = getattr(_checkpoint, name, None), getattr(_without_checkpoints, "active", False)
+    setattr(_checkpoint, name, _call_or_checkpoint)
+    _without_checkpoints.active = True
+    try:
+        yield
+    finally:
+        _without_checkpoints.active = active
+        if before is not _call_or_checkpoint:
+            setattr(_checkpoint, name, before)

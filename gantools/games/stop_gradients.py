@@ -266,7 +266,7 @@ _lock, _users = threading.Lock(), 0
 
 def _dispatch(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     mode = getattr(_active, "mode", None)
-    own = cls.__module__.partition(".")[0] in ("torch", "gantools")
+    own = cls.__module__.partition(".")[0] in ("torch", "gantools") and not hasattr(cls, "like_a_users")
     if mode is None or own or not any(isinstance(x, Tensor) and x.requires_grad for x in args):
         return _original(cls, *args, **kwargs)
     mode.met = True

@@ -23,18 +23,43 @@ Pair = collections.namedtuple("Pair", "x y")
 x, y = torch.arange(12.0).reshape(6, 2), torch.arange(6)
 
 
+class Graph:
+    """Yields names with values, as `torch_geometric.data.Data` does."""
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+    def __iter__(self):
+        return iter(self.__dict__.items())
+
+
+class Drawn:
+    """Batches of a tensor that it holds."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __iter__(self):
+        return iter(self.x.split(2))
+
+
 class Bag(collections.UserDict):
     """A mapping that torch's pytree does not know, as Hugging Face's batches are."""
 
 
-@pytest.mark.parametrize("batch", [x, {"x": x}, (x, y), [x, y], Pair(x, y), Bag(x=x), None, 3, "text", ()])
+LISTS = [[x, {"y": y}], [x, y, ["a.png", "b.png"]], [["a.png"], x], [x, [y, y]], Graph(x=x, y=y)]
+
+
+@pytest.mark.parametrize("batch", [x, {"x": x}, (x, y), [x, y], Pair(x, y), Bag(x=x), None, 3, "text", (), *LISTS])
 def test_one_batch(batch):
     assert is_batch(batch)
     (only,) = each_batch(batch)
     assert only is batch
 
 
-@pytest.mark.parametrize("batches", [[(x, y), (x, y)], [{"x": x}], DataLoader(TensorDataset(x, y)), range(3), [None]])
+@pytest.mark.parametrize(
+    "batches", [[(x, y), (x, y)], [{"x": x}], DataLoader(TensorDataset(x, y)), range(3), [None], Drawn(x)]
+)
 def test_several_batches(batches):
     assert not is_batch(batches)
     assert each_batch(batches) is batches

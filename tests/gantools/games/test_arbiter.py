@@ -171,7 +171,10 @@ def copied_field(model, loss, x, w):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
-@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.Hardtanh])
+@pytest.mark.parametrize(
+    "activation",
+    [nn.ReLU, nn.SiLU, *(pytest.param(a, marks=pytest.mark.slow) for a in (nn.Tanh, nn.LeakyReLU, nn.Hardtanh))],
+)
 @pytest.mark.parametrize("loss", sorted(gt.losses.LOSSES))
 def test_no_false_alarm(loss, activation, dtype):
     batch = cases.gan_batch(16, dtype=dtype)

@@ -14,6 +14,10 @@ from tests import cases
 
 F64 = torch.float64
 METHODS = ["reverse", "forward", "replay"]
+# A recording takes a second.
+EACH = pytest.mark.parametrize(
+    "methods", [METHODS[:2], pytest.param(METHODS[2:], marks=pytest.mark.slow)], ids=["", "replay"]
+)
 
 
 def plain_jacobian(players, losses, batch):
@@ -113,11 +117,10 @@ def players_and_batch():
     return players, cases.gan_batch() | {"mix": torch.rand(8, 1, generator=torch.Generator().manual_seed(5), dtype=F64)}
 
 
+@EACH
 @pytest.mark.parametrize("name", FAKES)
-def test_of_public_gan_loops(name):
+def test_of_public_gan_loops(name, methods):
     players, batch = players_and_batch()
-    # A recording cannot keep what is written in place, and says so.
-    methods = METHODS[:2] if name == "written into under no_grad" else METHODS
     assert_right(players, gan_losses(FAKES[name]), batch, methods)
 
 
@@ -183,10 +186,11 @@ def surrogate(model, x):
     return 0.5 * (z - (z - gradient).detach()).square().sum()
 
 
+@EACH
 @pytest.mark.parametrize("loss", [siamese, adaptive, surrogate])
-def test_of_one_player_with_a_stop_gradient(loss):
+def test_of_one_player_with_a_stop_gradient(loss, methods):
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=F64)
-    J = assert_right({"model": cases.mlp(3, 4, 2)}, of_the_model(loss), x)
+    J = assert_right({"model": cases.mlp(3, 4, 2)}, of_the_model(loss), x, methods)
     # Only of the adaptive weight is it no Hessian: its field is no gradient of one loss.
     assert J.symmetric == (loss is not adaptive)
 
@@ -319,9 +323,10 @@ CUSTOM = {
 }
 
 
+@EACH
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("name", CUSTOM)
-def test_of_custom_functions(name, last):
+def test_of_custom_functions(name, last, methods):
     function = CUSTOM[name]
 
     def loss(model, x):
@@ -329,7 +334,7 @@ def test_of_custom_functions(name, last):
         return z.square().mean() + 0.1 * z.sum()
 
     x = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), dtype=F64)
-    assert_right({"model": cases.mlp(3, 4, 2)}, of_the_model(loss), x)
+    assert_right({"model": cases.mlp(3, 4, 2)}, of_the_model(loss), x, methods)
 
 
 def test_gradient_reversal_rotates():
