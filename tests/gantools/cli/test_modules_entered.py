@@ -62,12 +62,12 @@ def entered(argv, goal):
     return list(order)
 
 
-@pytest.mark.usefixtures("in_a_folder_of_its_own")
 def assert_at_most(most, modules):
     folders = {name.rpartition(".")[0] for name in modules}
     assert len(modules) <= most[0] and len(folders) <= most[1], sorted(folders)
 
 
+@pytest.mark.usefixtures("in_a_folder_of_its_own")
 class TestModulesEntered:
     def test_spectrum_to_the_first_product_of_the_krylov_iteration(self, run):
         krylov = str(Path(analysis.__file__).parent / "krylov")
