@@ -15,7 +15,9 @@ from tests import cases
 from tests.game_oracles import eigenvalues, match_distance
 
 
-@pytest.mark.parametrize("game", TOY_GAMES)
+@pytest.mark.parametrize(
+    "game", [name if name == "quadratic" else pytest.param(name, marks=pytest.mark.slow) for name in TOY_GAMES]
+)
 @pytest.mark.parametrize("method", OPTIMIZERS)
 def test_predicted_and_observed_agree(method, game):
     """Within 2 % of the factor, and of the digits gained or lost as far as a hundred steps can tell."""

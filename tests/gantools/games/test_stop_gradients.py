@@ -23,7 +23,7 @@ EACH = pytest.mark.parametrize(
 def plain_jacobian(players, losses, batch):
     """Differences of plain autograd's gradients on copies of the modules, whose parameters are overwritten in place."""
     modules = {name: copy.deepcopy(m) for name, m in players.items()}
-    parameters = [p for m in modules.values() for p in m.parameters()]
+    parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
     start = torch.cat([p.detach().reshape(-1) for p in parameters])
 
     def field(w):
@@ -32,7 +32,7 @@ def plain_jacobian(players, losses, batch):
                 p.copy_(piece.view_as(p))
         found = []
         for name, value in losses(gt.Game(modules, losses).players, batch).items():
-            own = list(modules[name].parameters())
+            own = [p for p in modules[name].parameters() if p.requires_grad]
             gradients = torch.autograd.grad(value, own, retain_graph=True, allow_unused=True)
             found += [torch.zeros_like(p) if g is None else g for p, g in zip(own, gradients, strict=True)]
         return torch.cat([g.reshape(-1) for g in found])
