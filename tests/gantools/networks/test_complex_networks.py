@@ -167,7 +167,11 @@ def central_difference(function, h=1e-4):
     return (8 * (function(h) - function(-h)) - (function(2 * h) - function(-2 * h))) / (12 * h)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+DEEPEST = "complex_resnet, batch norm"
+BUT_THE_DEEPEST = [pytest.param(name, marks=pytest.mark.slow) if name == DEEPEST else name for name in VARIANTS]
+
+
+@pytest.mark.parametrize("name", BUT_THE_DEEPEST)
 def test_jacobian_products_agree_with_finite_differences(name):
     game, batch = tiny_game(VARIANTS[name], smooth(name))
     jacobian, w, buffers = gt.analysis.jacobian(game, batch), game.vector(), game.buffers()
@@ -180,7 +184,7 @@ def test_jacobian_products_agree_with_finite_differences(name):
 
 
 # A dense matrix of the residual ones takes as many products as it has columns: up to a minute on a busy core.
-DENSE = [name for name in VARIANTS if name != "complex_resnet, batch norm"]
+DENSE = [name for name in VARIANTS if name != DEEPEST]
 SLOW = [pytest.param(n, marks=pytest.mark.slow) if "resnet" in n or "," in n else n for n in DENSE]
 
 
@@ -254,7 +258,7 @@ def test_every_network_trains_for_200_steps(tmp_path, name, method):
 
 
 @pytest.mark.parametrize("method", ["simultaneous", "consensus"])
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", BUT_THE_DEEPEST)
 def test_every_network_takes_steps(name, method):
     game, batch = tiny_game(VARIANTS[name], "")
     start = game.vector()
@@ -267,7 +271,7 @@ def test_every_network_takes_steps(name, method):
         assert moved[part].norm() > 0
 
 
-@pytest.mark.parametrize("name", ["complex_dcgan", "complex_resnet"])
+@pytest.mark.parametrize("name", ["complex_dcgan", pytest.param("complex_resnet", marks=pytest.mark.slow)])
 def test_the_command_line_trains_complex_networks_with_a_complex_activation(tmp_path, capsys, name):
     run = str(tmp_path / "run")
     argv = ["train", "--network", name, "--activation", "modrelu", "--optimizer", "consensus", "--data", "digits"]
