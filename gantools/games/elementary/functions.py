@@ -1,13 +1,4 @@
-"""PyTorch functions from elementary operations, where the derivatives of the fused kernels are wrong or missing.
-
-- *Wrong.* The fused batch, instance and layer norms save the mean and deviation without their history, so that
-  everything from the third derivative on is wrong, without an error (pytorch issues 175754, 186256): the Jacobian of a
-  game with a gradient penalty, the update operator of consensus. The fused weight norm is wrong from the second
-  derivative on.
-- *No second derivative.* Hard sigmoid, distances, embedding bags, multi-class margins.
-- *No forward derivative of the gradient.* SiLU, Mish, group norm, Huber and soft-margin losses; `mse_loss`, which
-  kills the process when it is traced (pytorch issues 112013, 123996).
-"""
+"""Normalizations, activations, distances, embedding bags and attention from elementary operations."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,15 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
-
-from gantools.games.elementary_losses import (
-    huber_loss,
-    mse_loss,
-    multi_margin_loss,
-    multilabel_margin_loss,
-    soft_margin_loss,
-)
 
 
 def _standardize(x: Tensor, dims: list[int], eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,81 +179,7 @@ def embedding_bag(
     return total / sizes.clamp_min(1)[:, None] if mode == "mean" else total
 
 
-def embedding(
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor:
-    """Do what `torch.nn.functional.embedding` does, with a dense gradient."""
-    if max_norm is not None:
-        weight = _Shortened.apply(weight, input, max_norm, norm_type)  # type: ignore[assignment]
-    return F.embedding(input, weight, padding_idx, None, norm_type, scale_grad_by_freq)
-
-
-class _Shortened(torch.autograd.Function):
-    """Rows of a matrix, those that are used shortened to a norm; the gradient is that by the shortened ones."""
-
-    like_a_users = True  # its own backward inside the field, the derivative of its forward otherwise
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, used: Tensor, longest: float, p: float) -> Tensor:
-        norms = torch.linalg.vector_norm(weight, p, dim=1, keepdim=True)
-        among = torch.zeros(len(weight), 1, dtype=torch.bool, device=weight.device).index_fill(0, used.flatten(), True)
-        return torch.where(among & (norms > longest), weight * (longest / (norms + 1e-7)), weight)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return gradients[0], None, None, None
-
-
 def scaled_dot_product_attention(*args: Any, **kwargs: Any) -> Tensor:
     """Do what `torch.nn.functional.scaled_dot_product_attention` does, whichever kernel the model itself names."""
     with sdpa_kernel(SDPBackend.MATH):
         return F.scaled_dot_product_attention(*args, **kwargs)
-
-
-class ElementaryOperations(TorchFunctionMode):
-    """Within this block, functions whose fused kernels cannot be differentiated rightly are made of elementary ones.
-
-    Attributes:
-        used: whether any of those was called whose derivatives a training step may need.
-    """
-
-    BY_BACKWARD: dict[Callable[..., Any], Callable[..., Any]] = {
-        F.batch_norm: batch_norm,
-        F.instance_norm: instance_norm,
-        F.layer_norm: layer_norm,
-        torch._weight_norm: weight_norm,
-        F.hardsigmoid: hardsigmoid,
-        F.multi_margin_loss: multi_margin_loss,
-        F.multilabel_margin_loss: multilabel_margin_loss,
-        F.scaled_dot_product_attention: scaled_dot_product_attention,
-        F.embedding: embedding,
-        F.embedding_bag: embedding_bag,
-        torch.cdist: cdist,
-        F.pdist: pdist,
-    }
-    BY_DUAL_NUMBERS: dict[Callable[..., Any], Callable[..., Any]] = {
-        F.silu: silu,
-        F.mish: mish,
-        F.group_norm: group_norm,
-        F.mse_loss: mse_loss,
-        F.huber_loss: huber_loss,
-        F.soft_margin_loss: soft_margin_loss,
-    }
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.used = False
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        exact: Any = self.BY_BACKWARD.get(func)
-        if exact is not None:
-            self.used = True
-        else:
-            exact = self.BY_DUAL_NUMBERS.get(func, func)
-        return exact(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""Losses of `torch.nn.functional` from elementary operations, see `elementary`."""
+"""Losses of `torch.nn.functional` from elementary operations."""
 
 import torch
 from torch import Tensor
