@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from gantools.analysis import hessian
 from gantools.errors import GantoolsError
+from gantools.games.game import minimization
 
 F64 = torch.float64
 COLUMNS = 8
@@ -339,16 +340,16 @@ def differences(case: Case, U: Tensor, h: float = 1e-4) -> Tensor:
 
 def check(name: str, methods: tuple[str, ...]) -> None:
     """Products of a block and of one column are right by each method, or end in the error of the table."""
-    case = CASES[name]
-    expected = None
+    case, expected = CASES[name], None
+    game = minimization(case.make(), case.loss)
     for method in methods:
         refusal = case.refuses.get(method, case.refuses.get("all"))
         if refusal is not None:
             with pytest.raises(refusal[0], match=refusal[1]):
-                H = hessian(case.make(), case.loss, case.batch, method=method)
+                H = hessian(game, case.batch, method=method)
                 H @ normal(H.n)
             continue
-        H = hessian(case.make(), case.loss, case.batch, method=method)
+        H = hessian(game, case.batch, method=method)
         U = normal(H.n, COLUMNS, seed=7) / H.n**0.5
         expected = differences(case, U) if expected is None else expected
         size = expected.norm().clamp_min(1e-3)  # some are zero
