@@ -26,6 +26,7 @@ class Source:
         labels: (size,) int64, or None.
         modes: (M, 2), centres of a mixture in the plane, or None.
         radius: distance from its centre within which a sample belongs to a mode, or None.
+        note: a sentence on how a user's files were read, else empty.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Source:
     labels: Tensor | None = None
     modes: Tensor | None = None
     radius: float | None = None
+    note: str = ""
 
     def batch(self, step: int, batch_size: int, seed: int) -> Tensor:
         """Return batch number `step` of the order that `seed` gives: (batch_size, *shape) float32, on the CPU."""
@@ -90,10 +92,10 @@ class FiniteSource(Source):
     samples stay bytes in memory and come out as x / 127.5 - 1 in [-1, 1]; all others come out as they are, float32.
     """
 
-    def __init__(self, name: str, samples: Tensor, labels: Tensor | None = None):
+    def __init__(self, name: str, samples: Tensor, labels: Tensor | None = None, note: str = ""):
         if len(samples) == 0:
             raise GantoolsError(f"{name} holds no samples: give a data set with at least one.")
-        self.name, self.samples, self.labels = name, samples, labels
+        self.name, self.samples, self.labels, self.note = name, samples, labels, note
         self.shape, self.size = tuple(samples.shape[1:]), len(samples)
 
     def indices(self, step: int, batch_size: int, seed: int) -> Tensor:
@@ -184,18 +186,20 @@ class Folder:
     grey: bool = setting(False, "one channel in place of three")
 
     def open(self, path: str = "") -> FiniteSource:
-        """Read every image into memory as bytes; no image or an unreadable one raises `GantoolsError`."""
-        return FiniteSource(f"folder:{path}", load_images(Path(path).expanduser(), self.size, self.grey))
+        """Read every image into memory as bytes; see `gantools.data.files.load_images` for ranges and errors."""
+        images, note = load_images(Path(path).expanduser(), self.size, self.grey)
+        return FiniteSource(f"folder:{path}", images, note=note)
 
 
 @DATA.register("npy")
 @dataclasses.dataclass(frozen=True)
 class Npy:
-    """A NumPy array of samples (N, ...), `FILE.npy`: uint8 images become [-1, 1], other values stay as they are."""
+    """A NumPy array of samples (N, ...), `FILE.npy`: images are scaled to [-1, 1], measurements stay as they are."""
 
     def open(self, path: str = "") -> FiniteSource:
-        """Read the array; see `gantools.data.files.load_npy` for layouts and errors."""
-        return FiniteSource(Path(path).name, load_npy(Path(path).expanduser()))
+        """Read the array; see `gantools.data.files.load_npy` for layouts, ranges and errors."""
+        samples, note = load_npy(Path(path).expanduser())
+        return FiniteSource(Path(path).name, samples, note=note)
 
 
 def parse_spec(spec: str) -> tuple[str, str]:

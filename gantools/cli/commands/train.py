@@ -28,6 +28,9 @@ def run(argv: list[str]) -> int:
     n = trainer.experiment.game.num_parameters
     steps = f"from step {trainer.first} to step {config.steps}" if trainer.first else f"for {config.steps} steps"
     print(f"Training {what} ({n} parameters) with {config.optimizer.name} {steps}; run folder {path}", flush=True)
+    source = trainer.experiment.source
+    if source is not None and source.note:
+        print(f"Data {source.name}: {source.note}", flush=True)
     outcome = trainer.run()
     print(summary(outcome, config.steps))
     return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by

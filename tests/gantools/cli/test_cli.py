@@ -511,6 +511,11 @@ class TestTrain:
             out = run_ok(capsys, "train", *argv, *QUIET)
             assert "Training own (" in out
 
+    def test_how_files_were_read_is_said(self, capsys, tmp_path):
+        np.save(tmp_path / "x.npy", np.linspace(0, 255, 9 * 64).reshape(9, 8, 8))
+        out = run_ok(capsys, "train", "--data", "x.npy", "--batch-size", "4", "--steps", "1", *QUIET)
+        assert "Data x.npy: 9 images (1, 8, 8), values 0..255 scaled to [-1, 1] (found 0 to 255)." in out
+
     def test_config_json(self, tmp_path, trained):
         stored = json.loads((trained / "config.json").read_text())
         assert stored["config"]["optimizer"]["name"] == "simultaneous"

@@ -225,7 +225,7 @@ def test_fortran_order_is_no_obstacle(tmp_path):
         (np.float64(3.0), "no samples"),
         (np.zeros(3, dtype=complex), "complex128, not real numbers"),
         (np.array(["a", "b"]), "not real numbers"),
-        (np.full((2, 1, 4, 4), 255.0), r"from 255 to 255: rescale them to \[-1, 1\]"),
+        (np.full((2, 1, 4, 4), 300.0), r"from 300 to 300: rescale them to \[-1, 1\]"),
         (np.array([[1e300]]), "beyond the range of float32"),
     ],
 )
