@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gantools.analysis.eigen.spectrum import Spectrum
+from gantools.analysis.eigen.uncertainty import decompose, values_and_errors
 from gantools.analysis.krylov.selection import criterion, leading
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
@@ -45,8 +46,9 @@ def assemble(operator: LinearOperator, limit: int = MAX_DENSE) -> Array:
     """Return the matrix (n, n) in float64; of a symmetric operator its symmetric part, which halves the rounding."""
     n = operator.n
     if n > limit:
+        copies = 3 if operator.symmetric else 8  # left and right eigenvectors, complex, besides the matrix
         raise GantoolsError(
-            f"The whole {n} x {n} matrix needs {3 * 8 * n * n / 2**30:.0f} GiB and n^3 work, and the limit is "
+            f"The whole {n} x {n} matrix needs {copies * 8 * n * n / 2**30:.0f} GiB and n^3 work, and the limit is "
             f"n = {limit}: ask for a few eigenvalues with eigenvalues(A, k=...), or raise limit=."
         )
     matrix = operator.dense().to(device="cpu", dtype=torch.float64).numpy()
@@ -58,22 +60,26 @@ def assemble(operator: LinearOperator, limit: int = MAX_DENSE) -> Array:
     return (matrix + matrix.T) / 2 if operator.symmetric else matrix
 
 
-def _decompose(matrix: Array, symmetric: bool, vectors: bool) -> tuple[Array, Array | None]:
+def _decompose(
+    matrix: Array, symmetric: bool, vectors: bool, epsilon: float
+) -> tuple[Array, Array | None, Array | None]:
+    """Return eigenvalues (n,), right eigenvectors (n, n) if asked for, and errors (n,) if not symmetric."""
     if symmetric:
         if not vectors:
-            return np.linalg.eigvalsh(matrix), None
+            return np.linalg.eigvalsh(matrix), None, None
         values, right = np.linalg.eigh(matrix)
-        return values, right
+        return values, right, None
     if vectors:
-        values, right = np.linalg.eig(matrix)
-        return values.astype(complex), right
-    return np.linalg.eigvals(matrix).astype(complex), None
+        values, errors, right = decompose(matrix, epsilon)
+        return values, right, errors
+    values, errors = values_and_errors(matrix, epsilon)
+    return values, None, errors
 
 
 def _selected(operator: LinearOperator, matrix: Array, k: int, which: str, vectors: bool) -> Spectrum:
-    values, right = _decompose(matrix, operator.symmetric, vectors)
-    norm = float(np.linalg.norm(matrix))
     epsilon = float(torch.finfo(operator.dtype).eps)
+    values, right, errors = _decompose(matrix, operator.symmetric, vectors, epsilon)
+    norm = float(np.linalg.norm(matrix))
     # LAPACK's backward error, plus the rounding of products in a lower precision.
     bound = operator.n * np.finfo(float).eps * norm + (epsilon * norm if operator.dtype != torch.float64 else 0.0)
     scale = float(np.abs(values).max() if operator.symmetric else np.linalg.norm(matrix, axis=0).max())
@@ -83,10 +89,11 @@ def _selected(operator: LinearOperator, matrix: Array, k: int, which: str, vecto
     if right is not None:
         right = right[:, chosen]
         residuals = np.linalg.norm(matrix @ right - right * values, axis=0)
+    errors = residuals.copy() if errors is None else errors[chosen]
     return Spectrum(
         values=torch.from_numpy(values),
         residuals=torch.from_numpy(residuals),
-        errors=torch.from_numpy(residuals.copy()),
+        errors=torch.from_numpy(errors),
         converged=torch.ones(len(values), dtype=torch.bool),
         vectors=None if right is None else _to_operator(right, operator),
         which=which,

@@ -23,8 +23,8 @@ class Spectrum:
         residuals: (k,) float64, $\|A v - \lambda v\|_2$ for unit $v$, absolute: in the units of the eigenvalues. For
             a whole matrix without vectors: LAPACK's backward-error bound $n \epsilon \|A\|_F$, the same for all.
         errors: (k,) float64, bound on the error of each value to first order: for a symmetric operator
-            $\min(r, \max(r^2/\mathrm{gap}, r/10))$ with an estimated gap, else the residual (times the eigenvalue's
-            condition number, unknown here).
+            $\min(r, \max(r^2/\mathrm{gap}, r/10))$ with an estimated gap; of a whole matrix that is not symmetric the
+            rounding times the eigenvalue's condition number; else the residual (times the condition number, unknown).
         converged: (k,) bool: `errors` within tol * max(|value|, eps^(2/3) scale), ARPACK's rule, or within the
             rounding of products of this dtype, 10 eps scale; the final residual is allowed that much on top.
         vectors: (n, k) of unit length on the operator's device, or None.

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantools.analysis import LinearOperator, eigenvalues, spectrum, stability
+import gantools as gt
+from gantools.analysis import LinearOperator, eigenvalues, spectrum, stability, update_operator
 from gantools.errors import GantoolsError
-from tests import oracles
+from tests import cases, oracles
 
 POSITIVE = st.floats(0.05, 5)
 
@@ -101,7 +102,7 @@ def test_neutral_by_hand():
 
 def test_all_neutral_is_undecided():
     v = stability(spectrum(LinearOperator(lambda u: 0 * u, 5)), lr=0.1)
-    assert v.neutral == 5
+    assert v.neutral == 5 and not v.stable
     assert v.rate is None
     assert "Undecided" in str(v)
     assert "Undecided" in str(stability(spectrum(LinearOperator(lambda u: u, 5, kind="map"))))
@@ -160,7 +161,90 @@ def test_leading_eigenvalues_that_attract_decide_nothing():
     """A repelling eigenvalue of small modulus hides behind large attracting ones, unless SR asks for it."""
     matrix = torch.diag(torch.tensor([5.0, 4.0, -0.5, *[0.01] * 27], dtype=torch.float64))
     operator = oracles.matrix_operator(matrix)
-    assert str(stability(eigenvalues(operator, k=2, which="LM"))).startswith("Not decided")
+    v = stability(eigenvalues(operator, k=2, which="LM"))
+    assert str(v).startswith("Not decided") and not v.stable
     assert str(stability(eigenvalues(operator, k=2, which="SR"))).startswith("Unstable")
     attracting = oracles.matrix_operator(matrix.abs())
     assert str(stability(eigenvalues(attracting, k=2, which="SR"))).startswith("No instability found")
+
+
+# Signs within the error ----------------------------------------------------------------------------------------------
+
+
+def similar(blocks, condition, seed=0, kind="field"):
+    """Return an operator similar to the blocks [[a, b], [-b, a]], by a change of basis of this condition number."""
+    n, rng = 2 * len(blocks), np.random.default_rng(seed)
+    matrix = np.zeros((n, n))
+    for i, (a, b) in enumerate(blocks):
+        matrix[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = [[a, b], [-b, a]]
+    left, right = (np.linalg.qr(rng.normal(size=(n, n)))[0] for _ in range(2))
+    change = left * np.geomspace(1, condition, n) @ right
+    return oracles.matrix_operator(torch.from_numpy(change @ matrix @ np.linalg.inv(change)), kind=kind)
+
+
+def attracting(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return list(zip(rng.uniform(0.5, 3, count), rng.uniform(0.1, 6, count), strict=True))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_real_part_of_zero_that_was_iterated_for_is_undecided(seed):
+    J = similar([(0.0, 4.0), *attracting(149, seed)], 10.0, seed)
+    s = eigenvalues(J, k=2, which="SR", seed=seed)
+    assert s.converged.all()
+    for v in (stability(s), stability(s, lr=1e-9)):
+        assert not v.stable and v.undecided == 2 and v.repelling == 0 and v.max_lr is None
+        assert str(v).startswith("Undecided") and "a smaller tol than" in str(v)
+    far = stability(s, lr=0.1)  # |1 - 0.4i| is above 1 whatever the real part
+    assert not far.stable and far.undecided == 0 and "attract at best and are overshot" in str(far)
+
+
+def test_a_real_part_above_its_error_decides():
+    J = similar([(0.1, 4.0), *attracting(149)], 10.0)
+    v = stability(eigenvalues(J, k=2, which="SR"))
+    assert v.stable and v.undecided == 0 and v.max_lr == pytest.approx(0.2 / (0.1**2 + 16), rel=1e-4)
+
+
+def test_undecided_eigenvalues_leave_the_bound_to_the_decided_ones():
+    J = similar([(0.0, 4.0), (0.05, 1.0), *attracting(148)], 10.0)
+    v = stability(eigenvalues(J, k=4, which="SR"))
+    assert not v.stable and v.undecided == 2
+    assert v.max_lr == pytest.approx(0.1 / (0.05**2 + 1), rel=1e-3)
+    assert f"The 2 decided attract, for step sizes of plain simultaneous gradient descent below {v.max_lr:.3g}" in str(
+        v
+    )
+    repels = stability(eigenvalues(similar([(0.0, 4.0), (-1.0, 1.0), *attracting(148)], 10.0), k=4, which="SR"))
+    assert repels.repelling == 2 and repels.undecided == 2 and repels.max_lr == 0.0
+    assert str(repels).startswith("Unstable: 2 of the 4 eigenvalues computed repel") and "For 2 of the 4" in str(repels)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_modulus_of_one_that_was_iterated_for_is_undecided(seed):
+    """Alternating descent on a bilinear game turns for ever; a whole spectrum says so, a few values cannot."""
+    matrix = torch.from_numpy(np.random.default_rng(seed).normal(size=(60, 60)) / 60**0.5)
+    game = cases.bilinear(matrix, [1.0] * 60, [1.0] * 60)
+    U = update_operator(gt.trainers.make("alternating", game, lr=0.3), None)
+    v = stability(eigenvalues(U, k=6, seed=seed))
+    assert not v.stable and v.undecided and v.repelling == 0 and str(v).startswith("Undecided: for ")
+    whole = stability(spectrum(U))
+    assert not whole.stable and whole.undecided == 0 and str(whole).startswith("Marginal: 120 of the 120")
+
+
+def test_a_whole_matrix_too_far_from_normal_is_undecided():
+    """A change of basis of condition 1e6 makes of rounding real parts of 1e-6, and errors of 1e-4."""
+    blocks = [(1e-9, 1.0), (1e-9, 2.0)]
+    for s in (spectrum(similar(blocks, 1e6)), spectrum(similar(blocks, 1e6), vectors=True)):
+        v = stability(s)
+        assert v.undecided == 4 and v.repelling == 0 and not v.stable and v.max_lr is None
+        assert (s.values.real.abs() < s.errors).all() and "Rounding in float64 does not decide them" in str(v)
+    for s in (spectrum(similar(blocks, 1.0)), spectrum(similar([(0.1, 1.0), (0.1, 2.0)], 1e6))):
+        assert stability(s).stable and stability(s).undecided == 0
+
+
+def test_memory_that_forgets_is_no_reason_for_doubt():
+    """Eigenvalues 0 of a map in a Jordan block have infinite condition numbers, and lie inside the circle still."""
+    matrix = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    turned = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
+    for change in (torch.eye(3, dtype=torch.float64), turned):
+        v = stability(spectrum(oracles.matrix_operator(change @ matrix @ change.T, kind="map")))
+        assert v.stable and v.undecided == 0 and v.rate == pytest.approx(0.5)
