@@ -53,6 +53,17 @@ def test_running_statistics_stand_still_under_replay():
     assert all(torch.equal(a, b) for a, b in zip(before, model.buffers(), strict=True))
 
 
+def test_operations_in_place_are_recorded():
+    """A cosine loss clamps and takes roots in place: what is evaluated once must not be overwritten by products."""
+    x, signs = block(5, 3), torch.tensor([1.0, -1, 1, -1, 1], dtype=F64)
+    of = cases.mlp(3, 2, 3), lambda m, b: nn.functional.cosine_embedding_loss(m(b), b.flip(0), signs), x
+    kept, ours = (hessian(*of, method=method) for method in ("reverse", "replay"))
+    for _ in range(2):
+        for width in (1, 9):
+            U = block(kept.n, width)
+            torch.testing.assert_close(ours @ U, kept @ U)
+
+
 def test_compiled_products_of_every_width(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)
     game, batch = cases.tanh_gan(), cases.gan_batch()
