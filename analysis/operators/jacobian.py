@@ -161,8 +161,8 @@ def _require_deterministic(again: Tensor, function: engines.Function, products: 
         tolerance = torch.finfo(value.dtype).eps ** 0.75
         return bool((value - products.value).norm() > tolerance * products.value.norm())
 
-    # By dual numbers the same function may round otherwise; once more as before, it may not.
-    if differs(again) and differs(function(products.point)):
+    # Without a graph, or by dual numbers, the same function may round otherwise; once more as before, it may not.
+    if differs(again) and differs(function(products.point.clone().requires_grad_()).detach()):
         raise GantoolsError(
             "The field differs between two evaluations on the same batch: something draws random numbers inside the "
             "loss (functional dropout, noise, a penalty's mixing). Draw them once, into the batch."

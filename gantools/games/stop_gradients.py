@@ -88,8 +88,8 @@ class StopGradients(TorchFunctionMode):
             if self.tracing:
                 raise _NotTraceable("it writes into what it was given")
             func(owner.data, *args[1:], **kwargs)  # the user's two names are one memory
-        if func in _LEAVES_TORCH and args[0].requires_grad:  # what was detached may leave PyTorch
-            return func(Tensor.detach(args[0]), *args[1:], **kwargs)
+        if func in _LEAVES_TORCH and args[0].requires_grad:  # what was detached may leave PyTorch; a memo outlives it
+            return func(Tensor.detach(args[0]), *([{}] if func is Tensor.__deepcopy__ else args[1:]), **kwargs)
         if func in _REQUIRE and args[0].grad_fn is not None:
             return args[0]  # a leaf in the user's eyes: a parameter, or what was detached
         if torch.is_grad_enabled() or func is torch._C._set_grad_enabled:

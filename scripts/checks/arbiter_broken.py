@@ -13,7 +13,6 @@ from arbiter_healthy import DTYPES, penalty
 from arbiter_nets import ACTIVATIONS, OUT, SAMPLES, WIDTH, Map, mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 SMOOTH = ("GELU", "SiLU", "Tanh", "ELU", "Softplus", "Mish", "Sigmoid")
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -24,10 +23,12 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-# Operations that autograd sees otherwise than they are: of a tensor, anywhere in a network. ----------------------------
+# Operations that autograd sees otherwise than they are: of a tensor, anywhere in a network. ---------------------------
 
 
-def opaque(slope: Callable[[np.ndarray], np.ndarray] | None, torch_slope: Callable[[Tensor], Tensor] | None = None) -> Any:
+def opaque(
+    slope: Callable[[np.ndarray], np.ndarray] | None, torch_slope: Callable[[Tensor], Tensor] | None = None
+) -> Any:
     """Return a function with the values of NumPy's sin(x) + x, as one from a C library, and a backward of some kind."""
 
     class Opaque(torch.autograd.Function):
@@ -107,7 +108,7 @@ def operated(seed: int) -> Case:
         h = m.act(operation(h) if place == "middle" else h)
         z = m.three(h)
         z = operation(z) if place == "last" else z
-        return z + 1e-2 * operation(m.side(x)) + 10 * m.beside(x) if place == "small beside large" else z
+        return z + 0.05 * operation(m.side(x)) + 10 * m.beside(x) if place == "small beside large" else z
 
     layers = {"one": nn.Linear(3, WIDTH), "two": nn.Linear(WIDTH, WIDTH), "three": nn.Linear(WIDTH, OUT)}
     net = Map(forward, **layers, side=nn.Linear(3, OUT), beside=nn.Linear(3, OUT), act=ACTIVATIONS[act]()).to(dtype)
@@ -121,7 +122,7 @@ def operated(seed: int) -> Case:
     )
 
 
-# Losses of a network `m` that are wrong as a whole; `then` is a loss of scores. Each is made for a network. ------------
+# Losses of a network `m` that are wrong as a whole; `then` is a loss of scores. Each is made for a network. -----------
 
 Then = Callable[[Tensor], Tensor]
 Loss = Callable[[Any, Tensor, Then], Tensor]
@@ -172,7 +173,9 @@ def cached(net: Any) -> Loss:
 
 
 def cached_before(net: Any) -> Loss:
-    cache: dict[int, Tensor] = {n: net[0](torch.linspace(-1, 1, 3 * n).view(n, 3).to(net[0].weight)) for n in range(1, 7)}
+    cache: dict[int, Tensor] = {
+        n: net[0](torch.linspace(-1, 1, 3 * n).view(n, 3).to(net[0].weight)) for n in range(1, 7)
+    }
     return lambda m, x, then: then(m[1:](cache[len(x)]))
 
 
@@ -240,10 +243,6 @@ def normalised_by_itself(net: Any) -> Loss:
     return lambda m, x, then: then(m(x)) / (0.1 + then(m(x)).item() ** 2)
 
 
-def reentrant(net: Any) -> Loss:
-    return lambda m, x, then: then(checkpoint(m, x.detach().requires_grad_(), use_reentrant=True))
-
-
 def random_state(draw: Callable[[Tensor], Tensor]) -> Callable[[Any], Loss]:
     return lambda net: lambda m, x, then: then(m(draw(x)))
 
@@ -277,7 +276,7 @@ WHOLE: dict[str, Callable[[Any], Loss]] = {
     "hook on scores": on_scores(hooked),
     "divided by sizes of weights": rescaled_by_sizes,
     "divided by itself": normalised_by_itself,
-    "reentrant checkpoint": reentrant,
+
     "noise on inputs": random_state(lambda x: x + 0.3 * torch.randn_like(x)),
     "noise by NumPy": random_state(lambda x: x + 0.3 * torch.from_numpy(np.random.randn(*x.shape)).to(x)),  # noqa: NPY002
     "noise by random": random_state(lambda x: x * (1 + random.random())),
@@ -344,7 +343,9 @@ CRITICS: dict[str, Callable[[Any, Any, Tensor], Tensor]] = {
         + penalty("between", p["discriminator"], b["real"], fake, torch.rand(len(fake), 1).to(fake))
     ),
     "instance noise": lambda p, b, fake: F.softplus(p["discriminator"](fake + torch.randn_like(fake))).mean(),
-    "an opaque function": lambda p, b, fake: OPERATIONS["NumPy, wrong backward"](p["discriminator"](fake)).square().mean(),
+    "an opaque function": lambda p, b, fake: (
+        OPERATIONS["NumPy, wrong backward"](p["discriminator"](fake)).square().mean()
+    ),
 }  # fmt: skip
 
 
@@ -361,7 +362,7 @@ def game(seed: int) -> Case:
     def losses(p: Any, b: Any) -> dict[str, Tensor]:
         fake, d = p["generator"](b["latent"]), p["discriminator"]
         found = {"generator": F.softplus(-d(fake)).mean(), "discriminator": F.softplus(d(fake.detach())).mean()}
-        found[player] = found[player] + (GENERATORS | CRITICS)[name](p, b, fake) if name != "no gradient" else found[player].detach()
+        found[player] = found[player] + (GENERATORS | CRITICS)[name](p, b, fake)
         found["discriminator"] = found["discriminator"] + F.softplus(-d(b["real"])).mean()
         if name == "no gradient":
             found["generator"] = found["generator"].detach()
@@ -375,4 +376,7 @@ KINDS = (operated, whole, game, whole, operated)
 
 def broken(count: int) -> list[Callable[[], Case]]:
     """Return functions that make this many cases; a longer list goes on."""
-    return [lambda k=k: KINDS[k % 5](k // 5 * KINDS.count(KINDS[k % 5]) + KINDS[: k % 5].count(KINDS[k % 5])) for k in range(count)]
+    return [
+        lambda k=k: KINDS[k % 5](k // 5 * KINDS.count(KINDS[k % 5]) + KINDS[: k % 5].count(KINDS[k % 5]))
+        for k in range(count)
+    ]

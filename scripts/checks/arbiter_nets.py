@@ -148,6 +148,15 @@ def spectral(m: nn.Module) -> nn.Module:
     return parametrizations.spectral_norm(m)
 
 
+def orthogonal(m: nn.Module) -> nn.Module:
+    return parametrizations.orthogonal(m, orthogonal_map="cayley")
+
+
+def resampled(act: Activation, layer: nn.Module) -> nn.Sequential:
+    """Return a convolution to 2 x 2 with stride, a layer that doubles the side, and a linear layer."""
+    return nn.Sequential(nn.Conv2d(2, 2, 3, stride=3), act(), layer, nn.Flatten(), nn.Linear(32, OUT))
+
+
 def with_layers(net: nn.Module, change: Callable[[nn.Module], nn.Module]) -> nn.Module:
     """Apply a change to every linear layer and convolution."""
     for m in [*net.modules()]:
@@ -161,7 +170,7 @@ def bag(act: Activation) -> Map:
 
 
 def embedded(act: Activation) -> nn.Sequential:
-    return nn.Sequential(nn.Embedding(7, 3, padding_idx=0), nn.Flatten(), mlp(act, inputs=12))
+    return nn.Sequential(nn.Embedding(7, 3), nn.Flatten(), mlp(act, inputs=12))
 
 
 def solved(m: Any, x: Tensor) -> Tensor:
@@ -185,19 +194,17 @@ NETS: dict[str, Callable[[Activation], tuple[nn.Module, Tensor]]] = {
     "conv, Lp pool": lambda a: (conv(a, nn.Softplus(), pool=nn.LPPool2d(2, 3)), image()),
     "conv, local response": lambda a: (conv(a, nn.LocalResponseNorm(2)), image()),
     "transposed conv": lambda a: (
-        nn.Sequential(nn.Conv2d(2, 2, 3, stride=3), a(), nn.ConvTranspose2d(2, 2, 2, 2), nn.Flatten(), nn.Linear(32, 2)),
+        resampled(a, nn.ConvTranspose2d(2, 2, 2, 2)),
         image(),
     ),
     "upsampling": lambda a: (
-        nn.Sequential(
-            nn.Conv2d(2, 2, 3, stride=3), a(), nn.Upsample(scale_factor=2, mode="bilinear"), nn.Flatten(), nn.Linear(32, 2)
-        ),
+        resampled(a, nn.Upsample(scale_factor=2, mode="bilinear")),
         image(),
     ),
     "spectral norm": lambda a: (with_layers(mlp(a, depth=2), spectral), flat()),
     "spectral norm, hook": lambda a: (with_layers(conv(a), nn.utils.spectral_norm), image()),
     "weight norm": lambda a: (with_layers(mlp(a, depth=2), parametrizations.weight_norm), flat()),
-    "orthogonal": lambda a: (with_layers(mlp(a), lambda m: parametrizations.orthogonal(m, orthogonal_map="cayley")), flat()),
+    "orthogonal": lambda a: (with_layers(mlp(a), orthogonal), flat()),
     "embedding": lambda a: (embedded(a), tokens()),
     "embedding bag": lambda a: (bag(a), tokens()),
     "LSTM": lambda a: (recurrent(nn.LSTM), sequence()),
