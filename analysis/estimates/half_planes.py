@@ -41,7 +41,8 @@ class _End:
 
     Attributes:
         real: (k,) real parts.
-        margin: (k,) bounds on their errors.
+        margin: (k,) bounds on their errors, infinite where no condition number was looked for.
+        error: (k,) bounds on their errors as if the operator were normal.
         converged: (k,) bool.
         rightmost: whether it is the right end.
         products: with A and its transpose.
@@ -49,6 +50,7 @@ class _End:
 
     real: Array
     margin: Array
+    error: Array
     converged: Array
     rightmost: bool
     products: int
@@ -61,6 +63,8 @@ class _End:
         """Return how many lie beyond tau at this end if none was missed; None where the ones found do not decide it."""
         outward = self.real if self.rightmost else -self.real
         found = int(np.append(self.converged, False).argmin())
+        if (np.abs(outward[:found] - tau) <= self.error[:found]).any():
+            return None
         if found == n or (found and outward[found - 1] <= tau):
             return int((outward[:found] > tau).sum())
         return None
@@ -69,6 +73,8 @@ class _End:
         """Return how many do not lie beyond tau at the other end, if none was missed and the ones found reach there."""
         outward = self.real if self.rightmost else -self.real
         found = int(np.append(self.converged, False).argmin())
+        if (np.abs(outward[:found] + tau) <= self.error[:found]).any():
+            return None
         return int((outward[:found] >= -tau).sum()) if found and outward[found - 1] < -tau else None
 
 
@@ -138,7 +144,7 @@ def _end(A: LinearOperator, s: Spectrum, tau: float) -> _End:
             numbers, products = np.nan_to_num(found.numbers.numpy(), nan=np.inf), products + found.matvecs
     with np.errstate(invalid="ignore"):
         margin = np.nan_to_num(CAUTION * numbers * np.maximum(residuals, 1e-300), nan=np.inf)
-    return _End(real, margin, s.converged.numpy(), s.which == "LR", products)
+    return _End(real, margin, CAUTION * residuals, s.converged.numpy(), s.which == "LR", products)
 
 
 def _bendixson(A: LinearOperator, relative: float, tol: float | None, seed: int) -> tuple[Interval, float, int]:

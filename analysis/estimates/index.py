@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gantools.analysis.eigen.dense import assemble
+from gantools.analysis.estimates.exact_half_planes import bounded_curve, counted, real_parts
 from gantools.analysis.estimates.half_planes import leading_half_planes
 from gantools.analysis.estimates.index_result import NAMES, Index, IndexCurve
 from gantools.analysis.estimates.inertia import counts_from_factors, gap_tolerance
@@ -39,17 +40,18 @@ def index(
 ) -> Index:
     r"""Count the negative, zero and positive eigenvalues of an operator, or bound how many there are.
 
-    Exact: the whole matrix, `eigvalsh` in float64. Factors: the same matrix, $LDL^\top$ at $\pm\tau$. Estimate:
-    Lanczos quadrature; per probe a Gauss-Radau bracket of the mass below $-\tau$ and above $\tau$, which holds whatever
-    the number of steps, and the exact law of the pooled probes for the rest (see `quadrature`).
+    Exact: the whole matrix, LAPACK in float64; if not symmetric, real parts within the rounding of their eigenvalues
+    are neutral, and where that is large, undecided (see `exact_half_planes`). Factors: the same matrix, $LDL^\top$ at
+    $\pm\tau$. Estimate: Lanczos quadrature; per probe a Gauss-Radau bracket of the mass below $-\tau$ and above $\tau$,
+    which holds whatever the number of steps, and the exact law of the pooled probes for the rest (see `quadrature`).
     Leading, of non-symmetric operators, which have no such law: eigenvalues at both ends, and a box around all (see
     `half_planes`).
 
     Args:
         A: the operator. If not symmetric, real parts are counted.
         tol: $\tau$, the size up to which an eigenvalue counts as zero, absolute. By default, if exact, from the gap
-            between the structural zeros and the rest (`gap_tolerance`); otherwise max(1e-6, 32 eps) times the largest
-            |eigenvalue| (of "leading", the largest |A v|) seen.
+            between the structural zeros and the rest (`gap_tolerance`), or, if not symmetric, each eigenvalue's own
+            error; otherwise max(1e-6, 32 eps) times the largest |eigenvalue| (of "leading", the largest |A v|) seen.
         method: "exact", "factors" (needs tol=; several times faster), "estimate" (if symmetric), "leading" (if not), or
             "auto": exact up to n = `max_exact`.
         probes: random vectors of the estimate, which costs probes * steps products. By default 1600 products, split so
@@ -117,15 +119,20 @@ def split_products(n: int, probes: int | None, steps: int | None, products: int 
 
 
 def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, seed: int, factors: bool) -> Index:
-    matrix = assemble(A, limit)
-    curve = None
+    matrix, epsilon = assemble(A, limit), float(torch.finfo(A.dtype).eps)
+    curve, undecided = None, 0
     if factors:
         assert tol is not None
         counts, tau = counts_from_factors(matrix, tol), tol
         reason = f"Sizes up to {tol:.1e} count as zero, as asked; counted from factors."
+    elif not A.symmetric:
+        real, errors, neutral = real_parts(matrix, epsilon)
+        counts, undecided, tau, reason = counted(real, errors, neutral, tol)
+        curve = partial(
+            bounded_curve, real, errors, _tolerances(tau, epsilon, float(np.linalg.norm(matrix, axis=0).max()))
+        )
     else:
-        values = np.linalg.eigvalsh(matrix) if A.symmetric else np.linalg.eigvals(matrix).real
-        epsilon = float(torch.finfo(A.dtype).eps)
+        values = np.linalg.eigvalsh(matrix)
         tau, reason = gap_tolerance(np.abs(values), epsilon)
         if tol is not None:
             tau, reason = tol, f"Sizes up to {tol:.1e} count as zero, as asked."
@@ -137,7 +144,7 @@ def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, 
         negative=shares["negative"],
         zero=shares["zero"],
         positive=shares["positive"],
-        interval={name: (shares[name], shares[name]) for name in NAMES},
+        interval={name: (shares[name], (counts[name] + undecided) / A.n) for name in NAMES},
         tolerance=tau,
         method="factors" if factors else "exact",
         counts={name: counts[name] for name in NAMES},
@@ -150,6 +157,7 @@ def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, 
         certain={name: counts[name] for name in ("negative", "positive")},
         zero_rows=int((~matrix.any(axis=1)).sum()),
         make_curve=curve,
+        undecided=undecided,
     )
 
 

@@ -43,15 +43,15 @@ class Index:
     For a non-symmetric operator the same of their real parts: left half-plane, neutral, right half-plane.
 
     Attributes:
-        negative: fraction below -tolerance. The three sum to one; from leading eigenvalues they are those that follow
-            if none of these was missed, NaN where nothing follows.
+        negative: fraction below -tolerance. The three, and those undecided, sum to one; from leading eigenvalues they
+            are those that follow if none of these was missed, NaN where nothing follows.
         zero: fraction within the tolerance.
         positive: fraction above it.
-        interval: by those names, (low, high): a point if exact; if estimated, covering with probability `confidence`,
-            each interval by itself; from leading eigenvalues, what `certain` and `box` leave.
+        interval: by those names, (low, high): a point if exact and none is undecided; if estimated, covering with
+            probability `confidence`, each interval by itself; from leading eigenvalues, what `certain` and `box` leave.
         tolerance: size up to which an eigenvalue counts as zero, in eigenvalue units.
         method: "exact", "factors", "estimate" or "leading".
-        counts: by those names, where they are known for all eigenvalues, else None.
+        counts: by those names, where they are known for all eigenvalues but the undecided ones, else None.
         certain: by "negative" and "positive", how many there are at least, whatever the probes: the counts if exact; if
             estimated, Ritz values beyond the tolerance (Cauchy's interlacing), up to the rounding of products; from
             leading eigenvalues, those beyond it by ten times their error, residual times condition number.
@@ -67,6 +67,8 @@ class Index:
         seed: of the random vectors.
         message: sentences on how the tolerance was chosen.
         make_curve: computes `curve`.
+        undecided: how many eigenvalues of a whole non-symmetric matrix have a real part that rounding leaves on either
+            side of the tolerance; they are in none of the counts.
     """
 
     negative: float
@@ -87,6 +89,7 @@ class Index:
     gradient_norm: float | None = None
     box: Interval | None = None
     make_curve: Callable[[], IndexCurve] | None = field(default=None, repr=False, compare=False)
+    undecided: int = 0
 
     @cached_property
     def curve(self) -> IndexCurve | None:
@@ -118,6 +121,8 @@ class Index:
                 parts.append(f"{low:.2%} to {high:.2%} {place}")
             else:
                 parts.append(f"{share:.2%} {place} ({low:.2%} to {high:.2%})")
+        if self.undecided:
+            parts.append(f"{self.undecided} undecided ({self.undecided / self.n:.2%})")
         sure = "" if self.method != "estimate" else f", intervals at {self.confidence:.0%}"
         beside = f" {self.zero_rows} rows are exactly zero." if self.zero_rows else ""
         if self.gradient_norm is not None:
@@ -125,5 +130,6 @@ class Index:
         if (resolved := self.resolved()) is not None:
             tau, there = resolved
             shares = ", ".join(f"{low:.2%} to {high:.2%} {name}" for name, (low, high) in there.items())
-            beside += f" More steps would tell more; with sizes up to {tau:.1e} as zero it is {shares}."
+            more = "More steps would tell more; with" if self.method == "estimate" else "With"
+            beside += f" {more} sizes up to {tau:.1e} as zero it is {shares}."
         return f"Of {self.n} eigenvalues: {', '.join(parts)}{sure}. {self.message}{beside}"

@@ -171,15 +171,9 @@ def test_leading_eigenvalues_that_attract_decide_nothing():
 # Signs within the error ----------------------------------------------------------------------------------------------
 
 
-def similar(blocks, condition, seed=0, kind="field"):
+def similar(blocks, condition, seed=0):
     """Return an operator similar to the blocks [[a, b], [-b, a]], by a change of basis of this condition number."""
-    n, rng = 2 * len(blocks), np.random.default_rng(seed)
-    matrix = np.zeros((n, n))
-    for i, (a, b) in enumerate(blocks):
-        matrix[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = [[a, b], [-b, a]]
-    left, right = (np.linalg.qr(rng.normal(size=(n, n)))[0] for _ in range(2))
-    change = left * np.geomspace(1, condition, n) @ right
-    return oracles.matrix_operator(torch.from_numpy(change @ matrix @ np.linalg.inv(change)), kind=kind)
+    return oracles.rotations(*zip(*blocks, strict=True), condition=condition, seed=seed)[0]
 
 
 def attracting(count, seed=0):

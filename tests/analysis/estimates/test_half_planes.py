@@ -84,6 +84,17 @@ def test_few_repelling_pairs(condition, seed):
     assert i.box[0] <= values.real.min() and values.real.max() <= i.box[1]
 
 
+def test_values_within_their_errors_of_the_tolerance_count_on_no_side():
+    """A pair on the imaginary axis, found to 1e-6, is neither within 1e-10 of it nor beyond."""
+    rng = np.random.default_rng(0)
+    real = np.concatenate([[-1.0, -0.5, 0.0], rng.uniform(0.3, 2, 147)])
+    A, _ = oracles.rotations(real, np.concatenate([[1.0, 2.0, 3.0], rng.uniform(0, 3, 147)]), condition=10.0)
+    i = index(A, tol=1e-10, method="leading", k=6)
+    assert i.certain["negative"] == 4 and math.isnan(i.negative) and "exactly" not in str(i)
+    clear = index(A, tol=1e-2, method="leading", k=6)
+    assert clear.negative == pytest.approx(4 / A.n) and "exactly 4 are in the left one" in str(clear)
+
+
 def test_more_on_both_sides_than_asked_for_leaves_the_fractions_open():
     rng = np.random.default_rng(0)
     real = np.concatenate([rng.uniform(-2, -0.5, 80), np.zeros(10), rng.uniform(0.5, 2, 60)])
