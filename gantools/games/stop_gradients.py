@@ -80,13 +80,14 @@ class StopGradients(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in _DETACH:
-            alone = self.stopped(args[0])
-            if alone is not args[0]:
-                alone.shares_with = args[0]  # type: ignore[attr-defined]
+            x = args[0]
+            alone = self.stopped(x) if x.requires_grad else func(x)
+            if x.requires_grad or self.tracing:
+                alone.shares_with = x
             return alone
         if _writes(func) and (owner := getattr(args[0], "shares_with", None)) is not None:
             if self.tracing:
-                raise _NotTraceable("it writes into what it was given")
+                raise _NotTraceable("it writes into its inputs")
             func(owner.data, *args[1:], **kwargs)  # the user's two names are one memory
         if func in _LEAVES_TORCH and args[0].requires_grad:  # what was detached may leave PyTorch; a memo outlives it
             return func(Tensor.detach(args[0]), *([{}] if func is Tensor.__deepcopy__ else args[1:]), **kwargs)
@@ -146,9 +147,6 @@ class _Stopped(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Any:
         return tangents[0]
-
-
-# Custom functions -----------------------------------------------------------------------------------------------------
 
 
 class _StandIn:

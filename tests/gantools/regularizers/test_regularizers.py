@@ -325,7 +325,7 @@ def test_the_batch_is_left_as_it_was_and_real_samples_carry_a_gradient_only_wher
         game = gt.gan(cases.mlp(2, 3, 2), Watching(), regularizers=regularizers)
         complete = drawn(game, batch)
         game.field(complete)
-        assert seen == [expected, True]
+        assert seen[-2:] == [expected, True]  # behind the arbiter's own evaluations
         assert not any(value.requires_grad for value in complete.values())
 
 
