@@ -163,7 +163,7 @@ def image_grid(images: np.ndarray, columns: int | None = None, scale: int = 1) -
     rows = -(-n // columns)
     pixels = ((np.clip(np.nan_to_num(images, nan=-1.0), -1, 1) + 1) * 127.5).round().astype(np.uint8)
     if channels not in (1, 3):
-        pixels = pixels[:, :1]
+        pixels = pixels[:, : 3 if channels == 4 else 1]  # colours without their opacity; else the first channel
     pixels = np.broadcast_to(pixels, (n, 3, height, width)) if pixels.shape[1] == 1 else pixels
     pixels = pixels.repeat(scale, 2).repeat(scale, 3)
     height, width = height * scale, width * scale
