@@ -42,7 +42,7 @@ def jacobian(
             to the last bit. Of several batches these walk over them at every product and have one
             batch's activations in memory at a time. "replay" and "compiled" walk once and keep those of all: faster,
             where memory has the room.
-        check: whether to judge, once for a game and at the cost of at most 20 gradients of four samples, that its field
+        check: whether to judge, once for a game and at the cost of about 20 gradients of four samples, that its field
             is that of plain autograd, and its derivatives central differences of it (`gantools.games.arbiter`).
 
     Raises:
@@ -116,7 +116,10 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
         raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
     game = derivative.snapshot.game
     if check:
-        if arbiter.judge(game, derivative.first).forward is False:
+        verdict = arbiter.judge(game, derivative.first)
+        if not verdict.repeats:
+            raise GantoolsError(_DIFFERS)
+        if verdict.forward is False:
             derivative = dataclasses.replace(derivative, dual_numbers=False)
         _require_deterministic(function(reverse.point), function, reverse)
         _require_finite(reverse)
@@ -153,6 +156,12 @@ def _needs_gradient(error: RuntimeError) -> bool:
     return type(error) is RuntimeError and any(words in str(error) for words in _NO_GRADIENT)
 
 
+_DIFFERS = (
+    "The field differs between two evaluations on the same batch: something draws random numbers inside the loss "
+    "(functional dropout, noise, a penalty's mixing). Draw them once, into the batch."
+)
+
+
 def _require_deterministic(again: Tensor, function: engines.Function, products: engines.ReverseProducts) -> None:
     """Refuse a function whose value `again` is not the one that the products were built at."""
 
@@ -163,10 +172,7 @@ def _require_deterministic(again: Tensor, function: engines.Function, products: 
 
     # Without a graph, or by dual numbers, the same function may round otherwise; once more as before, it may not.
     if differs(again) and differs(function(products.point.clone().requires_grad_()).detach()):
-        raise GantoolsError(
-            "The field differs between two evaluations on the same batch: something draws random numbers inside the "
-            "loss (functional dropout, noise, a penalty's mixing). Draw them once, into the batch."
-        )
+        raise GantoolsError(_DIFFERS)
 
 
 def _require_finite(products: engines.ReverseProducts) -> None:
@@ -223,7 +229,8 @@ def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> Diffe
     products = engines.ReverseProducts(function, point)
     if not products.value.isfinite().all():
         raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
-    arbiter.judge(game, batches[0])
+    if not arbiter.judge(game, batches[0]).repeats:
+        raise GantoolsError(_DIFFERS)
     _require_deterministic(function(products.point), function, products)
     operator = DifferentiatedOperator(products, "reverse", slices, point, kind="map")
     operator.parameters = parameter_slices(game)

@@ -283,9 +283,11 @@ WHOLE: dict[str, Callable[[Any], Loss]] = {
     "functional dropout": random_state(lambda x: F.dropout(x, 0.5)),
     "dropped scores": on_scores(lambda z: F.alpha_dropout(z, 0.5, training=True)),
     "Gumbel softmax": on_scores(lambda z: F.gumbel_softmax(z, tau=0.7)),
-    "random slopes": on_scores(lambda z: F.rrelu(z, training=True)),
+    "random slopes": on_scores(lambda z: F.rrelu(z - 5, training=True)),
     "random order": on_scores(lambda z: z[torch.randperm(len(z))]),
     "sampled actions": on_scores(lambda z: z.log_softmax(1) * torch.randn(z.shape).to(z).sign()),
+    "a coin tossed": random_state(lambda x: x * (0.5 if torch.rand(()) < 0.5 else 1.0)),
+    "a coin tossed by random": random_state(lambda x: x * random.choice((0.5, 1.0))),
     "active dropout": lambda net: (net.append(nn.Dropout(0.5)), lambda m, x, then: then(m(x)))[1],
 }  # fmt: skip
 
