@@ -32,7 +32,8 @@ def negligible(epsilon: float, largest: float) -> float:
 
 def decompose(matrix: Array, epsilon: float) -> tuple[Array, Array, Array]:
     """Return the eigenvalues (n,) of a square matrix (n, n), their errors (n,), and unit right eigenvectors (n, n)."""
-    values, left, right = eig(matrix, left=True, right=True, check_finite=False)
+    found: Any = eig(matrix, left=True, right=True, check_finite=False)
+    values, left, right = found
     overlap = np.abs((left.conj() * right).sum(axis=0))
     with np.errstate(divide="ignore"):
         return values, _times(backward_error(matrix, epsilon), 1 / overlap, float(np.linalg.norm(matrix))), right

@@ -26,12 +26,12 @@ def real_parts(matrix: Array, epsilon: float) -> tuple[Array, Array, Array]:
         epsilon: of the dtype in which the matrix was computed.
     """
     values, errors = values_and_errors(matrix, epsilon)
-    sizes = np.abs(values)
+    sizes, real = np.abs(values), np.real(values)
     gap = gap_tolerance(sizes, epsilon)[0]
     zeros = sizes <= gap
     errors = np.where(zeros, np.minimum(errors, gap), errors)
-    close = np.abs(values.real) <= errors
-    return values.real, errors, zeros | (close & (errors <= negligible(epsilon, float(sizes.max()))))
+    close = np.abs(real) <= errors
+    return real, errors, zeros | (close & (errors <= negligible(epsilon, float(sizes.max()))))
 
 
 def counted(real: Array, errors: Array, neutral: Array, tol: float | None) -> tuple[dict[str, int], int, float, str]:
