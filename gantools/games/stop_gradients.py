@@ -83,7 +83,7 @@ class StopGradients(TorchFunctionMode):
             x = args[0]
             alone = self.stopped(x) if x.requires_grad else func(x)
             if x.requires_grad or self.tracing:
-                alone.shares_with = x
+                alone.shares_with = x  # type: ignore[attr-defined]
             return alone
         if _writes(func) and (owner := getattr(args[0], "shares_with", None)) is not None:
             if self.tracing:
