@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 import gantools as gt
 from gantools.batches import map_tensors
 
+DTYPES = (torch.float32, torch.float64)
 WIDER = {torch.float32: torch.float64, torch.complex64: torch.complex128}
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # relative to the parameters; the best counts, since rounding and kinks differ
 

@@ -248,3 +248,16 @@ def test_numbers_of_a_verdict_are_python_numbers():
     verdict = arbiter.judge(cases.tanh_gan(), cases.gan_batch())
     assert isinstance(verdict.error, float) and verdict.decided is True and not isinstance(verdict.error, np.ndarray)
     assert re.match(r"Verdict\(forward=True", str(verdict))
+
+
+def test_a_copy_inside_the_loss_is_refused():
+    """Its tensors have other shapes, which one memo would mix up."""
+    model, x = cases.mlp(3, 4, 2), torch.ones(4, 3, dtype=F64)
+    with pytest.raises(GantoolsError, match="leaves PyTorch"):
+        hessian(model, lambda m, x: (m(x) - copy.deepcopy(m)(2 * x)).square().mean(), x)
+
+
+def test_a_coin_tossed_in_the_loss_is_refused():
+    model, x = cases.mlp(3, 4, 2), torch.ones(4, 3, dtype=F64)
+    with pytest.raises(GantoolsError, match="differs between two evaluations"):
+        hessian(model, lambda m, x: mean_square(m, x) * (1 + (torch.rand(()) < 0.5)), x)
