@@ -1,6 +1,7 @@
 """Hessian products of every loss and layer of torch.nn by every method, against differences of plain gradients."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -357,7 +358,12 @@ def check(name: str, methods: tuple[str, ...]) -> None:
             assert (found - truth).norm() <= ACCURATE * size, method
 
 
-@pytest.mark.parametrize("name", CASES)
+# What differs from another case in its dimension alone.
+ALIKE = re.compile(r"(Pad|Pool|Norm)[13]d|Unpool|3d")
+QUICK = [pytest.param(n, marks=pytest.mark.slow) if ALIKE.search(n) else n for n in CASES]
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_products_are_right_or_refused(name):
     check(name, ("reverse", "forward", "auto"))
 

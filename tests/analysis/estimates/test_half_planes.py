@@ -66,7 +66,7 @@ def test_rotating_game_is_neutral():
 
 
 @pytest.mark.parametrize("condition", [1.0, 30.0])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_few_repelling_pairs(condition, seed):
     """Three pairs and one real eigenvalue on the left, far fewer than asked for: then they are all of them."""
     rng = np.random.default_rng(seed)

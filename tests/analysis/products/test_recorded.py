@@ -111,7 +111,8 @@ def test_a_detaching_loss_is_recorded():
     torch.testing.assert_close(J.dense(), torch.diag(torch.tensor([4.0, 8.0], dtype=F64)))
 
 
-@pytest.mark.parametrize("method", [pytest.param("replay", marks=pytest.mark.slow), "compiled"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["replay", "compiled"])
 def test_batches_of_equal_shape_share_a_program(method, monkeypatch):
     """A recording for each batch, ragged last one included, with its own constants and weight, but two programs."""
     made = []

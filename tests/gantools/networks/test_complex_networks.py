@@ -185,10 +185,10 @@ def test_jacobian_products_agree_with_finite_differences(name):
 
 # A dense matrix of the residual ones takes as many products as it has columns: up to a minute on a busy core.
 DENSE = [name for name in VARIANTS if name != DEEPEST]
-SLOW = [pytest.param(n, marks=pytest.mark.slow) if "resnet" in n or "," in n else n for n in DENSE]
 
 
-@pytest.mark.parametrize("name", SLOW)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DENSE)
 def test_products_and_leading_eigenvalues_agree_with_the_dense_matrix(name):
     game, batch = tiny_game(VARIANTS[name], smooth(name))
     jacobian = gt.analysis.jacobian(game, batch)

@@ -412,7 +412,7 @@ def finite_differences(function, point, u, h):
     return torch.stack([(function(point + h * v) - function(point - h * v)) / (2 * h) for v in u.T], 1)
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if "dopri5" in n else n for n in BLOCKS])
 def test_a_game_of_blocks_has_its_jacobian_hessian_and_update_operator(name):
     block, critic = BLOCKS[name](), layers(4, 3, seed=9)
 
