@@ -6,6 +6,7 @@ import torch
 
 
 @pytest.mark.filterwarnings("ignore")  # of networks that are odd on purpose
+@pytest.mark.slow
 def test_nothing_right_is_refused_and_nothing_wrong_accepted(capsys):
     state = torch.get_rng_state()
     failures = check_arbiter.check(20)

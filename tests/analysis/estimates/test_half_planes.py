@@ -95,6 +95,7 @@ def test_values_within_their_errors_of_the_tolerance_count_on_no_side():
     assert clear.negative == pytest.approx(4 / A.n) and "exactly 4 are in the left one" in str(clear)
 
 
+@pytest.mark.slow
 def test_more_on_both_sides_than_asked_for_leaves_the_fractions_open():
     rng = np.random.default_rng(0)
     real = np.concatenate([rng.uniform(-2, -0.5, 80), np.zeros(10), rng.uniform(0.5, 2, 60)])
@@ -141,6 +142,7 @@ def test_non_normal_values_are_certain_only_beyond_their_condition():
         assert any(holds(i, truth) for truth in truths)
 
 
+@pytest.mark.slow
 def test_without_a_transpose_there_is_no_box():
     matrix = game_matrix(120, 0.3)
     A = LinearOperator(lambda u: matrix @ u, 120)
@@ -151,6 +153,7 @@ def test_without_a_transpose_there_is_no_box():
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.slow
 def test_random_jacobians(seed):
     """Wishart blocks, shifted so that some repel, and rotation: intervals hold, the norm of the field is there."""
     matrix = game_matrix(80, -0.2, seed)

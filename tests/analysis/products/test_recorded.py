@@ -35,6 +35,7 @@ def convolutional():
 
 
 @pytest.mark.parametrize("maker", [cases.classifier, convolutional])
+@pytest.mark.slow
 def test_replay_of_a_hessian_is_the_kept_graphs(maker):
     model, loss, batch = maker()
     kept, ours = (hessian(model, loss, batch, method=method) for method in ("reverse", "replay"))
@@ -44,6 +45,7 @@ def test_replay_of_a_hessian_is_the_kept_graphs(maker):
     assert ours.method == "replay"
 
 
+@pytest.mark.slow
 def test_running_statistics_stand_still_under_replay():
     model, loss, batch = convolutional()
     before = [b.clone() for b in model.buffers()]
@@ -85,6 +87,7 @@ def test_compiled_products_by_the_real_compiler():
     torch.testing.assert_close(ours @ U[:, 0], kept @ U[:, 0])
 
 
+@pytest.mark.slow
 def test_a_compiler_that_lies_is_found_out(monkeypatch):
     """torch has miscompiled Hessians silently before."""
     monkeypatch.setattr(torch, "compile", lambda module, **_: lambda *given: 1.01 * module(*given))

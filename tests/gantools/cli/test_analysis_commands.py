@@ -126,6 +126,7 @@ class TestIndex:
         out = run_ok(capsys, "index", "own.py:shuffled", "--method", "estimate", "--probes", "4")
         assert "Hessian of model (21 parameters)" in out and "95 % interval" in out and "half planes" not in out
 
+    @pytest.mark.slow
     def test_the_curve_is_drawn_and_kept(self, capsys, run, tmp_path):
         out = " ".join(run_ok(capsys, "index", run, "--out", tmp_path / "here").split())
         for player in ("generator", "discriminator"):
@@ -147,6 +148,7 @@ class TestIndex:
         probes, steps = split_products(21, asked["--probes"], asked["--lanczos-steps"])
         assert re.search(rf"estimated from {probes} probes? of {steps} steps", out)
 
+    @pytest.mark.slow
     def test_of_a_game_beyond_the_whole_matrix(self, capsys, run):
         out = " ".join(run_ok(capsys, "index", run, "--max-exact", "22").split())
         planes = out.partition("half planes")[2]
@@ -164,6 +166,7 @@ class TestIndex:
         assert start == pytest.approx(before) and end < 1e-2 * start
         assert there == pytest.approx(end, rel=1e-2)
 
+    @pytest.mark.slow
     def test_steps_to_the_stationary_point(self, capsys, run):
         out = run_ok(capsys, "index", run, "--stationary", "--stationary-steps", "1", "--checkpoint", "all")
         assert out.count("within max_steps = 1") == 2 and out.count("half planes") == 2

@@ -109,6 +109,7 @@ class TestAnalytic:
 
 
 class TestTrained:
+    @pytest.mark.slow
     def test_ring8_with_seeds(self, capsys, tmp_path, drawn):
         args = ["--game", "ring8", "--optimizers", "simultaneous,consensus", "--steps", "6", "--seeds", "0", "1"]
         out = ok(capsys, *args, "--out", "c")

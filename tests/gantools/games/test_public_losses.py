@@ -65,7 +65,7 @@ def quantized(model, x):
     return model[2](torch.tanh(F.linear(x, weight, model[0].bias))).square().mean()
 
 
-@pytest.mark.parametrize("make", [VectorQuantized, Bootstrapped], ids=["vq-vae", "byol"])
+@pytest.mark.parametrize("make", [VectorQuantized, pytest.param(Bootstrapped, marks=pytest.mark.slow)])
 def test_of_models_with_losses_of_their_own(make):
     assert_right({"model": make()}, of_the_model(lambda m, x: m(x)), samples(8, 3))
 

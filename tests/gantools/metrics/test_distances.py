@@ -271,6 +271,7 @@ def test_k_must_be_positive():
 # Features
 
 
+@pytest.mark.slow
 def test_the_digit_classifier_is_accurate_on_held_out_digits(digits):
     accuracies = [train_features(digits, seed).accuracy.item() for seed in range(3)]
     assert min(accuracies) > 0.95

@@ -172,6 +172,7 @@ BUT_THE_DEEPEST = [pytest.param(name, marks=pytest.mark.slow) if name == DEEPEST
 
 
 @pytest.mark.parametrize("name", BUT_THE_DEEPEST)
+@pytest.mark.slow
 def test_jacobian_products_agree_with_finite_differences(name):
     game, batch = tiny_game(VARIANTS[name], smooth(name))
     jacobian, w, buffers = gt.analysis.jacobian(game, batch), game.vector(), game.buffers()

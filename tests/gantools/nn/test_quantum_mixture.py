@@ -128,6 +128,7 @@ def planted(phase, n=2000):
     return model, model.sample(n, seeded(5))
 
 
+@pytest.mark.slow
 def test_with_phases_held_a_quarter_turn_apart_the_fit_is_that_of_em():
     _, x = planted(math.pi / 2)
     model = QuantumMixture(2, learn_phases=False, tol=1e-8, rng=seeded()).fit(x)
@@ -164,6 +165,7 @@ def test_samples_follow_the_density():
     assert np.array_equal(x, model.sample(4000, seeded(1))[:, 0])
 
 
+@pytest.mark.slow
 def test_fits_repeat_and_draw_from_their_own_generator():
     _, x = planted(1.0, 300)
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002

@@ -235,6 +235,7 @@ def test_independent_is_the_product_over_the_halves():
     torch.testing.assert_close(info.field_norm, ((fields[0] + fields[1]) / 2).norm())
 
 
+@pytest.mark.slow
 def test_same_is_biased_and_independent_is_not():
     """E 1/2 |g(B)|^2 = 1/2 |E g|^2 + 1/2 tr Cov g(B), so `same` adds the gradient of 1/2 tr Cov."""
     source = torch.Generator().manual_seed(0)
