@@ -156,7 +156,8 @@ class AllPlayers(nn.Module):
             # `view_as_complex` refuses slices of a flat vector; `torch.complex` takes any strides.
             swapped[name] = torch.complex(leaf[..., 0], leaf[..., 1]) if name in self._complex else leaf
         for name, parameter in self.tensors(names).items():
-            vars(swapped[name]).update(vars(parameter))  # what a user's code tied to the parameter
+            if tied := vars(parameter):  # by a user's code
+                vars(swapped[name]).update(tied)
         swapped |= {alias: swapped[name] for name in list(swapped) for alias in self._aliases[name]}
         return torch.func.functional_call(self, swapped, (batch, list(buffers), finish), tie_weights=False)
 
