@@ -44,6 +44,7 @@ def matrices(checkpoint):
     return single, double
 
 
+@pytest.mark.slow
 def test_inertia_in_both_precisions_and_the_zeros_of_softmax(matrices):
     """A last layer of width 28 under softmax has 28 + 1 zeros, whatever the training; published counts split them."""
     single, double = (index(oracles.matrix_operator((M + M.T) / 2, symmetric=True)) for M in matrices)

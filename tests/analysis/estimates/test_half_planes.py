@@ -40,6 +40,7 @@ def game_matrix(n, shift, seed=0):
 
 
 @pytest.mark.parametrize("dtype", [F64, torch.float32])
+@pytest.mark.slow
 def test_stable_game_is_decided_by_the_box(dtype):
     matrix = game_matrix(200, 0.05).to(dtype)
     i = index(oracles.matrix_operator(matrix), max_exact=100)

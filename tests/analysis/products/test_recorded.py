@@ -186,6 +186,7 @@ def test_blocks_that_cost_much_try_a_recording(faster, monkeypatch):
     assert (products._replay is made[0]) == faster
 
 
+@pytest.mark.slow
 def test_auto_records_when_it_pays(monkeypatch):
     monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(replay, "PATIENCE_COLUMNS", 0)

@@ -115,6 +115,7 @@ def test_pseudospectra_are_drawn(values, tmp_path):
     assert labels == ["field of values", f"{len(values)} eigenvalues"]
 
 
+@pytest.mark.slow
 def test_tensorboard(tmp_path):
     with SummaryWriter(str(tmp_path)) as writer:
         add_path(writer, "game/path", path(), 7)

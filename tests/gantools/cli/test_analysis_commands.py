@@ -140,6 +140,7 @@ class TestIndex:
         assert sum(log.Scalars(tag)[-1].value for tag in tags) == pytest.approx(1)
 
     @pytest.mark.parametrize("given", [(), ("--probes", "3"), ("--lanczos-steps", "7")])
+    @pytest.mark.slow
     def test_the_estimate_is_split_as_in_the_library(self, capsys, tmp_path, given):
         """Ten probes of few steps, a former default, gave intervals ten times as wide as one probe of many."""
         own_file(tmp_path)

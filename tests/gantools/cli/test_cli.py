@@ -403,6 +403,7 @@ class TestResume:
         (tmp_path / "a" / "config.json").mkdir(parents=True)
         assert "cannot be read" in fails(capsys, "train", "--resume", "--out", "a")
 
+    @pytest.mark.slow
     def test_any_value_of_a_configuration_replaced_is_a_sentence_at_most(self, capsys, run):
         """Nobody writes such files, but an error in there must not be a traceback."""
         original = json.loads((run / "config.json").read_text())
