@@ -5,8 +5,8 @@ Two questions, each asked once of a game and its losses, on the first few sample
 - *the field*: is it what plain autograd gives on the user's own modules, where they stand and at a point near by? It is
   not, where a loss captured parameters from outside, a module keeps weights outside its parameters, or a backward pass
   runs the module again.
-- *its derivatives*: are $v^\top (J u)$ by reverse differentiation and $J u$ by dual numbers central differences of the
-  field, block by block of the players? They are not, where a function leaves PyTorch, or has a wrong rule.
+- *its derivatives*: is $J u$, by reverse differentiation and by dual numbers, a central difference of the field, block
+  by block of the players? It is not, where a function leaves PyTorch, or has a wrong rule.
 
 Differences are taken in float64 whatever the game is in, at a point where no kink of an activation is met by design
 (zero biases at zero inputs), and are trusted only as far as two step sizes agree.

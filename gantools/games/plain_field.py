@@ -91,10 +91,12 @@ def same_draws(game: Game) -> Iterator[None]:
 
 
 def sizes(w: Tensor) -> Tensor:
+    """Return the size (n,) of each parameter, at least `LEAST`."""
     return w.abs() + w.abs().mean() + LEAST
 
 
 def shift(w: Tensor) -> Tensor:
+    """Return the step (n,) from a point to the one near by, always the same."""
     source = torch.Generator().manual_seed(1)
     return SHIFT * sizes(w) * torch.randn(len(w), generator=source).to(w)
 
