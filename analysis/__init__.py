@@ -1,5 +1,7 @@
 """Stability analysis: matrix-free operators, eigenvalues, density, index, and verdicts in sentences."""
 
+from types import FunctionType as _FunctionType
+
 from gantools.analysis.eigen.dense import spectrum
 from gantools.analysis.eigen.eigenvalues import eigenvalues
 from gantools.analysis.eigen.ritz_cloud import RitzCloud, ritz_cloud
@@ -18,6 +20,7 @@ from gantools.analysis.nonnormal.departure import Normality, departure_from_norm
 from gantools.analysis.nonnormal.field_of_values import FieldOfValues, field_of_values
 from gantools.analysis.nonnormal.pseudospectrum import Pseudospectrum, pseudospectrum
 from gantools.analysis.operators.algebra import antisymmetric_part, coupling, gram, identity, restrict, symmetric_part
+from gantools.analysis.operators.argument_kinds import checked as _checked
 from gantools.analysis.operators.curvature import fisher, gauss_newton
 from gantools.analysis.operators.jacobian import DifferentiatedOperator, hessian, jacobian, update_operator
 from gantools.analysis.operators.linear_operator import LinearOperator
@@ -81,3 +84,6 @@ __all__ = [
     "trace",
     "update_operator",
 ]
+
+# Whoever calls from outside gets a sentence where an argument is of a wrong kind; calls within the library go past it.
+globals().update({name: _checked(value) for name in __all__ if isinstance(value := globals()[name], _FunctionType)})

@@ -81,6 +81,7 @@ def stability(s: Spectrum, lr: float | None = None, neutral: float | None = None
         raise GantoolsError(f"lr = {lr} is not a step size: give a positive one.")
     if neutral is not None and not neutral >= 0:
         raise GantoolsError(f"neutral = {neutral} is negative: give an absolute tolerance, or None for the default.")
+    lr = None if lr is None else float(lr)  # a tensor of one element too
     values = s.values[s.converged].numpy().astype(complex)
     if len(values) == 0:
         raise GantoolsError("No eigenvalue of this spectrum converged: raise max_matvecs or tol and compute it again.")

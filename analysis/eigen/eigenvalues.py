@@ -45,7 +45,7 @@ def eigenvalues(
 
     Args:
         A: the operator, (n, n).
-        k: how many; k + 1 are returned where k would split a conjugate pair.
+        k: how many; k + 1 are returned where k would split a conjugate pair, all n where there are no more.
         which: LM (largest modulus), LR, SR (largest, smallest real part), LI (largest |Im|); for symmetric operators
             also LA = LR, SA = SR and BE (both ends, by turns from the top). SM (smallest modulus), NI and NU (nearest
             to the imaginary axis, to the unit circle) may lie inside the spectrum, where products alone do not
@@ -81,6 +81,10 @@ def eigenvalues(
     """
     name = criterion(which, A.symmetric)
     _check(A, k, tol, basis, max_matvecs, block, storage)
+    if k > A.n:
+        few = dense_eigenvalues(A, A.n, which, vectors, A.n)
+        words = f"These are all {A.n} eigenvalues of a {A.n} x {A.n} operator, of which k = {k} were asked for."
+        return dataclasses.replace(few, message=f"{words} {few.message}")
     usual = max(2 * k + 1, 20) if A.symmetric else max(6 * k, 2 * k + 20)
     size = min(basis or max(usual, k + 10 * block if block > 1 else 0), A.n)
     inside = name in INTERIOR and dense_limit >= A.n
@@ -104,8 +108,8 @@ def eigenvalues(
 def _check(
     A: LinearOperator, k: int, tol: float, basis: int | None, max_matvecs: int | None, block: int, storage: str
 ) -> None:
-    if not 1 <= k <= A.n:
-        raise GantoolsError(f"k = {k} eigenvalues cannot be had of a {A.n} x {A.n} operator: ask for 1 to {A.n}.")
+    if k < 1:
+        raise GantoolsError(f"k = {k} asks for no eigenvalue: ask for 1 or more.")
     if basis is not None and basis < min(k + 3, A.n):
         raise GantoolsError(f"basis = {basis} is too small for k = {k}: give at least k + 3 = {k + 3}, better 6k.")
     if block < 1 or (basis is not None and basis < k + 2 * block < A.n):

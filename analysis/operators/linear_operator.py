@@ -10,6 +10,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
+from gantools.analysis.operators.argument_kinds import checked
 from gantools.errors import GantoolsError
 
 Product = Callable[[Tensor], Tensor]
@@ -46,6 +47,7 @@ class LinearOperator:
 
     __array_ufunc__ = None  # so that a NumPy scalar times an operator is the operator's business
 
+    @checked
     def __init__(
         self,
         matvec: Product,
