@@ -22,8 +22,8 @@ BELOW = {
     "nn": ["games"],
     "networks": ["nn"],
     "trainers": ["games"],
-    "analysis": ["games"],  # and a trainer's type, for annotations
-    "data": ["networks", "trainers", "analysis"],
+    "analysis": ["trainers"],  # whose steps it linearises
+    "data": ["networks", "analysis"],
     "metrics": ["data"],
     "board": ["errors"],
     "runs": ["metrics", "board"],

@@ -20,9 +20,11 @@ from gantools.batches import batch_size, map_tensors
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.games import arbiter, functional
 from gantools.games.game import Game, minimization
+from gantools.trainers.optimizer import GameOptimizer
+from gantools.trainers.torch_optim.steps import TorchStep
 
 if TYPE_CHECKING:
-    from gantools.trainers.optimizer import GameOptimizer
+    from gantools.trainers.torch_optim.steps import Optimizers, Turns
 
 
 def jacobian(
@@ -192,19 +194,26 @@ def _is_symmetric(function: engines.Function, point: Tensor) -> bool:
     return bool((forth - back).norm() <= 0.3 * engines.rounding(point.dtype) * (forth.norm() + back.norm()))
 
 
-def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> DifferentiatedOperator:
+def update_operator(
+    optimizer: "GameOptimizer | Optimizers", batch: Any, *more: Any, game: Game | None = None, turns: "Turns" = None
+) -> DifferentiatedOperator:
     r"""Return the Jacobian of one training step: of the map $(w, \mathrm{memory}) \mapsto (w', \mathrm{memory}')$.
 
     Its spectral radius says whether this very step, with its momentum and second moments, contracts. Counters, buffers
     and the batch are constants. `U.slices` has the parts by name: each player, then the memory as "player:name".
 
     Args:
-        optimizer: a game optimizer; its present state is the point of linearisation.
+        optimizer: a game optimizer; its present state is the point of linearisation. Or an optimizer of `torch.optim`,
+            or several by name or in a list, whose rates, momenta and moments are read: they need not match the players.
         batch: the first batch of a step.
         more: its further batches; fewer than the optimizer takes are used in turn.
+        game: for optimizers of `torch.optim`, the game that they move.
+        turns: for these, how often each moves in a step, in order, or "together", see
+            `gantools.trainers.torch_optim.steps.TorchStep`.
     """
-    game, state = optimizer.game, optimizer.state
-    batches, _ = optimizer.complete(tuple(map_tensors(Tensor.clone, one) for one in (batch, *more)))
+    stepped = _game_optimizer(optimizer, game, turns)
+    game, state = stepped.game, stepped.state
+    batches, _ = stepped.complete(tuple(map_tensors(Tensor.clone, one) for one in (batch, *more)))
     w, buffers, modes = game.vector(), game.buffers(), game.modes()
     counters = dict(state.counters)
     names, sizes = list(state.memory), [value.numel() for value in state.memory.values()]
@@ -220,8 +229,8 @@ def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> Diffe
         memory = {name: piece.view(shape) for name, piece, shape in zip(names, pieces, shapes, strict=True)}
         current = type(state)(memory, counters, buffers)
         with game.frozen(modes):
-            for _ in range(optimizer.period):
-                w, current = optimizer.update(w, current, *batches)
+            for _ in range(stepped.period):
+                w, current = stepped.update(w, current, *batches)
         return torch.cat([w, *(current.memory[name].reshape(-1) for name in names)])
 
     point = torch.cat([w, *(value.detach().reshape(-1).to(w) for value in state.memory.values())])
@@ -234,3 +243,12 @@ def update_operator(optimizer: "GameOptimizer", batch: Any, *more: Any) -> Diffe
     operator = DifferentiatedOperator(products, "reverse", slices, point, kind="map")
     operator.parameters = parameter_slices(game)
     return operator
+
+
+def _game_optimizer(optimizer: "GameOptimizer | Optimizers", game: Game | None, turns: "Turns") -> GameOptimizer:
+    """Return the optimizer itself, or the step of `torch.optim`'s as one."""
+    if isinstance(optimizer, GameOptimizer):
+        return optimizer
+    if game is None:
+        raise GantoolsError("An optimizer of torch.optim knows no game: call update_operator(..., game=game).")
+    return TorchStep(game, optimizer, turns)

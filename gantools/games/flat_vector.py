@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, reduce
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ class Layout:
 
     Attributes:
         slices: each player's part of the vector.
+        places: each parameter's part of the vector, in order.
     """
 
     def __init__(self, names: Sequence[str], parameters: Sequence[nn.Parameter], owned: Mapping[str, slice]):
@@ -30,6 +31,7 @@ class Layout:
         self._sizes = [r.numel() for r in real]
         self._dtypes = [r.dtype for r in real]
         ends = [0, *accumulate(self._sizes)]
+        self.places = [slice(start, end) for start, end in pairwise(ends)]
         self.slices = {player: slice(ends[own.start], ends[own.stop]) for player, own in self.owned.items()}
 
     @classmethod
