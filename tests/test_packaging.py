@@ -70,3 +70,19 @@ def test_names_of_the_public_face(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'optimisers'"):
         gantools.optimisers  # noqa: B018
+
+
+def test_tensorboard_finds_the_tab():
+    declared = PROJECT["project"]["entry-points"]["tensorboard_plugins"]
+    installed = metadata.entry_points(group="tensorboard_plugins")
+    found = {entry.name: entry.value for entry in installed if entry.name in declared}
+    assert found == declared, "install again: pip install -e ."
+    for entry in installed.select(name="gantools"):
+        assert entry.load().__name__ == "Loader"
+
+
+def test_the_view_is_in_the_package():
+    folder = ROOT / "gantools" / "board" / "live" / "web"
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["gantools.board.live"]
+    packaged = {file for pattern in patterns for file in folder.parent.glob(pattern)}
+    assert packaged == set(folder.iterdir())

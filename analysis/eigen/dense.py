@@ -106,6 +106,7 @@ def _selected(operator: LinearOperator, matrix: Array, k: int, which: str, vecto
         complete=len(values) == operator.n,
         matvecs=operator.n,
         message="From the whole matrix, by LAPACK in float64.",
+        parts=operator.slices,
     )
 
 

@@ -98,6 +98,7 @@ def search(
         matvecs=products,
         check_matvecs=len(values) + (before is not None),
         message=_reached(good, request, products, size),
+        parts=A.slices,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ class Spectrum:
         check_matvecs: products spent afterwards on the residuals.
         guard_matvecs: products spent on the second start (`verify=True`), or on the cheap test for `doubt`.
         doubt: a sentence where a cheap test found reason to fear that a wanted eigenvalue is missing, else empty.
+        parts: slices of named parts (players, an optimizer's memory) in the vectors, where the operator has them.
         verified: whether a second start agreed; None if there was none.
         complete: whether these are all n eigenvalues.
         which: the selection, as the caller named it.
@@ -63,18 +65,32 @@ class Spectrum:
     verified: bool | None = None
     message: str = ""
     doubt: str = ""
+    parts: Mapping[str, slice] = field(default_factory=dict, repr=False)
 
     @property
     def symmetric(self) -> bool:
         """Whether the operator is symmetric, so that the values are real."""
         return not self.values.is_complex()
 
+    @property
+    def shares(self) -> dict[str, Tensor]:
+        """The share of each part in each unit eigenvector, the sum of its squared moduli: (k,) float64, on the CPU.
+
+        Empty without vectors or named parts. Eigenvectors of a Jacobian are not orthogonal: a share says which
+        parameters move along one, not how much of the field it carries.
+        """
+        if self.vectors is None:
+            return {}
+        norm, vectors = torch.linalg.vector_norm, self.vectors
+        return {name: norm(vectors[part], dim=0).double().square().cpu() for name, part in self.parts.items()}
+
     def __len__(self) -> int:
         return len(self.values)
 
     def to_numpy(self) -> dict[str, np.ndarray]:
-        """Return everything but the vectors as arrays, ready for `numpy.savez(path, **s.to_numpy())`."""
+        """Return everything as arrays, of the vectors the shares, ready for `numpy.savez(path, **s.to_numpy())`."""
         arrays = {name: getattr(self, name).numpy() for name in ("values", "residuals", "errors", "converged")}
+        arrays |= {f"share {part}": share.numpy() for part, share in self.shares.items()}
         facts = {name: np.asarray(getattr(self, name)) for name in _FACTS}
         return arrays | facts | {"dtype": np.asarray(str(self.dtype))}
 

@@ -3,6 +3,7 @@
 import socket
 import warnings
 from pathlib import Path
+from typing import Any
 
 from gantools.errors import GantoolsError
 
@@ -30,7 +31,7 @@ def serve(folder: str | Path, port: int | None = None) -> str:
         )
     if port:
         _require_free(port)
-    server = program.TensorBoard()
+    server = program.TensorBoard(plugins=_plugins())
     where = [] if port is None else ["--port", str(port)]
     # TensorBoard shows ten pictures of a tag by default; the spectra of a run are there to be stepped through.
     shown = ["--samples_per_plugin", "images=1000"]
@@ -39,6 +40,16 @@ def serve(folder: str | Path, port: int | None = None) -> str:
         return server.launch()
     except program.TensorBoardServerException as error:
         raise GantoolsError(f"TensorBoard cannot start ({str(error).strip()}): pass another --port.") from None
+
+
+def _plugins() -> list[Any]:
+    """Return TensorBoard's plugins and those installed, ours among them however gantools is installed."""
+    from tensorboard import default
+
+    from gantools.board.live.entry import Loader
+
+    found = default.get_plugins()
+    return found if Loader in found else [*found, Loader]
 
 
 def _require_free(port: int) -> None:

@@ -1,4 +1,4 @@
-"""Spectra, indices, densities, paths and surfaces in TensorBoard, as figures and scalars."""
+"""Spectra, indices, densities, paths and surfaces in TensorBoard: numbers for its live tab, figures, scalars."""
 
 from typing import Any
 
@@ -7,10 +7,14 @@ import numpy as np
 from gantools.board.distribution_figures import density_figure, index_figure
 from gantools.board.figures import spectrum_figure
 from gantools.board.landscape_figures import line_figure, path_figure, plane_figure
+from gantools.board.live.looks import density_look, index_look, path_look, spectrum_look
+from gantools.board.live.summaries import add_look
 
 
-def add_spectrum(writer: Any, tag: str, spectrum: Any, step: int, scalars: bool = True) -> None:
-    """Add a spectrum to a TensorBoard log: a figure of the eigenvalues and scalars of their extremes.
+def add_spectrum(
+    writer: Any, tag: str, spectrum: Any, step: int, scalars: bool = True, lr: float | None = None
+) -> None:
+    """Add a spectrum to a TensorBoard log: its numbers for the tab "Spectra", a figure, scalars of the extremes.
 
     Args:
         writer: a `torch.utils.tensorboard.SummaryWriter`.
@@ -18,7 +22,9 @@ def add_spectrum(writer: Any, tag: str, spectrum: Any, step: int, scalars: bool 
         spectrum: what `gantools.analysis.eigenvalues` or `spectrum` returned.
         step: the training step that it belongs to.
         scalars: whether to add the extremes as scalars as well.
+        lr: the step size whose stable disc the tab shows first.
     """
+    add_look(writer, tag, spectrum_look(spectrum, lr), step)
     writer.add_figure(tag, spectrum_figure(spectrum, title=f"{tag}, step {step}"), step)
     for name, value in spectrum_scalars(spectrum).items() if scalars else ():
         writer.add_scalar(f"{tag}/{name}", value, step)
@@ -37,7 +43,7 @@ def spectrum_scalars(spectrum: Any) -> dict[str, float]:
 
 
 def add_index(writer: Any, tag: str, index: Any, step: int) -> None:
-    """Add an index to a TensorBoard log: its curve over the tolerance, and a scalar for each known fraction.
+    """Add an index to a TensorBoard log: its numbers, its curve over the tolerance, a scalar for each known fraction.
 
     Args:
         writer: a `torch.utils.tensorboard.SummaryWriter`.
@@ -45,13 +51,14 @@ def add_index(writer: Any, tag: str, index: Any, step: int) -> None:
         index: what `gantools.analysis.index` returned; with a curve, so exact or estimated.
         step: the training step that it belongs to.
     """
+    add_look(writer, tag, index_look(index), step)
     writer.add_figure(tag, index_figure(index, title=f"{tag}, step {step}"), step)
     for name in ("negative", "zero", "positive"):
         writer.add_scalar(f"{tag}/{name}", getattr(index, name), step)
 
 
 def add_density(writer: Any, tag: str, density: Any, step: int) -> None:
-    """Add a figure of a spectral density and its bounds to a TensorBoard log.
+    """Add a spectral density and its bounds to a TensorBoard log: their numbers and a figure.
 
     Args:
         writer: a `torch.utils.tensorboard.SummaryWriter`.
@@ -59,11 +66,12 @@ def add_density(writer: Any, tag: str, density: Any, step: int) -> None:
         density: what `gantools.analysis.spectral_density` returned.
         step: the training step that it belongs to.
     """
+    add_look(writer, tag, density_look(density), step)
     writer.add_figure(tag, density_figure(density, title=f"{tag}, step {step}"), step)
 
 
 def add_path(writer: Any, tag: str, path: Any, step: int) -> None:
-    """Add a path-angle to a TensorBoard log: its figure, and scalars of attraction, rotation and length.
+    """Add a path-angle to a TensorBoard log: its numbers, its figure, scalars of attraction, rotation and length.
 
     Args:
         writer: a `torch.utils.tensorboard.SummaryWriter`.
@@ -71,6 +79,7 @@ def add_path(writer: Any, tag: str, path: Any, step: int) -> None:
         path: what `gantools.analysis.path_angle` returned.
         step: the training step of its end.
     """
+    add_look(writer, tag, path_look(path), step)
     writer.add_figure(tag, path_figure(path, title=f"{tag}, step {step}"), step)
     for name in ("attraction", "rotation", "distance"):
         if np.isfinite(value := float(getattr(path, name))):

@@ -1,0 +1,101 @@
+"""Looks and pictures in TensorBoard's logs: what there is, its numbers as one stream, pictures by step."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tensorboard.context import RequestContext
+from tensorboard.data import provider as data_provider
+
+from gantools.board.live import PLUGIN
+from gantools.board.live.looks import VERSION, stream
+
+EVERY_STEP = 1_000_000
+FORMATS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+
+
+class Logs:
+    """The logs that a TensorBoard data provider reads.
+
+    Args:
+        provider: a `tensorboard.data.provider.DataProvider`.
+        experiment: its experiment; empty for a folder of this machine.
+        context: of the request that is answered.
+    """
+
+    def __init__(self, provider: Any, experiment: str = "", context: Any = None):
+        self._provider = provider
+        self._where = {"ctx": context or RequestContext(), "experiment_id": experiment}
+
+    def catalog(self) -> dict[str, Any]:
+        """Return what there is: "series" of looks and "pictures", each with its run and tag; sorted.
+
+        A series has its tag as the user wrote it, a key to ask for it, its kind, and the step and time of its last
+        look, from which a viewer knows that there is more.
+        """
+        series = []
+        for run, tags in self._provider.list_tensors(**self._where, plugin_name=PLUGIN).items():
+            for key, found in tags.items():
+                about = _about(found.plugin_content)
+                if about is not None:
+                    newest = {"last": found.max_step, "time": found.max_wall_time}
+                    series.append({"run": run, "key": key, "tag": about["tag"], "kind": about["kind"]} | newest)
+        drawn = {(entry["run"], entry["tag"]) for entry in series}
+        images = self._provider.list_blob_sequences(**self._where, plugin_name="images")
+        pictures = [{"run": run, "tag": tag} for run, tags in images.items() for tag in tags if (run, tag) not in drawn]
+        return {
+            "series": sorted(series, key=lambda entry: (entry["tag"], entry["run"])),
+            "pictures": sorted(pictures, key=lambda entry: (entry["tag"], entry["run"])),
+        }
+
+    def numbers(self, run: str, key: str) -> bytes | None:
+        """Return the stream of one series, or None if there is none of that name."""
+        wanted = data_provider.RunTagFilter([run], [key])
+        found = self._provider.read_tensors(
+            **self._where, plugin_name=PLUGIN, downsample=EVERY_STEP, run_tag_filter=wanted
+        )
+        data = found.get(run, {}).get(key)
+        if data is None:
+            return None
+        return stream((d.step, d.wall_time, d.numpy.tobytes()) for d in data if d.numpy.dtype == "uint8")
+
+    def picture_steps(self, run: str, tag: str) -> list[int]:
+        """Return the steps that have a picture of a tag."""
+        return [datum.step for datum in self._pictures(run, tag)]
+
+    def picture(self, run: str, tag: str, step: int) -> tuple[bytes, str] | None:
+        """Return the first picture of a step and its media type, or None if there is none, or none of a known type."""
+        for datum in self._pictures(run, tag):
+            if datum.step == step and len(datum.values) > 2:  # behind the width and the height
+                data = self._provider.read_blob(ctx=self._where["ctx"], blob_key=datum.values[2].blob_key)
+                media = [media for start, media in FORMATS.items() if data.startswith(start)]
+                return (data, media[0]) if media else None
+        return None
+
+    def _pictures(self, run: str, tag: str) -> list[Any]:
+        wanted = data_provider.RunTagFilter([run], [tag])
+        found = self._provider.read_blob_sequences(
+            **self._where, plugin_name="images", downsample=EVERY_STEP, run_tag_filter=wanted
+        )
+        return list(found.get(run, {}).get(tag, []))
+
+
+def _about(content: bytes) -> dict[str, Any] | None:
+    """Return the kind and tag of a series from its metadata, or None for what another version wrote."""
+    try:
+        about = json.loads(content)
+        known = about["version"] == VERSION and isinstance(about["tag"], str) and isinstance(about["kind"], str)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return about if known else None
+
+
+def open_logs(folder: str | Path) -> Logs:
+    """Read all event files in a folder, those of TensorBoard's runs below it too, every step of them."""
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+
+    multiplexer = EventMultiplexer(tensor_size_guidance={PLUGIN: 0, "images": 0}, purge_orphaned_data=True)
+    multiplexer.AddRunsFromDirectory(str(folder))
+    multiplexer.Reload()
+    return Logs(MultiplexerDataProvider(multiplexer, str(folder)))

@@ -1,0 +1,41 @@
+"""TensorBoard summaries of looks: numbers for the live tab, written beside the pictures."""
+
+import json
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto.summary_pb2 import (  # pyright: ignore[reportAttributeAccessIssue] (generated)
+    DATA_CLASS_TENSOR,
+    Summary,
+    SummaryMetadata,
+)
+from tensorboard.util.tensor_util import make_tensor_proto
+
+from gantools.board.live import PLUGIN
+from gantools.board.live.looks import VERSION, Look, encode
+
+SUFFIX = "numbers"  # a tag has one plugin, and TAG itself is the picture's
+
+
+def add_look(writer: Any, tag: str, look: Look, step: int) -> None:
+    """Write a look under TAG/numbers for the live tab, as bytes in a tensor.
+
+    Args:
+        writer: a `torch.utils.tensorboard.SummaryWriter`, or one that imitates it. One that cannot write a summary of
+            another plugin, such as a test's or a service's, is left with the pictures and scalars.
+        tag: of the picture, such as "game/jacobian".
+        look: facts and arrays.
+        step: the training step.
+    """
+    if not hasattr(writer, "_get_file_writer"):
+        return
+    content = json.dumps({"version": VERSION, "kind": look[0]["kind"], "tag": tag}).encode()
+    metadata = SummaryMetadata(
+        display_name=tag,
+        plugin_data=SummaryMetadata.PluginData(plugin_name=PLUGIN, content=content),
+        data_class=DATA_CLASS_TENSOR,
+    )
+    tensor = make_tensor_proto(np.frombuffer(encode(look), np.uint8))
+    value = Summary.Value(tag=f"{tag}/{SUFFIX}", tensor=tensor, metadata=metadata)
+    # SummaryWriter.add_tensor writes no data class, without which no plugin finds the tensor.
+    writer._get_file_writer().add_summary(Summary(value=[value]), step)

@@ -1,0 +1,372 @@
+// The view: what it shows follows from the catalog, the state and the step; see places.js for where data come from.
+
+import { drawStrip } from "./charts.js";
+import { Controls, element } from "./controls.js";
+import { arrayRows, csvText, indexRows, pngOf, save, spectrumRows, svgOf } from "./exports.js";
+import { detailsOf } from "./interaction.js";
+import { Trails } from "./matching.js";
+import { boundsOf, decodeStream, lookAt } from "./numbers.js";
+import { CanvasPainter } from "./painter.js";
+import { Panel, Tooltip, tableOf } from "./panels.js";
+import { symlog, thresholdFor } from "./scales.js";
+import { SHOWN_AT_FIRST, initialState, inkOf, stateOf, stateText } from "./state.js";
+import { densityPanels, indexPanels, pathPanels, planePanels, planeScene } from "./views.js";
+
+const KINDS = { plane: ["spectrum"], density: ["density"], index: ["index", "spectrum"], path: ["path"] };
+const FRAMES_PER_SECOND = 12;
+const LONGEST_PLAY = 20; // seconds, for all steps
+const TRAIL_MILLISECONDS = 12; // a slice of matching between two pictures
+
+/** The live view in an element. */
+export class View {
+  /**
+   * @param root the element that becomes the view
+   * @param source {live, catalog(), numbers(entry), pictureSteps(entry), pictureUrl(entry, step), recalled(),
+   *   remember(text), link(text), dark(), whenThemeChanges(call)}
+   */
+  constructor(root, source, options = {}) {
+    Object.assign(this, { root, source, options, series: new Map(), pictures: new Map(), chosen: null, playing: null });
+    this.catalog = { series: [], pictures: [] };
+    this.state = initialState();
+    this.fallback = { x0: 0, x1: 1, y0: 0, y1: 1 };
+    this.shownPanels = [];
+    this.build();
+  }
+
+  build() {
+    this.root.classList.add("gantools");
+    this.root.classList.toggle("compact", Boolean(this.options.compact));
+    this.controls = new Controls(this);
+    this.panels = element("div", { class: "panels" });
+    this.message = element("div", { class: "message", role: "status" });
+    this.tooltip = new Tooltip();
+    this.spoken = element("div", { class: "hidden", "aria-live": "polite" });
+    this.strip = element("canvas", { "aria-label": "over steps; a click moves to a step", role: "img" });
+    this.stripBox = element("div", { class: "strip" }, this.strip);
+    this.table = element("div", { class: "table" });
+    this.details = element("details", { ontoggle: () => this.invalidate() }, element("summary", {}, "Numbers of this step"), this.table);
+    this.legend = element("div", { class: "legend" });
+    this.help = element("details", {}, element("summary", {}, "Keys"), element("p", {}, "Space plays; , and . move a step. On a focused plane: arrows pan, + and − zoom, 0 shows all, n and p go from one eigenvalue to the next. With the pointer: drag pans, Shift or Ctrl with the wheel zooms, a double click shows all."));
+    this.root.replaceChildren(this.controls.top, this.controls.steps, this.legend, this.message, this.panels, this.stripBox, this.details, this.help, this.tooltip.box, this.spoken);
+    this.strip.addEventListener("pointerdown", (event) => this.seekAt(event));
+    this.strip.addEventListener("pointermove", (event) => event.buttons && this.seekAt(event));
+    this.root.addEventListener("keydown", (event) => this.onKey(event));
+    new ResizeObserver(() => this.invalidate()).observe(this.root);
+    this.source.whenThemeChanges(() => this.invalidate());
+  }
+
+  async start() {
+    this.state = stateOf(await this.source.recalled());
+    await this.refresh();
+  }
+
+  /** Read the catalog again, and what of it is shown and has changed. */
+  async refresh() {
+    try {
+      this.catalog = await this.source.catalog();
+      await this.load();
+    } catch (error) {
+      this.say(`The data cannot be read: ${error.message}.`);
+    }
+  }
+
+  say(text) {
+    this.message.textContent = text;
+    this.message.hidden = !text;
+  }
+
+  // What there is -----------------------------------------------------------------------------------------------------
+
+  ofView(view = this.state.view) {
+    return this.catalog.series.filter(({ kind }) => KINDS[view].includes(kind));
+  }
+
+  has(view) {
+    return this.ofView(view).length > 0;
+  }
+
+  tags() {
+    return [...new Set(this.ofView().map(({ tag }) => tag))];
+  }
+
+  entries() {
+    return this.ofView().filter(({ tag }) => tag === this.state.tag);
+  }
+
+  shownEntries() {
+    const entries = this.entries();
+    const chosen = entries.filter(({ run }) => this.state.runs.includes(run));
+    return chosen.length ? chosen : entries.slice(0, SHOWN_AT_FIRST);
+  }
+
+  /** Series that are shown and loaded. */
+  shown() {
+    return this.shownEntries().map((entry) => this.series.get(`${entry.run}\n${entry.key}`)).filter((series) => series?.looks.length);
+  }
+
+  colourOf(run) {
+    const runs = [...new Set(this.catalog.series.map((entry) => entry.run))].sort();
+    return runs.indexOf(run) % 8;
+  }
+
+  steps() {
+    const series = this.shown();
+    const key = series.map(({ run, key: tag, looks }) => `${run} ${tag} ${looks.length} ${looks.at(-1).step}`).join("\n");
+    if (this.stepsKey !== key) {
+      this.stepsKey = key;
+      this.allSteps = [...new Set(series.flatMap(({ looks }) => looks.map(({ step }) => step)))].sort((a, b) => a - b);
+    }
+    return this.allSteps;
+  }
+
+  position() {
+    const steps = this.steps();
+    if (this.state.step === null) return Math.max(0, steps.length - 1);
+    return steps.length ? lookAt(steps.map((step) => ({ step })), this.state.step) : 0;
+  }
+
+  step() {
+    return this.steps()[this.position()] ?? 0;
+  }
+
+  /** Load what is shown and not loaded, or has grown since. */
+  async load() {
+    if (!this.has(this.state.view)) this.state.view = Object.keys(KINDS).find((view) => this.has(view)) ?? "plane";
+    if (!this.tags().includes(this.state.tag)) this.state.tag = this.tags()[0] ?? "";
+    if (!this.catalog.series.length) this.say("There are no spectra yet: `gantools train --spectrum-every N` and `gt.board.add_spectrum(writer, tag, spectrum, step)` write them.");
+    await Promise.all([...this.shownEntries().map((entry) => this.loadSeries(entry)), this.loadPictureSteps()]);
+    if (this.shown().length) this.say("");
+    this.invalidate();
+  }
+
+  async loadSeries(entry) {
+    const name = `${entry.run}\n${entry.key}`;
+    const before = this.series.get(name);
+    if (before && before.last === entry.last && before.time === entry.time) return;
+    if (!before) this.say("Reading …");
+    const { looks, unreadable } = decodeStream(await this.source.numbers(entry));
+    const series = { ...entry, looks, unreadable };
+    if (entry.kind === "spectrum") {
+      series.bounds = boundsOf(looks);
+      series.trails = new Trails(looks, symlog(thresholdFor(series.bounds.small, series.bounds.large)));
+    }
+    this.series.set(name, series);
+  }
+
+  // Samples beside the plane --------------------------------------------------------------------------------------------
+
+  pictureTags() {
+    const runs = new Set(this.shownEntries().map(({ run }) => run));
+    return [...new Set(this.catalog.pictures.filter(({ run }) => runs.has(run)).map(({ tag }) => tag))];
+  }
+
+  pictureTag() {
+    if (this.state.picture === "none") return "";
+    const tags = this.pictureTags();
+    return tags.includes(this.state.picture) ? this.state.picture : (tags.find((tag) => tag.endsWith("samples")) ?? tags[0] ?? "");
+  }
+
+  async loadPictureSteps() {
+    const wanted = this.catalog.pictures.filter(({ tag }) => tag === this.pictureTag());
+    const runs = new Set(this.shownEntries().map(({ run }) => run));
+    await Promise.all(wanted.filter(({ run }) => runs.has(run)).map(async (entry) => this.pictures.set(`${entry.run}\n${entry.tag}`, { entry, steps: await this.source.pictureSteps(entry) })));
+  }
+
+  /** Return the picture of a run at the step, the last one up to it, as {url, text}. */
+  pictureOf(run, step) {
+    const { entry, steps } = this.pictures.get(`${run}\n${this.pictureTag()}`) ?? {};
+    if (!entry || !steps.length) return null;
+    const at = steps[lookAt(steps.map((s) => ({ step: s })), step)];
+    return { url: this.source.pictureUrl(entry, at), text: `${entry.tag} of ${run || "the run"}, step ${at}` };
+  }
+
+  // Changes -----------------------------------------------------------------------------------------------------------
+
+  set(change) {
+    Object.assign(this.state, change);
+    if ("tag" in change || "view" in change || "scale" in change) this.chosen = null;
+    if ("view" in change || "tag" in change) this.state.window = null;
+    this.source.remember(stateText(this.state));
+    if ("view" in change || "tag" in change || "runs" in change || "picture" in change) return this.refreshShown();
+    this.invalidate();
+    return Promise.resolve();
+  }
+
+  async refreshShown() {
+    try {
+      await this.load();
+    } catch (error) {
+      this.say(`The data cannot be read: ${error.message}.`);
+    }
+  }
+
+  toggle(run, on) {
+    const shown = this.shownEntries().map((entry) => entry.run);
+    const runs = on ? [...shown, run] : shown.filter((other) => other !== run);
+    if (runs.length) this.set({ runs });
+    else this.controls.runs.dataset.names = ""; // the last one stays: bring its box back
+    this.invalidate();
+  }
+
+  seek(position) {
+    const steps = this.steps();
+    this.set({ step: steps[Math.min(Math.max(position, 0), steps.length - 1)] ?? null });
+  }
+
+  move(by) {
+    this.seek(this.position() + by);
+  }
+
+  seekAt(event) {
+    const wanted = this.stripChart?.step(event.clientX - this.strip.getBoundingClientRect().left);
+    if (Number.isFinite(wanted)) this.set({ step: Math.max(0, wanted) });
+  }
+
+  play() {
+    clearInterval(this.playing);
+    if (this.playing) this.playing = null;
+    else {
+      const stride = Math.max(1, Math.round(this.steps().length / (FRAMES_PER_SECOND * LONGEST_PLAY)));
+      if (this.position() === this.steps().length - 1) this.seek(0);
+      this.playing = setInterval(() => {
+        this.move(stride);
+        if (this.position() >= this.steps().length - 1) this.play();
+      }, 1000 / FRAMES_PER_SECOND);
+    }
+    this.invalidate();
+  }
+
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|BUTTON|SUMMARY)$/.test(event.target.tagName)) return;
+    const actions = { " ": () => this.play(), ",": () => this.move(-1), ".": () => this.move(1) };
+    if (!actions[event.key]) return;
+    event.preventDefault();
+    actions[event.key]();
+  }
+
+  /** Choose an eigenvalue to tell about, or none. */
+  choose(chosen, event) {
+    if (!chosen && !this.chosen) return;
+    this.chosen = chosen;
+    const layer = chosen && this.shownPanels[chosen.panel]?.spec.scene?.layers[chosen.layer];
+    const look = layer?.series.looks[layer.index];
+    const rows = look ? detailsOf(layer.series, look, chosen.i, this.plane().judgedBy || this.plane().lr) : null;
+    this.tooltip.show(rows, layer ? `${layer.series.run || layer.series.tag}, step ${look.step}` : "", event);
+    if (event.spoken && rows) this.spoken.textContent = rows.map((row) => row.join(" ")).join("; ");
+    this.invalidate();
+  }
+
+  // Drawing -----------------------------------------------------------------------------------------------------------
+
+  invalidate() {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = null;
+      this.draw();
+    });
+  }
+
+  plane() {
+    return planeScene(this);
+  }
+
+  specs() {
+    return { plane: planePanels, density: densityPanels, index: indexPanels, path: pathPanels }[this.state.view](this);
+  }
+
+  draw() {
+    const dark = this.source.dark() ?? matchMedia("(prefers-color-scheme: dark)").matches;
+    this.root.dataset.theme = this.state.theme === "auto" ? (dark ? "dark" : "light") : this.state.theme;
+    this.ink = inkOf(this.root);
+    const specs = this.shown().length ? this.specs() : [];
+    this.controls.top.hidden = !this.catalog.series.length;
+    this.controls.show();
+    while (this.shownPanels.length < specs.length) this.shownPanels.push(new Panel(this, this.shownPanels.length));
+    const figures = specs.map((_, k) => this.shownPanels[k].figure);
+    if (this.panels.children.length !== figures.length) this.panels.replaceChildren(...figures);
+    this.panels.dataset.count = figures.length;
+    specs.forEach((spec, k) => this.shownPanels[k].show(spec, this.ink));
+    this.drawBelow(specs);
+    this.root.dataset.drawn = `${this.state.view} ${this.step()}`;
+    this.prepareTrails();
+  }
+
+  drawBelow(specs) {
+    const plane = this.state.view === "plane" && specs.length > 0;
+    const scene = plane ? this.plane() : null;
+    this.legend.hidden = !plane;
+    if (plane) this.showLegend(scene);
+    this.stripBox.hidden = !plane || this.steps().length < 2;
+    if (!this.stripBox.hidden) this.drawStrip(scene);
+    this.details.hidden = !plane;
+    if (plane && this.details.open && !this.playing) this.table.replaceChildren(tableOf(this.shownLooks(), scene.judgedBy || scene.lr));
+  }
+
+  showLegend(scene) {
+    const marks = [["●", "attracts", "attracts"], ["◆", "repels", "repels"], ["✕", "neutral", "neutral"], ["■", "undecided", "within its error of the edge"], ["○", "faint", "not converged"], ["▒", "repels", scene.regionText]];
+    const present = JSON.stringify(marks);
+    if (this.legend.dataset.present === present) return;
+    this.legend.dataset.present = present;
+    this.legend.replaceChildren(...marks.filter(([, , text]) => text).map(([mark, colour, text]) => element("span", { "data-mark": mark, style: `--mark: var(--${colour})` }, text)));
+  }
+
+  drawStrip(scene) {
+    const [width, height, ratio] = [this.stripBox.clientWidth, 170, globalThis.devicePixelRatio || 1];
+    if (!width) return;
+    [this.strip.width, this.strip.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+    const painter = new CanvasPainter(this.strip.getContext("2d"), width, height, ratio);
+    const series = this.shown();
+    const colours = series.map(({ run }) => this.ink.runs[this.colourOf(run)]);
+    this.stripChart = drawStrip(painter, { series, colours, measure: this.state.measure, lr: scene.judgedBy || scene.lr, step: this.step() }, this.ink);
+  }
+
+  /** The picture comes first; the trails that it lacks are matched in slices after it. */
+  prepareTrails() {
+    if (this.state.view !== "plane" || !this.state.trail || this.waiting) return;
+    const deadline = performance.now() + TRAIL_MILLISECONDS;
+    let made = false;
+    for (const series of this.shown()) {
+      const index = lookAt(series.looks, this.step());
+      const before = series.trails.matches.size;
+      series.trails.prepare(index, this.state.trail, deadline);
+      made ||= series.trails.matches.size > before;
+    }
+    if (!made) return;
+    this.waiting = setTimeout(() => {
+      this.waiting = null;
+      this.invalidate();
+    });
+  }
+
+  // Files and links ---------------------------------------------------------------------------------------------------
+
+  shownLooks() {
+    return this.shown().map((series) => ({ series, looks: series.looks, look: series.looks[lookAt(series.looks, this.step())] }));
+  }
+
+  csv() {
+    const { view } = this.state;
+    const shown = this.shownLooks();
+    if (view === "plane") return csvText(spectrumRows(shown, this.plane().judgedBy || this.plane().lr));
+    if (view === "index") return csvText(indexRows(this.specs().map(({ looks, series }) => ({ series, looks }))));
+    return csvText(arrayRows(shown));
+  }
+
+  async save(kind) {
+    const name = `${this.state.view}-${this.state.tag}-step-${this.step()}`;
+    if (kind === "CSV") return save(`${name}.csv`, this.csv(), "text/csv");
+    const panels = this.specs();
+    if (kind === "SVG") return save(`${name}.svg`, svgOf(panels, this.ink), "image/svg+xml");
+    return save(`${name}.png`, await pngOf(panels, this.ink), "image/png");
+  }
+
+  async copyLink() {
+    const link = this.source.link(stateText({ ...this.state, step: this.step() }));
+    try {
+      await navigator.clipboard.writeText(link);
+      this.controls.link.textContent = "copied";
+    } catch {
+      this.controls.link.textContent = link; // where a page may not copy, the reader does
+    }
+  }
+}

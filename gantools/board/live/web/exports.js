@@ -1,0 +1,87 @@
+// What is shown as a file: SVG, PNG, CSV.
+
+import { CLASSES, classOf, stepFactor } from "./numbers.js";
+import { CanvasPainter, SvgPainter } from "./painter.js";
+
+const [PANEL_WIDTH, PANEL_HEIGHT, HEAD] = [520, 430, 44];
+
+/** Draw all panels in one picture, two in a row, each below its title and sentence. */
+function compose(panels, ink, make) {
+  const columns = Math.min(2, panels.length);
+  const rows = Math.ceil(panels.length / columns);
+  const painter = make(columns * PANEL_WIDTH, rows * (PANEL_HEIGHT + HEAD));
+  painter.rect(0, 0, painter.width, painter.height, ink.background);
+  panels.forEach((panel, k) => {
+    const [x, y] = [(k % columns) * PANEL_WIDTH, Math.floor(k / columns) * (PANEL_HEIGHT + HEAD)];
+    painter.text(panel.title, x + 12, y + 15, { size: 13, colour: ink.text, bold: true });
+    painter.text(panel.sentence.length > 88 ? `${panel.sentence.slice(0, 87)}…` : panel.sentence, x + 12, y + 34, { size: 11, colour: ink.faint });
+    painter.group(x, y + HEAD, PANEL_WIDTH, PANEL_HEIGHT, (inner) => panel.draw(inner));
+  });
+  return painter;
+}
+
+/** Return the panels as the text of an SVG file. */
+export const svgOf = (panels, ink) => String(compose(panels, ink, (width, height) => new SvgPainter(width, height)));
+
+/** Return the panels as a PNG file, twice as fine as the screen's pixels. */
+export function pngOf(panels, ink) {
+  const canvas = document.createElement("canvas");
+  compose(panels, ink, (width, height) => {
+    [canvas.width, canvas.height] = [2 * width, 2 * height];
+    return new CanvasPainter(canvas.getContext("2d"), width, height, 2);
+  });
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
+
+/** Return a cell: text that a spreadsheet would run as a formula is quoted. */
+function cell(value) {
+  if (typeof value === "number") return String(value);
+  const text = String(value ?? "");
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** Return rows of cells as CSV. */
+export const csvText = (rows) => `${rows.map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
+
+/** Return eigenvalues as rows, the names of the columns first. */
+export function spectrumRows(shown, lr) {
+  const parts = [...new Set(shown.flatMap(({ look }) => Object.keys(look.shares)))];
+  const head = ["run", "tag", "step", "real", "imag", "residual", "error", "converged", "class", "factor", ...parts.map((part) => `share ${part}`)];
+  const rows = shown.flatMap(({ series, look }) =>
+    Array.from({ length: look.count }, (_, i) => [
+      series.run, series.tag, look.step, look.real[i], look.imag ? look.imag[i] : 0,
+      look.residual?.[i] ?? "", look.error?.[i] ?? "", look.converged[i], CLASSES[classOf(look, i, lr)],
+      look.operator === "map" || lr > 0 ? stepFactor(look, i, lr) : "", ...parts.map((part) => look.shares[part]?.[i] ?? ""),
+    ]),
+  );
+  return [head, ...rows];
+}
+
+/** Return the arrays of other looks as rows. */
+export function arrayRows(shown) {
+  const names = Object.keys(shown[0].look.arrays);
+  const rows = shown.flatMap(({ series, look }) =>
+    Array.from(look.arrays[names[0]] ?? [], (_, i) => [series.run, series.tag, look.step, ...names.map((name) => look.arrays[name][i])]),
+  );
+  return [["run", "tag", "step", ...names], ...rows];
+}
+
+/** Return indices over all steps as rows. */
+export function indexRows(shown) {
+  const names = ["negative", "zero", "positive"];
+  const head = ["run", "tag", "step", ...names.flatMap((name) => [name, `${name} low`, `${name} high`]), "tolerance", "n", "method"];
+  const rows = shown.flatMap(({ series, looks }) =>
+    looks.map((look) => [series.run, series.tag, look.step, ...names.flatMap((name) => [look[name], ...look.interval[name]]), look.tolerance, look.n, look.method]),
+  );
+  return [head, ...rows];
+}
+
+/** Let the browser save a file. */
+export function save(name, content, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
+  link.download = name.replace(/[^\w.-]+/g, "-");
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,176 @@
+// Where the view stands and gets its data: TensorBoard's tab, or a page with everything inside.
+
+import { View } from "./app.js";
+import { element } from "./controls.js";
+
+/** TensorBoard's messages to a plugin: asked for over a channel, answered each. */
+class Host {
+  constructor(listeners) {
+    this.waiting = new Map();
+    this.count = 0;
+    const channel = new MessageChannel();
+    this.port = channel.port1;
+    this.port.onmessage = ({ data }) => {
+      const message = JSON.parse(data);
+      if (message.isReply) {
+        this.waiting.get(message.id)?.(message.payload);
+        this.waiting.delete(message.id);
+        return;
+      }
+      listeners[message.type]?.(message.payload);
+      this.send({ ...message, payload: null, error: null, isReply: true });
+    };
+    window.parent.postMessage("experimental.bootstrap", "*", [channel.port2]);
+  }
+
+  send(message) {
+    this.port.postMessage(JSON.stringify(message));
+  }
+
+  /** Ask TensorBoard; null if it does not answer within a second. */
+  ask(type) {
+    const id = this.count++;
+    this.send({ type, id, payload: null, error: null, isReply: false });
+    return new Promise((answer) => {
+      this.waiting.set(id, answer);
+      setTimeout(() => answer(null), 1000);
+    });
+  }
+}
+
+const PARAMETER = "p.gantools.view";
+
+/** Data from TensorBoard's routes, at addresses relative to the tab's. */
+class TabSource {
+  constructor() {
+    this.live = true;
+    this.host = new Host({ "experimental.DataReloaded": () => this.whenReloaded?.(), "experimental.RunsChanged": () => this.whenReloaded?.() });
+  }
+
+  async get(route, names = {}) {
+    const answer = await fetch(`./${route}?${new URLSearchParams(names)}`);
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer;
+  }
+
+  async catalog() {
+    return (await this.get("catalog")).json();
+  }
+
+  async numbers({ run, key }) {
+    return (await this.get("numbers", { run, key })).arrayBuffer();
+  }
+
+  async pictureSteps({ run, tag }) {
+    return (await this.get("pictures", { run, tag })).json();
+  }
+
+  pictureUrl({ run, tag }, step) {
+    return `./picture?${new URLSearchParams({ run, tag, step })}`;
+  }
+
+  async recalled() {
+    const given = await this.host.ask("experimental.GetURLPluginData");
+    return given?.[PARAMETER] ?? "";
+  }
+
+  remember() {} // TensorBoard owns the address; Link makes one
+
+  link(text) {
+    const { origin, pathname, search } = window.parent.location;
+    return `${origin}${pathname}${search}#gantools&${PARAMETER}=${encodeURIComponent(text)}`;
+  }
+
+  dark() {
+    try {
+      return window.parent.document.body.classList.contains("dark-mode");
+    } catch {
+      return null; // a parent of another origin: a notebook behind a proxy
+    }
+  }
+
+  whenThemeChanges(call) {
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", call);
+    try {
+      new MutationObserver(call).observe(window.parent.document.body, { attributeFilter: ["class"] });
+    } catch {
+      // as above: the page's own preference decides
+    }
+  }
+}
+
+/** Data inside the page, as text of script elements that are not scripts. */
+class PageSource {
+  constructor(catalog) {
+    this.live = false;
+    this.inside = catalog;
+    this.urls = new Map();
+  }
+
+  async catalog() {
+    return this.inside;
+  }
+
+  bytes(number) {
+    return Uint8Array.from(atob(document.getElementById(`blob-${number}`).textContent), (c) => c.charCodeAt(0));
+  }
+
+  async numbers({ blob }) {
+    return this.bytes(blob).buffer;
+  }
+
+  async pictureSteps({ steps }) {
+    return steps;
+  }
+
+  pictureUrl({ steps, blobs }, step) {
+    const number = blobs[steps.indexOf(step)];
+    if (!this.urls.has(number)) this.urls.set(number, URL.createObjectURL(new Blob([this.bytes(number)])));
+    return this.urls.get(number);
+  }
+
+  async recalled() {
+    return location.hash.slice(1);
+  }
+
+  remember(text) {
+    try {
+      history.replaceState(null, "", `#${text}`);
+    } catch {
+      // inside a notebook a page has no address
+    }
+  }
+
+  link(text) {
+    return `${location.href.split("#")[0]}#${text}`;
+  }
+
+  dark() {
+    return null;
+  }
+
+  whenThemeChanges(call) {
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", call);
+  }
+}
+
+/** Fill TensorBoard's frame; TensorBoard calls this. */
+export async function render() {
+  document.head.append(element("link", { rel: "stylesheet", href: "./view.css" }));
+  const source = new TabSource();
+  const view = new View(document.body.appendChild(element("main")), source);
+  source.whenReloaded = () => view.refresh();
+  await view.start();
+}
+
+/** Fill a page that has its data inside. */
+export async function renderPage() {
+  const { catalog, title, facts, options } = JSON.parse(document.getElementById("about").textContent);
+  if (!options.compact) {
+    const lines = Object.entries(facts).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
+    document.body.append(element("header", { class: "gantools head" }, element("h1", {}, title), element("dl", { class: "facts" }, ...lines)));
+  }
+  const view = new View(document.body.appendChild(element("main")), new PageSource(catalog), options);
+  addEventListener("hashchange", () => view.start());
+  await view.start();
+}
