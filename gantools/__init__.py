@@ -15,6 +15,7 @@ _NAMES = {
     "minimization": "gantools.games.game",
     "load": "gantools.runs.load",
     "split": "gantools.batches",
+    "watch": "gantools.watching.watch",
     "GantoolsError": "gantools.errors",
     "NonFiniteFieldError": "gantools.errors",
 }
@@ -38,6 +39,7 @@ __all__ = [
     "schedules",
     "split",
     "trainers",
+    "watch",
 ]
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from gantools.games.game import Game, minimization
     from gantools.games.gan import gan
     from gantools.runs.load import load
+    from gantools.watching.watch import watch
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ BELOW = {
     "data": ["networks", "analysis"],
     "metrics": ["data"],
     "board": ["errors"],
+    "watching": ["data", "board"],
     "runs": ["metrics", "board"],
     "compare": ["runs"],
     "cli": ["compare"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from torch import Tensor
+
 from gantools.analysis.eigen.dense import dense_eigenvalues
 from gantools.analysis.eigen.guard import find_doubt, unite
 from gantools.analysis.eigen.search import SearchRequest, search
@@ -37,6 +39,7 @@ def eigenvalues(
     store: str | Path | None = None,
     block: int = 1,
     storage: str = "device",
+    start: Tensor | None = None,
 ) -> Spectrum:
     r"""Compute the k leading eigenvalues of an operator from its products.
 
@@ -72,6 +75,8 @@ def eigenvalues(
             multiple eigenvalue at once, and saves time where a block of products costs less than its columns alone.
         storage: of the basis: "device", "host" (main memory), or "bfloat16" (half the memory of float32; residuals
             cannot fall below about 0.2 % of the norm of A: give such a tol).
+        start: a vector (n,) in place of the random start vector, such as a sum of the eigenvectors of a nearby
+            operator; not for blocks.
 
     Returns:
         A `Spectrum`, best first. Not converged is a result, with a sentence.
@@ -80,6 +85,7 @@ def eigenvalues(
         GantoolsError: for an invalid k, which, basis or tol, and for products that are not finite.
     """
     name = criterion(which, A.symmetric)
+    _check_start(A, start, block)
     _check(A, k, tol, basis, max_matvecs, block, storage)
     if k > A.n:
         few = dense_eigenvalues(A, A.n, which, vectors, A.n)
@@ -91,7 +97,7 @@ def eigenvalues(
     if inside or size + block >= A.n or k >= A.n - 2:
         return _dense(A, k, which, name, vectors, inside)
     limit = max_matvecs or 50 * size
-    request = SearchRequest(k, which, name, tol, limit, seed, progress or ignore, block, storage)
+    request = SearchRequest(k, which, name, tol, limit, seed, progress or ignore, block, storage, start)
     if name == "SM":
         if store is not None:
             raise GantoolsError("store= keeps no shift-invert: leave it out under which='SM', or pass another which=.")
@@ -120,6 +126,15 @@ def _check(
         raise GantoolsError(f"tol = {tol} cannot be reached: give a positive relative tolerance such as 1e-6.")
     if max_matvecs is not None and max_matvecs < 1:
         raise GantoolsError(f"max_matvecs = {max_matvecs} allows no product: give at least a few times k.")
+
+
+def _check_start(A: LinearOperator, start: Tensor | None, block: int) -> None:
+    if start is None:
+        return
+    if block > 1 or start.shape != (A.n,) or start.is_complex() or not start.isfinite().all() or not start.any():
+        raise GantoolsError(
+            f"start= has shape {tuple(start.shape)}: pass a finite real vector ({A.n},) other than zero, and block=1."
+        )
 
 
 def _dense(A: LinearOperator, k: int, which: str, name: str, vectors: bool, inside: bool) -> Spectrum:

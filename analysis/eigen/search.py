@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gantools.analysis.eigen.guard import real_form
 from gantools.analysis.eigen.spectrum import Spectrum
@@ -36,6 +37,7 @@ class SearchRequest:
         progress: called with (products, converged, k).
         block: vectors added to the basis at a time.
         storage: of the basis, one of `STORAGES`.
+        start: the first start vector (n,); None for a random one.
     """
 
     k: int
@@ -47,6 +49,7 @@ class SearchRequest:
     progress: Progress
     block: int
     storage: str
+    start: Tensor | None = None
 
 
 def search(
@@ -70,6 +73,8 @@ def search(
     """
     method = (ThickRestartLanczos if A.symmetric else KrylovSchur)(request.k, request.name)
     basis = KrylovBasis(A, size, torch.Generator().manual_seed(seed), request.block, request.storage)
+    if request.start is not None and known is None:
+        basis.start_from(request.start)
     if known is not None and known.converged.any():
         basis.lock(*real_form(known))
     stopping = _stopping(request, size, A.symmetric, minimum=known.matvecs if known else 0)

@@ -127,6 +127,10 @@ class KrylovBasis:
         self.length = count
         self.scale = float(np.linalg.norm(self.projected[:count, :count], 2))
 
+    def start_from(self, vector: Tensor) -> None:
+        """Make a vector (n,) the first one, before any product."""
+        self.vectors[0] = vector.to(self.vectors) / torch.linalg.vector_norm(vector)
+
     def expand(self) -> None:
         """Append one vector or block: as many products, two passes of Gram-Schmidt, one transfer to the host."""
         if self.width == 1:

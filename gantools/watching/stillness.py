@@ -1,0 +1,102 @@
+"""Calls of a user's function that repeat: the same random numbers, the same pool of images, each time."""
+
+import io
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantools.batches import map_tensors
+from gantools.data.random_state import random_state, random_state_kept, set_random_state
+from gantools.errors import GantoolsError
+from gantools.watching.copies import Copies
+
+
+class StillLosses:
+    """A copy of a loop's losses that finds, at every call, the random state and the pools of images of the look.
+
+    Args:
+        losses: `losses(players, batch)`, the original.
+        copies: the world of copies that the players are in.
+    """
+
+    def __init__(self, losses: Any, copies: Copies):
+        self.losses = copies.of(losses)  # never called itself, so that what it reaches stays as it is
+        self.kept = copies.modules
+        self.state = random_state()
+        self.rewinders = copies.rewinders()
+
+    def __call__(self, players: Any, batch: Any) -> Any:
+        losses = Copies(kept=self.kept).of(self.losses)
+        with random_state_kept():
+            set_random_state(self.state)
+            for rewind in self.rewinders:
+                rewind()
+            return losses(players, map_tensors(Tensor.clone, batch))
+
+
+@contextmanager
+def repeating(state: dict[str, Any], dtype: torch.dtype | None = None) -> Iterator[None]:
+    """Run a step of the user's in this block from a random state, silently; what is global is put back.
+
+    Args:
+        state: what `random_state` returned.
+        dtype: of new tensors.
+    """
+    before = torch.get_default_dtype()
+    with random_state_kept(), warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.enable_grad():
+        warnings.simplefilter("ignore")
+        set_random_state(state)
+        try:
+            torch.set_default_dtype(dtype or before)
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+class Originals:
+    """The tensors of a training loop, to prove after a look that it has written to none of them.
+
+    Args:
+        modules: with parameters, their gradients, and buffers.
+        optimizers: with states.
+        keep: whether to keep copies of the values, so that they can be put back.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module], optimizers: Iterable[torch.optim.Optimizer], keep: bool):
+        tensors: dict[str, Tensor] = {}
+        self.gradients: list[tuple[str, Tensor, Tensor | None]] = []
+        for index, module in enumerate(modules):
+            for name, p in module.named_parameters(f"module {index}"):
+                tensors |= {f"parameter {name}": p} | ({} if p.grad is None else {f"gradient of {name}": p.grad})
+                self.gradients.append((f"gradient of {name}", p, p.grad))
+            tensors |= {f"buffer {name}": b for name, b in module.named_buffers(f"module {index}")}
+        for number, optimizer in enumerate(optimizers):
+            for index, state in enumerate(optimizer.state.values()):
+                named = state.items() if isinstance(state, Mapping) else ()
+                where = f"of parameter {index} in optimizer {number}"
+                tensors |= {f"{key} {where}": x for key, x in named if isinstance(x, Tensor)}
+        self.tensors = {name: x for name, x in tensors.items() if not x.is_inference()}
+        self.versions = {name: x._version for name, x in self.tensors.items()}
+        self.values = {name: x.detach().clone() for name, x in self.tensors.items()} if keep else {}
+
+    def require_untouched(self) -> None:
+        """Refuse a look that wrote to any of them; where values were kept they are put back."""
+        moved = [name for name, x in self.tensors.items() if x._version != self.versions[name]]
+        replaced = [name for name, p, gradient in self.gradients if p.grad is not gradient]
+        for _, p, gradient in self.gradients if replaced else ():
+            p.grad = gradient
+        with torch.no_grad():
+            for name in moved if self.values else ():
+                self.tensors[name].copy_(self.values[name])
+        if not moved and not replaced:
+            return
+        back = "It was put back" if self.values else "It could not be put back"
+        raise GantoolsError(
+            "The function reaches the loop's own modules on a way that a look cannot copy (a method of a class that "
+            f"reads a global variable, say), and wrote to {(moved + replaced)[0]}. {back}. Pass a plain function that "
+            "names them, or a method of an object that holds them."
+        )
