@@ -107,6 +107,7 @@ def _selected(operator: LinearOperator, matrix: Array, k: int, which: str, vecto
         matvecs=operator.n,
         message="From the whole matrix, by LAPACK in float64.",
         parts=operator.slices,
+        certified="All eigenvalues of the matrix were computed.",
     )
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gantools.analysis.eigen.dense import dense_eigenvalues
 from gantools.analysis.eigen.guard import find_doubt, unite
+from gantools.analysis.eigen.interior import interior
 from gantools.analysis.eigen.search import SearchRequest, search
-from gantools.analysis.eigen.shift_invert import shift_invert
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.krylov.basis import STORAGES
 from gantools.analysis.krylov.iteration import Progress, ignore
@@ -20,6 +20,7 @@ from gantools.errors import GantoolsError
 from gantools.registry import suggest
 
 DENSE_LIMIT = 5000
+INTERIOR_LIMIT = 2000  # products from each start under SM, NI and NU
 SEARCHES = 6
 
 
@@ -51,15 +52,16 @@ def eigenvalues(
         k: how many; k + 1 are returned where k would split a conjugate pair, all n where there are no more.
         which: LM (largest modulus), LR, SR (largest, smallest real part), LI (largest |Im|); for symmetric operators
             also LA = LR, SA = SR and BE (both ends, by turns from the top). SM (smallest modulus), NI and NU (nearest
-            to the imaginary axis, to the unit circle) may lie inside the spectrum, where products alone do not
-            converge: up to n = `dense_limit` they are taken from the whole matrix; beyond, SM by shift-invert with
-            inner solves, NI and NU by the plain method, which finds them where they are extreme. Values that did not
-            converge are marked.
+            to the imaginary axis, to the unit circle) may lie inside the spectrum, where restarts converge poorly: up
+            to n = `dense_limit` they are taken from the whole matrix; beyond, from a basis without restarts, of
+            `max_matvecs` vectors or what memory holds. `certified` says what shows that none nearer is missing, and
+            `doubt` that nothing does.
         tol: relative to max(|value|, eps^(2/3) scale), on the error bound of each value: for symmetric operators
             min(r, max(r^2/gap, r/10)), since the gap is estimated; otherwise the residual r.
         basis: vectors kept, by default max(2k + 1, 20) if symmetric, else max(6k, 2k + 20). Smaller ones lose
             eigenvalues silently: at 2k + 1 every solver, ARPACK too, calls GAN Jacobians "all real" under LI.
-        max_matvecs: stop after so many products, by default 50 bases; values that did not converge are marked.
+        max_matvecs: stop after so many products, by default 50 bases (under SM, NI, NU: vectors from each start, by
+            default 2000); values that did not converge are marked.
         seed: of the start vector.
         vectors: return them, unit length, (n, k), on the operator's device.
         verify: search again from a random start orthogonal to the vectors found, with twice the basis and at least as
@@ -70,13 +72,13 @@ def eigenvalues(
         dense_limit: largest n for which the whole matrix may be formed (SM, NI, NU).
         guard: spend four products at most on cheap tests whether something may be missing (`doubt`), unless verified.
         store: file that the basis is saved to, at restarts and when interrupted; a later call with the same arguments
-            goes on from it. It is removed at the end. Not for SM by shift-invert.
+            goes on from it. It is removed at the end. Not for SM, NI and NU.
         block: vectors added to the basis at a time. One needs the fewest products; a block finds as many copies of a
             multiple eigenvalue at once, and saves time where a block of products costs less than its columns alone.
         storage: of the basis: "device", "host" (main memory), or "bfloat16" (half the memory of float32; residuals
             cannot fall below about 0.2 % of the norm of A: give such a tol).
         start: a vector (n,) in place of the random start vector, such as a sum of the eigenvectors of a nearby
-            operator; not for blocks.
+            operator; not for blocks. SM, NI and NU inside a spectrum start at random all the same: that certifies them.
 
     Returns:
         A `Spectrum`, best first. Not converged is a result, with a sentence.
@@ -96,12 +98,13 @@ def eigenvalues(
     inside = name in INTERIOR and dense_limit >= A.n
     if inside or size + block >= A.n or k >= A.n - 2:
         return _dense(A, k, which, name, vectors, inside)
-    limit = max_matvecs or 50 * size
+    limit = max_matvecs or (INTERIOR_LIMIT if name in INTERIOR else 50 * size)
     request = SearchRequest(k, which, name, tol, limit, seed, progress or ignore, block, storage, start)
-    if name == "SM":
+    if name in INTERIOR:
         if store is not None:
-            raise GantoolsError("store= keeps no shift-invert: leave it out under which='SM', or pass another which=.")
-        best = shift_invert(A, request, size)
+            raise GantoolsError(f"store= keeps the basis of LM, LR, SR, LI and BE only: leave it out under {which!r}.")
+        best = interior(A, request, size)
+        best = dataclasses.replace(best, verified=bool(best.certified) if verify else None)
     else:
         best = search(A, request, size, seed, path=None if store is None else Path(store))
         if verify:

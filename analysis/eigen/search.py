@@ -16,7 +16,7 @@ from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.krylov.basis import KrylovBasis
 from gantools.analysis.krylov.iteration import Progress, Stopping, iterate
 from gantools.analysis.krylov.krylov_schur import KrylovSchur
-from gantools.analysis.krylov.ritz import accepted, error_bounds, final_residuals
+from gantools.analysis.krylov.ritz import Ritz, accepted, error_bounds, final_residuals
 from gantools.analysis.krylov.selection import INTERIOR, leading
 from gantools.analysis.krylov.store import BasisStore
 from gantools.analysis.krylov.thick_restart import ThickRestartLanczos
@@ -81,8 +81,16 @@ def search(
     store = BasisStore(path)
     before = store.load(basis)
     ritz, products = iterate(method, basis, stopping, before or 0, request.progress, partial(store.save, basis))
-    values, residuals, X = final_residuals(A, basis, ritz)
+    found = measured(A, basis, ritz, request, seed)
     store.remove()
+    checks = found.check_matvecs + (before is not None)
+    message = _reached(found.converged.numpy(), request, products, size)
+    return dataclasses.replace(found, matvecs=products, check_matvecs=checks, message=message)
+
+
+def measured(A: LinearOperator, basis: KrylovBasis, ritz: Ritz, request: SearchRequest, seed: int) -> Spectrum:
+    """Return Ritz pairs as a spectrum, with residuals from one more product each, and who converged by these."""
+    values, residuals, X = final_residuals(A, basis, ritz)
     errors = error_bounds(residuals, ritz.gaps)
     good = accepted(errors, values, request.tol, basis.scale, A.dtype, slack=1.0)
     best = leading(values, len(values), request.name)
@@ -100,9 +108,8 @@ def search(
         n=A.n,
         scale=basis.scale,
         complete=False,
-        matvecs=products,
-        check_matvecs=len(values) + (before is not None),
-        message=_reached(good, request, products, size),
+        matvecs=0,
+        check_matvecs=len(values),
         parts=A.slices,
     )
 

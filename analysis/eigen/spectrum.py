@@ -11,7 +11,7 @@ from torch import Tensor
 
 _FACTS = (
     *("which", "tol", "kind", "n", "scale", "complete"),
-    *("matvecs", "check_matvecs", "guard_matvecs", "message", "doubt"),
+    *("matvecs", "check_matvecs", "guard_matvecs", "message", "doubt", "certified"),
 )
 
 
@@ -35,6 +35,8 @@ class Spectrum:
         guard_matvecs: products spent on the second start (`verify=True`), or on the cheap test for `doubt`.
         doubt: a sentence where a cheap test found reason to fear that a wanted eigenvalue is missing, else empty.
         parts: slices of named parts (players, an optimizer's memory) in the vectors, where the operator has them.
+        certified: a sentence that says what shows that no better eigenvalue is missing; empty where nothing does, as
+            under the selections of an end of the spectrum, where `verified` and `doubt` tell.
         verified: whether a second start agreed; None if there was none.
         complete: whether these are all n eigenvalues.
         which: the selection, as the caller named it.
@@ -66,6 +68,7 @@ class Spectrum:
     message: str = ""
     doubt: str = ""
     parts: Mapping[str, slice] = field(default_factory=dict, repr=False)
+    certified: str = ""
 
     @property
     def symmetric(self) -> bool:
@@ -106,4 +109,4 @@ class Spectrum:
             rows.append(f"... and {len(self) - shown} more")
         whole = "all" if self.complete else self.which
         head = f"{len(self)} of {self.n} eigenvalues ({whole}; {self.kind}, {self.dtype}, {self.matvecs} products)"
-        return "\n".join([head, *rows, self.message, self.doubt]).rstrip()
+        return "\n".join([head, *rows, *filter(None, (self.message, self.certified, self.doubt))])

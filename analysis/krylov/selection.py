@@ -48,14 +48,15 @@ def scores(values: Array, which: str) -> Array:
     return -np.minimum(place + 0.5, len(values) - 1 - place)
 
 
-def leading(values: Array, k: int, which: str) -> Array:
+def leading(values: Array, k: int, which: str, handicap: Array | float = 0.0) -> Array:
     """Return the indices of the k best eigenvalues, best first; k + 1 where k would split a conjugate pair.
 
     Args:
         values: (m,) real, or complex in LAPACK's order (a pair stands together, positive imaginary part first).
         which: canonical name, see `criterion`.
+        handicap: taken from the scores, (m,).
     """
-    order = np.lexsort((-np.real(values), -np.abs(values), -scores(values, which)))
+    order = np.lexsort((-np.real(values), -np.abs(values), handicap - scores(values, which)))
     if not np.iscomplexobj(values):
         return order[:k]
     chosen: list[int] = []

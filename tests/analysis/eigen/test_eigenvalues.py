@@ -6,7 +6,6 @@ import scipy.sparse.linalg
 import torch
 
 from gantools.analysis import LinearOperator, eigenvalues, spectrum
-from gantools.analysis.eigen import shift_invert
 from gantools.analysis.krylov.selection import criterion, leading
 from gantools.errors import GantoolsError
 from tests import oracles
@@ -183,32 +182,6 @@ def test_smallest_from_the_whole_matrix():
     assert "SM" in s.message
 
 
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_smallest_by_shift_invert(symmetric):
-    if symmetric:
-        values = np.linspace(-1.003, 2, 301)
-        A = oracles.symmetric(values)
-    else:
-        A, values = oracles.rotations(np.linspace(0.2, 3, 80), np.linspace(0.1, 2, 80))
-    s = eigenvalues(A, k=4, which="SM", dense_limit=100)
-    assert s.converged.all()
-    np.testing.assert_allclose(np.abs(s.values.numpy())[:4], np.sort(np.abs(values))[:4], atol=1e-6)
-    assert s.matvecs + s.check_matvecs == A.matvecs
-    check_vectors(A, s)
-    assert "shift-invert" in s.message
-
-
-def test_smallest_that_cannot_be_had_says_so(monkeypatch):
-    """A cluster at zero: the inner solves fail, and nothing is passed off as converged."""
-    monkeypatch.setattr(shift_invert, "INNER_LIMIT", 100)
-    values = np.concatenate([np.logspace(-14, 0, 500), -np.logspace(-13, 0, 500)])
-    s = eigenvalues(oracles.symmetric(values, torch.float32), k=3, which="SM", dense_limit=100, max_matvecs=20)
-    wrong = np.abs(s.values.numpy()[:, None] - values).min(axis=1) > 1e-5
-    assert not (wrong & s.converged.numpy()).any()
-    with pytest.raises(GantoolsError, match="operator is zero|NaN"):
-        eigenvalues(LinearOperator(lambda u: 0 * u, 300, symmetric=True), k=3, which="SM", dense_limit=100)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_both_ends(dtype):
     values = np.concatenate([np.linspace(-1, 1, 400), [4, 3, 2.5, 2, -2, -3]])
@@ -219,30 +192,6 @@ def test_both_ends(dtype):
     np.testing.assert_allclose(again.values.numpy(), s.values.numpy(), atol=accuracy(dtype))
     with pytest.raises(GantoolsError, match="both ends"):
         eigenvalues(LinearOperator(lambda u: u, 30), k=3, which="BE")
-
-
-@pytest.mark.parametrize("dense_limit", [0, 1000])
-def test_nearest_to_the_imaginary_axis_and_the_unit_circle(dense_limit):
-    """Where they are extreme, products alone find them."""
-    real = np.concatenate([[0.01, 0.02, 0.05], np.linspace(1, 2, 100)])
-    A, truth = oracles.rotations(real, np.linspace(0.1, 1, 103))
-    s = eigenvalues(A, k=6, which="NI", dense_limit=dense_limit)
-    assert s.converged.all()
-    np.testing.assert_allclose(np.sort(s.values.real.numpy()), np.repeat([0.01, 0.02, 0.05], 2), atol=1e-6)
-    angle = np.linspace(0.1, 3, 100)
-    size = np.concatenate([[0.99, 0.98, 0.97], np.linspace(0.1, 0.6, 97)])
-    A, truth = oracles.rotations(size * np.cos(angle), size * np.sin(angle))
-    s = eigenvalues(A, k=4, which="NU", dense_limit=dense_limit)
-    assert s.converged.all()
-    np.testing.assert_allclose(np.abs(s.values.numpy()), np.sort(np.abs(truth))[::-1][: len(s)], atol=1e-6)
-
-
-def test_inside_the_spectrum_does_not_converge_and_says_so():
-    A, truth = oracles.rotations(np.linspace(-1, 1, 300), np.linspace(0, 1, 300))
-    s = eigenvalues(A, k=4, which="NI", dense_limit=0, max_matvecs=100)
-    assert not s.converged.all()
-    assert "inside the spectrum" in s.message
-    assert s.doubt
 
 
 def test_not_converged_is_a_result():
