@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gantools.analysis.eigen.spectrum import Spectrum
@@ -112,7 +111,7 @@ def stability(s: Spectrum, lr: float | None = None, neutral: float | None = None
 
 
 def _tolerance(s: Spectrum, distance: Array) -> float:
-    epsilon = float(torch.finfo(s.dtype).eps)
+    epsilon = s.epsilon
     if s.complete:
         return gap_tolerance(distance, epsilon, float(s.values.abs().max()))[0]
     return ROUNDING * epsilon * max(s.scale, 1.0 if s.kind == "map" else 0.0)
@@ -120,7 +119,7 @@ def _tolerance(s: Spectrum, distance: Array) -> float:
 
 def _border(s: Spectrum, largest: float, errors: Array, tolerance: float) -> Array:
     """Return the distances (k,) within which a value stands on the border: errors that are no more than rounding."""
-    epsilon = float(torch.finfo(s.dtype).eps)
+    epsilon = s.epsilon
     limit = negligible(epsilon, largest) if s.complete else CAUTION * ROUNDING * epsilon * s.scale
     return np.where(errors <= limit, np.maximum(errors, tolerance), tolerance)
 

@@ -25,3 +25,12 @@ class NonFiniteFieldError(GantoolsError):
 
 class MissingDependencyError(GantoolsError):
     """A package that this needs, an extra of gantools, is not installed."""
+
+
+class GantoolsWarning(UserWarning):
+    """What a user should know of a result, in one sentence: how it was had where the usual way is closed."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

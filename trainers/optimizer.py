@@ -218,7 +218,7 @@ class GameOptimizer:
     def _examine(self, batch: Any) -> None:
         """Refuse, before the first step, a game whose field or derivatives would be wrong."""
         if self.second_order:
-            arbiter.judge(self.game, batch)
+            arbiter.judge(self.game, batch).require_derivatives()
         else:
             require_field(self.game, batch)
 

@@ -77,11 +77,11 @@ def _decompose(
 
 
 def _selected(operator: LinearOperator, matrix: Array, k: int, which: str, vectors: bool) -> Spectrum:
-    epsilon = float(torch.finfo(operator.dtype).eps)
+    epsilon = operator.precision
     values, right, errors = _decompose(matrix, operator.symmetric, vectors, epsilon)
     norm = float(np.linalg.norm(matrix))
     # LAPACK's backward error, plus the rounding of products in a lower precision.
-    bound = operator.n * np.finfo(float).eps * norm + (epsilon * norm if operator.dtype != torch.float64 else 0.0)
+    bound = operator.n * np.finfo(float).eps * norm + (epsilon * norm if epsilon > np.finfo(float).eps else 0.0)
     scale = float(np.abs(values).max() if operator.symmetric else np.linalg.norm(matrix, axis=0).max())
     chosen = leading(values, k, criterion(which, operator.symmetric))
     values = values[chosen]
@@ -108,6 +108,7 @@ def _selected(operator: LinearOperator, matrix: Array, k: int, which: str, vecto
         message="From the whole matrix, by LAPACK in float64.",
         parts=operator.slices,
         certified="All eigenvalues of the matrix were computed.",
+        precision=epsilon,
     )
 
 

@@ -137,7 +137,7 @@ def _unmatched(these: Spectrum, those: Spectrum) -> NDArray[Any]:
         nearest = int(distance.argmin())
         # Eigenvalues of a non-normal matrix move by more than their residual.
         factor = 10.0 if np.iscomplexobj(values) else 2.0
-        rounding = 100 * float(torch.finfo(these.dtype).eps) * these.scale
+        rounding = 100 * these.epsilon * these.scale
         reach = factor * (these.residuals[i] + those.residuals[nearest]) + rounding
         if distance[nearest] <= float(reach):
             free[nearest] = False

@@ -92,7 +92,7 @@ def measured(A: LinearOperator, basis: KrylovBasis, ritz: Ritz, request: SearchR
     """Return Ritz pairs as a spectrum, with residuals from one more product each, and who converged by these."""
     values, residuals, X = final_residuals(A, basis, ritz)
     errors = error_bounds(residuals, ritz.gaps)
-    good = accepted(errors, values, request.tol, basis.scale, A.dtype, slack=1.0)
+    good = accepted(errors, values, request.tol, basis.scale, A.precision, slack=1.0)
     best = leading(values, len(values), request.name)
     return Spectrum(
         values=torch.from_numpy(values[best]),
@@ -111,6 +111,7 @@ def measured(A: LinearOperator, basis: KrylovBasis, ritz: Ritz, request: SearchR
         matvecs=0,
         check_matvecs=len(values),
         parts=A.slices,
+        precision=A.precision,
     )
 
 

@@ -40,7 +40,7 @@ class Inverse(LinearOperator):
     def __init__(self, A: LinearOperator, tol: float, inner_limit: int):
         super().__init__(self._solve, A.n, dtype=A.dtype, device=A.device, symmetric=A.symmetric, kind=A.kind)
         self._forward = A
-        self._tol = max(tol, 10 * float(torch.finfo(A.dtype).eps))
+        self._tol = max(tol, 10 * A.precision)
         self._limit = inner_limit
         self.failures = 0
 
@@ -95,7 +95,7 @@ def shift_invert(A: LinearOperator, request: SearchRequest, size: int) -> Spectr
         # Parlett's bound: these gaps are between values that converged.
         gap = np.maximum(apart.min(axis=1) - residuals, 0.0)
         errors = np.where(gap > residuals, residuals**2 / np.maximum(gap, 1e-300), residuals)
-    good = accepted(errors, values, request.tol, scale, A.dtype, slack=1.0)
+    good = accepted(errors, values, request.tol, scale, A.precision, slack=1.0)
     chosen = leading(values, request.k, "SM")
     order = torch.from_numpy(chosen)
     words = "Converged, by shift-invert."

@@ -45,6 +45,7 @@ class Spectrum:
         dtype: of the products.
         kind: of the operator: "field", "hessian" or "map".
         n: order of the operator.
+        precision: relative error of products where it exceeds the rounding of `dtype` (of differences).
         message: a sentence that says whether all converged, or what to change.
     """
 
@@ -69,6 +70,12 @@ class Spectrum:
     doubt: str = ""
     parts: Mapping[str, slice] = field(default_factory=dict, repr=False)
     certified: str = ""
+    precision: float = 0.0
+
+    @property
+    def epsilon(self) -> float:
+        """The relative error of products: of their rounding, or of differences."""
+        return max(self.precision, float(torch.finfo(self.dtype).eps))
 
     @property
     def symmetric(self) -> bool:

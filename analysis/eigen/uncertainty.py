@@ -77,7 +77,7 @@ def margins(s: Spectrum) -> Array:
         return np.zeros_like(errors)
     if s.seed is None and not s.symmetric:
         return errors
-    rounding = ROUNDING * float(torch.finfo(s.dtype).eps) * s.scale
+    rounding = ROUNDING * s.epsilon * s.scale
     if s.symmetric:
         return np.maximum(errors, rounding)
     return _times(np.maximum(CAUTION * errors, rounding), _least_conditions(s), s.scale)

@@ -104,7 +104,7 @@ def spectral_density(
     # A multiple of the identity has no width of its own: draw it as a narrow peak.
     width = width or (span / most if span > 1e-12 * scale else 1e-3 * scale) or 1e-3
     grid = np.linspace(nodes.min() - 3 * width, nodes.max() + 3 * width, points)
-    zero = 32 * float(torch.finfo(A.dtype).eps) * scale
+    zero = 32 * A.precision * scale
     atom, tight = _atom(measures, zero, A.n, probes, confidence)
     smooth = np.where(np.abs(nodes) <= zero, 0.0, weights) if tight else weights
     share = pooled(measures, smooth[..., None] * _gaussian(grid - nodes[..., None], width)).sum(axis=0)

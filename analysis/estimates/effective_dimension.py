@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from gantools.analysis.eigen.dense import assemble
 from gantools.analysis.estimates.quadrature import ProbeMeasure, probe_measures
@@ -55,7 +54,7 @@ def effective_dimension(
 
 def _require_nonnegative(values: np.ndarray, A: LinearOperator) -> None:
     scale = float(np.abs(values).max(initial=0.0))
-    rounding = max(100 * float(torch.finfo(A.dtype).eps), 1e-12) * scale
+    rounding = max(100 * A.precision, 1e-12) * scale
     if float(values.min()) < -rounding:
         raise GantoolsError(
             f"The operator has a negative eigenvalue ({values.min():.3g}), so that directions do not add up to a "

@@ -97,7 +97,7 @@ def leading_half_planes(
     """
     if k < 1:
         raise GantoolsError(f"k = {k} leaves no eigenvalue to look at: ask for at least 1 at each end.")
-    relative = max(1e-6, 32 * float(torch.finfo(A.dtype).eps))
+    relative = max(1e-6, 32 * A.precision)
     box, scale, products = _bendixson(A, relative, tol, seed) if A.has_transpose else (None, 0.0, 0)
     tau = relative * scale if tol is None else tol
     spectra: list[Spectrum] = []
@@ -159,7 +159,7 @@ def _bendixson(A: LinearOperator, relative: float, tol: float | None, seed: int)
     scale = float((A @ u).double().norm() / u.double().norm())
     first = [_outermost(S, which, seed) for which in BOX]
     scale = max(scale, *(s.scale for s in first))
-    rounding = ROUNDING * float(torch.finfo(A.dtype).eps) * scale
+    rounding = ROUNDING * A.precision * scale
     tau = relative * scale if tol is None else tol
     box = []
     for (which, sign), found in zip(BOX.items(), first, strict=True):

@@ -119,7 +119,7 @@ def split_products(n: int, probes: int | None, steps: int | None, products: int 
 
 
 def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, seed: int, factors: bool) -> Index:
-    matrix, epsilon = assemble(A, limit), float(torch.finfo(A.dtype).eps)
+    matrix, epsilon = assemble(A, limit), A.precision
     curve, undecided = None, 0
     if factors:
         assert tol is not None
@@ -179,7 +179,7 @@ def _exact_curve(values: Array, taus: Array) -> IndexCurve:
 
 def _estimate(A: LinearOperator, tol: float | None, probes: int, steps: int, confidence: float, seed: int) -> Index:
     measures, scale, products = probe_measures(A, probes, steps, seed)
-    epsilon = float(torch.finfo(A.dtype).eps)
+    epsilon = A.precision
     tau = max(1e-6, 32 * epsilon) * scale if tol is None else tol
     tau = tau or float(np.finfo(float).tiny)
     below = np.array([measure.bracket(-tau) for measure in measures])

@@ -107,7 +107,7 @@ def probe_measures(
         raise GantoolsError(f"probes = {probes} and steps = {steps} must both be at least 1.")
     n = operator.n
     generator = torch.Generator().manual_seed(seed)
-    epsilon = float(torch.finfo(operator.dtype).eps)
+    epsilon = operator.precision
     together = max(1, BASIS_BYTES // (min(steps, n) * n * torch.finfo(operator.dtype).bits // 8))
     measures: list[ProbeMeasure] = []
     products = 0

@@ -105,7 +105,7 @@ def trace(A: LinearOperator, method: str = "xtrace", matvecs: int = 60, seed: in
     value, count = _finite(found.values.mean()), len(found.values)
     error = float(found.values.std()) * (found.dependence / count) ** 0.5
     # A low rank is found exactly, and then rounding is all that is left.
-    rounding = float(torch.finfo(A.dtype).eps) * A.n**0.5 * float(found.size)
+    rounding = A.precision * A.n**0.5 * float(found.size)
     return estimate(A, value, error, count, method, found.matvecs, seed, (-rounding, rounding))
 
 

@@ -78,7 +78,7 @@ class KrylovBasis:
         self.width = width
         self.length = 0
         self.scale = 0.0
-        self.epsilon = float(torch.finfo(operator.dtype).eps)
+        self.epsilon = operator.precision
         self.vectors = self._allocate(storage)
         self.projected = np.zeros((size + width, size))
         self._go_on(0)

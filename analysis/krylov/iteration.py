@@ -161,7 +161,7 @@ def iterate(
                 continue
             ritz = method.extract(basis)
             errors = error_bounds(ritz.residuals, ritz.gaps)
-            ratios = excess(errors, ritz.values, stopping.tol, basis.scale, basis.operator.dtype)
+            ratios = excess(errors, ritz.values, stopping.tol, basis.scale, basis.epsilon)
             good = int((ratios <= 1).sum())
             progress(products, good, method.k)
         except BaseException:

@@ -36,7 +36,7 @@ class KrylovLeastSquares:
     def __init__(self, J: LinearOperator, field: Tensor, size: int):
         self.J, self.field = J, field
         self.size = min(size, J.n)
-        self.epsilon = float(torch.finfo(J.dtype).eps)
+        self.epsilon = J.precision
         self.length = 0
         self.vectors = torch.empty(self.size + 2, J.n, dtype=J.dtype, device=J.device)
         self.projected = np.zeros((self.size + 2, self.size + 1))

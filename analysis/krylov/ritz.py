@@ -46,14 +46,13 @@ def error_bounds(residuals: Array, gaps: Array) -> Array:
     return np.where(usable, np.maximum(residuals**2 / np.where(usable, gaps, 1.0), residuals / 10), residuals)
 
 
-def accepted(errors: Array, values: Array, tol: float, scale: float, dtype: torch.dtype, slack: float = 0.0) -> Array:
+def accepted(errors: Array, values: Array, tol: float, scale: float, epsilon: float, slack: float = 0.0) -> Array:
     """Return a mask (m,) of errors within tol * max(|value|, eps^(2/3) scale), or within rounding (see `Spectrum`)."""
-    return excess(errors, values, tol, scale, dtype, slack) <= 1
+    return excess(errors, values, tol, scale, epsilon, slack) <= 1
 
 
-def excess(errors: Array, values: Array, tol: float, scale: float, dtype: torch.dtype, slack: float = 0.0) -> Array:
+def excess(errors: Array, values: Array, tol: float, scale: float, epsilon: float, slack: float = 0.0) -> Array:
     """Return the errors (m,) as multiples of the largest accepted one, see `accepted`."""
-    epsilon = float(torch.finfo(dtype).eps)
     wanted = tol * np.maximum(np.abs(values), epsilon ** (2 / 3) * scale)
     floor = ROUNDING * epsilon * scale
     allowed = np.maximum(wanted, floor) + slack * floor

@@ -42,7 +42,7 @@ def tridiagonalise(operator: LinearOperator, starts: Tensor, steps: int) -> Trid
     """
     probes, n = starts.shape[1], operator.n
     steps = min(steps, n)
-    epsilon = float(torch.finfo(operator.dtype).eps)
+    epsilon = operator.precision
     basis = torch.zeros(probes, steps, n, dtype=operator.dtype, device=operator.device)
     w = starts.T.to(dtype=operator.dtype, device=operator.device)
     basis[:, 0] = w / torch.linalg.vector_norm(w, dim=1, keepdim=True)

@@ -191,6 +191,10 @@ def _sandwich(
     method: str,
     check: bool,
 ) -> DifferentiatedOperator:
+    if method == "difference":
+        raise GantoolsError(
+            "Gauss-Newton and Fisher matrices need first derivatives only, and have no differences: use method='auto'."
+        )
     if not isinstance(model, nn.Module):
         raise GantoolsError(f"The model is a {type(model).__name__}: pass a torch.nn.Module.")
     game = Game({"model": model}, lambda players, one: forward(players["model"], one))

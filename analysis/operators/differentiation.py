@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.analysis.operators.snapshot import Snapshot
 from gantools.analysis.products import autograd as engines
+from gantools.analysis.products.differences import DifferenceProducts
 from gantools.analysis.products.recorded import PatientProducts, ReplayProducts
 from gantools.batches import each_batch, fingerprint, is_batch, map_tensors
 from gantools.errors import GantoolsError
 from gantools.registry import suggest
 
-METHODS = ("auto", "reverse", "forward", "replay", "compiled")
+METHODS = ("auto", "reverse", "forward", "replay", "compiled", "difference")
 
 
 class DifferentiatedOperator(LinearOperator):
@@ -26,7 +29,8 @@ class DifferentiatedOperator(LinearOperator):
     Attributes:
         slices: slices of the named parts in the vectors that the operator acts on.
         field_norm: norm of the field at the point, if it was evaluated there on a single batch; else None.
-        method: how products with one vector are made: "reverse", "forward", "replay" or "compiled".
+        method: how products with one vector are made: "reverse", "forward", "replay", "compiled" or "difference".
+        remark: a sentence on how products are made where it is not the usual way, else empty.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class DifferentiatedOperator(LinearOperator):
         **kwargs: Any,
     ):
         transposed = products.product if kwargs.get("symmetric") else products.transposed
+        kwargs.setdefault("precision", getattr(products, "error", None))
         super().__init__(
             products.product,
             like.numel(),
@@ -51,6 +56,14 @@ class DifferentiatedOperator(LinearOperator):
         self.slices = slices
         self.method = method
         self.field_norm: float | None = None
+        self.remark = ""
+        self.no_transpose = (
+            f"Differences multiply with J and not with its transpose, and {self.n} x {self.n} is too large to have the "
+            "whole of J: use what needs no transpose, or a loss that PyTorch can differentiate twice."
+        )
+
+    def __repr__(self) -> str:
+        return super().__repr__() + (f": {self.remark}" if self.remark else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +196,30 @@ class Differentiation:
         operator.parameters = self.snapshot.parameters
         return operator
 
+    def by_differences(self) -> DifferentiatedOperator:
+        """Return the operator whose products are central differences, in float64 where the losses bear that."""
+        try:
+            wide = self.snapshot.point.double()
+            products = DifferenceProducts(self._mean(self.snapshot.wide_field), wide, self.symmetric)
+        except (RuntimeError, TypeError) as error:  # tensors of another precision that the loss brings along
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            products = DifferenceProducts(self._mean(self.snapshot.field), self.snapshot.point, self.symmetric)
+        point, symmetric = self.snapshot.point, products.symmetric
+        operator = DifferentiatedOperator(products, "difference", self.snapshot.slices, point, symmetric=symmetric)
+        operator.parameters = self.snapshot.parameters
+        operator.remark = (
+            f"Products are central differences of the field, evaluated in {str(products.point.dtype)[6:]}, with a "
+            f"relative error of about {max(operator.precision, products.error):.0e}."
+        )
+        return operator
+
+    def _mean(self, field_on: Callable[[Any], engines.Function]) -> engines.Function:
+        """Return the mean over all batches, weighted by size, of functions that `field_on` makes of them."""
+        parts = [(float(self.size(batch)), field_on(batch)) for batch in self.batches]
+        total = sum(weight for weight, _ in parts)
+        return lambda w: functools.reduce(torch.add, (weight / total * field(w) for weight, field in parts))
+
     def _weighted(self) -> Iterator[tuple[float, engines.Function]]:
         for number, batch in enumerate(self.batches):
             yield float(self.size(batch)), self.function(batch, number)
@@ -193,4 +230,6 @@ class Differentiation:
             return "reverse"
         rebuild = partial(self.reversed, function) if self.several else None
         forward = self.make_forward(function, self.snapshot.point)
-        return "forward" if engines.forward_pays(reverse, forward, self.snapshot.point, rebuild) else "reverse"
+        return (
+            "forward" if engines.forward_pays(function, reverse, forward, self.snapshot.point, rebuild) else "reverse"
+        )

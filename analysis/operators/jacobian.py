@@ -6,6 +6,7 @@ change nothing.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +18,7 @@ from gantools.analysis.operators.differentiation import DifferentiatedOperator, 
 from gantools.analysis.operators.snapshot import snapshot
 from gantools.analysis.products import autograd as engines
 from gantools.batches import batch_size, map_tensors
-from gantools.errors import GantoolsError, NonFiniteFieldError
+from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
 from gantools.games import arbiter, functional
 from gantools.games.game import Game, minimization
 from gantools.trainers.optimizer import GameOptimizer
@@ -37,19 +38,22 @@ def jacobian(
         batch: one batch, or several in a list or DataLoader: their mean, weighted by size.
         size: the weight of a batch among several.
         method: "reverse" (kept graphs), "forward" (dual numbers), "replay" (recorded once), "compiled" (the same
-            through torch.compile: up to a minute before the first product, and then the fastest), or "auto": reverse
-            or forward, the faster here (of a Hessian on one batch always reverse), and of one batch a recording once
-            blocks have cost much. A clock makes that choice, and so decides how results are rounded. With "reverse"
-            and "forward" the same program on the same machine, with the same number of threads, repeats its results
-            to the last bit. Of several batches these walk over them at every product and have one
+            through torch.compile: up to a minute before the first product, and then the fastest), "difference"
+            (central differences of the field, in float64 where the losses bear that; they need no second derivative,
+            have an error, which the operator states as `precision`, and serve the transpose of a symmetric or small
+            Jacobian only), or "auto": reverse or forward, the faster here (of a Hessian on one batch always reverse),
+            of one batch a recording once blocks have cost much, and, with a `GantoolsWarning`, differences where
+            PyTorch has no right second derivative. A clock makes that choice, and so decides how results are rounded.
+            With "reverse" and "forward" the same program on the same machine, with the same number of threads,
+            repeats its results to the last bit. Of several batches these walk over them at every product and have one
             batch's activations in memory at a time. "replay" and "compiled" walk once and keep those of all: faster,
             where memory has the room.
         check: whether to judge, once for a game and at the cost of about 20 gradients of four samples, that its field
             is that of plain autograd, and its derivatives central differences of it (`gantools.games.arbiter`).
 
     Raises:
-        GantoolsError: for active dropout, a field that differs between evaluations, a shuffled loader, a field or a
-            derivative that the arbiter finds wrong, and either of them not finite.
+        GantoolsError: for active dropout, a field that differs between evaluations, a shuffled loader, a field, or a
+            derivative of the method asked for, that the arbiter finds wrong, and either of them not finite.
     """
     return _field_operator(_field_derivative(game, batch, size, method), check)
 
@@ -107,22 +111,28 @@ def _field_derivative(game: Game, batch: Any, size: Callable[[Any], float], meth
 
 
 def _field_operator(derivative: Differentiation, check: bool, whole: bool = True) -> DifferentiatedOperator:
-    function = derivative.function(derivative.first)
-    try:
-        reverse = derivative.reversed(function)
-    except RuntimeError as error:
-        if not functional.lacks_derivative(error):
-            raise
-        raise functional.no_derivative(error) from error
-    if not reverse.value.isfinite().all():
+    game, function, wrong = derivative.snapshot.game, derivative.function(derivative.first), ""
+    reverse = None
+    if derivative.method != "difference":
+        try:
+            reverse = derivative.reversed(function)
+        except RuntimeError as error:
+            if not functional.lacks_derivative(error):
+                raise
+            wrong = str(functional.no_derivative(error))
+    value = function(derivative.snapshot.point).detach() if reverse is None else reverse.value
+    if not value.isfinite().all():
         raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
-    game = derivative.snapshot.game
     if check:
         verdict = arbiter.judge(game, derivative.first)
         if not verdict.repeats:
             raise GantoolsError(_DIFFERS)
         if verdict.forward is False:
             derivative = dataclasses.replace(derivative, dual_numbers=False)
+        wrong = wrong or verdict.wrong
+    if wrong or reverse is None:
+        return _by_differences(derivative, wrong, value, whole)
+    if check:
         _require_deterministic(function(reverse.point), function, reverse)
         _require_finite(reverse)
     if derivative.symmetric and game.module.stops.met and not _is_symmetric(function, reverse.point):
@@ -135,6 +145,21 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
     operator.field_norm = None if derivative.several else float(reverse.value.norm())
     # A part of what was checked needs no check; its derivative may vanish to rounding, which looks like a wrong one.
     operator.restricted = lambda where: _restricted(derivative, where, check=False)
+    return operator
+
+
+def _by_differences(derivative: Differentiation, wrong: str, value: Tensor, whole: bool) -> DifferentiatedOperator:
+    """Return the operator by central differences, for a method that asks for them or because autograd is wrong."""
+    if derivative.method not in ("auto", "difference"):
+        raise GantoolsError(f"{wrong} Or use method='difference': central differences of the field.")
+    if whole:
+        derivative.require_same_order()
+    operator = derivative.by_differences()
+    operator.field_norm = None if derivative.several else float(value.norm())
+    if derivative.method == "auto":
+        warnings.warn(f"{wrong} {operator.remark}", GantoolsWarning, stacklevel=2)
+    alike = dataclasses.replace(derivative, method="difference")
+    operator.restricted = lambda where: _restricted(alike, where, check=False)
     return operator
 
 
@@ -237,7 +262,9 @@ def update_operator(
     products = engines.ReverseProducts(function, point)
     if not products.value.isfinite().all():
         raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
-    if not arbiter.judge(game, batches[0]).repeats:
+    verdict = arbiter.judge(game, batches[0])
+    verdict.require_derivatives()
+    if not verdict.repeats:
         raise GantoolsError(_DIFFERS)
     _require_deterministic(function(products.point), function, products)
     operator = DifferentiatedOperator(products, "reverse", slices, point, kind="map")

@@ -30,6 +30,8 @@ class LinearOperator:
         matmat: (n, k) to (n, k), where a block of products is cheaper than k single ones; by default a loop.
         rmatmat: the same for the transpose.
         symmetric: whether $A = A^\top$; trusted, not checked.
+        precision: relative error of products where it exceeds the rounding of `dtype`: of differences, say. Tolerances
+            of searches and counts follow it.
         kind: meaning of the eigenvalues: "field" (of a game's Jacobian: positive real part attracts), "hessian", or
             "map" (of an update: inside the unit circle attracts). By default "hessian" when symmetric, else "field".
 
@@ -45,6 +47,7 @@ class LinearOperator:
         GantoolsError: for an invalid order, dtype or kind, and in products for a wrong shape or dtype.
     """
 
+    no_transpose = "This operator has no transpose: give rmatvec= (products with A^T) to LinearOperator."
     __array_ufunc__ = None  # so that a NumPy scalar times an operator is the operator's business
 
     @checked
@@ -59,6 +62,7 @@ class LinearOperator:
         rmatmat: Product | None = None,
         symmetric: bool = False,
         kind: str | None = None,
+        precision: float | None = None,
     ):
         if n < 1:
             raise GantoolsError(f"A linear operator needs at least one dimension, but n = {n}: are there parameters?")
@@ -72,6 +76,7 @@ class LinearOperator:
         self.device = torch.device(device)
         self.symmetric = symmetric
         self.kind = kind
+        self.precision = max(float(torch.finfo(dtype).eps), precision or 0.0)
         self.matvecs = 0
         self.slices: dict[str, slice] = {}
         self.parameters: dict[str, slice] = {}
@@ -92,7 +97,7 @@ class LinearOperator:
         if self.symmetric:
             return self
         if self._rmatvec is None:
-            raise GantoolsError("This operator has no transpose: give rmatvec= (products with A^T) to LinearOperator.")
+            raise GantoolsError(self.no_transpose)
         transposed = LinearOperator(
             self._rmatvec,
             self.n,
@@ -102,6 +107,7 @@ class LinearOperator:
             matmat=self._rmatmat,
             rmatmat=self._matmat,
             kind=self.kind,
+            precision=self.precision,
         )
         transposed.slices, transposed.parameters = self.slices, self.parameters
         return transposed
@@ -244,6 +250,7 @@ def _made_of(
         symmetric=symmetric,
         # An update map is the identity minus something: one map makes the sum a map.
         kind="map" if "map" in kinds else "hessian" if symmetric else "field",
+        precision=max(A.precision for A in operators),
     )
     named = next((A for A in operators if A.slices), first)
     made.slices, made.parameters = named.slices, named.parameters

@@ -12,6 +12,7 @@ from gantools.analysis.operators.algebra import kept, parameter_slices
 from gantools.batches import map_tensors
 from gantools.games import functional
 from gantools.games.game import Game
+from gantools.games.plain_field import widened
 
 Function = Callable[[Tensor], Tensor]
 
@@ -81,6 +82,19 @@ class Snapshot:
         def function(own: Tensor) -> Tensor:
             with self.game.frozen(self._modes):
                 vector = self.game.field_at(self._embedded(own), self._buffers, batch).vector
+            return vector if self._where is None else vector[self._where]
+
+        return function
+
+    def wide_field(self, batch: Any) -> Function:
+        """Return `field` as evaluated in float64, whatever precision the game is in."""
+        whole, buffers, inputs = self._whole.double(), widened(self._buffers), widened(batch)
+
+        def function(own: Tensor) -> Tensor:
+            w = own if self._where is None else whole.index_copy(0, self._where, own)
+            leaves = [piece.detach().requires_grad_() for piece in self.game.layout.unflatten(w, w.dtype)]
+            with self.game.frozen(self._modes):
+                vector = self.game.field_of(leaves, buffers, inputs).vector
             return vector if self._where is None else vector[self._where]
 
         return function

@@ -15,9 +15,13 @@ from torch import Tensor
 
 from gantools.analysis.products.batching import Batching, timed
 from gantools.errors import GantoolsError
-from gantools.games.functional import forward_product
+from gantools.games.functional import forward_product, lacks_derivative, no_derivative
+from gantools.games.plain_field import sizes
 
 Function = Callable[[Tensor], Tensor]
+
+
+NOISE = 10.0  # products in which everything is rounding differ by so many moves of their function
 
 
 class DerivativesDisagreeError(GantoolsError):
@@ -113,7 +117,12 @@ class ForwardProducts:
     def product(self, u: Tensor) -> Tensor:
         if u.dim() == 2:
             return torch.stack([self.product(column) for column in u.T.contiguous()], dim=1)
-        return forward_product(self._function, self._point, u)
+        try:
+            return forward_product(self._function, self._point, u)
+        except RuntimeError as error:
+            if not lacks_derivative(error):
+                raise
+            raise GantoolsError(f"{no_derivative(error)} Or use method='auto' or 'reverse'.") from error
 
     def transposed(self, u: Tensor) -> Tensor:
         if self._reverse is None:
@@ -167,14 +176,17 @@ class MixedProducts:
         return self._reverse.transposed(u)
 
 
-def forward_pays(reverse: Products, forward: Products, point: Tensor, rebuild: Callable[[], Products] | None) -> bool:
+def forward_pays(
+    function: Function, reverse: Products, forward: Products, point: Tensor, rebuild: Callable[[], Products] | None
+) -> bool:
     """Return whether forward mode makes products with one vector faster here; measured.
 
     One product each way, and a second only where the first is close: the choice must not cost what it saves.
 
     Args:
-        reverse: products of a function through kept graphs.
-        forward: products of the same function by dual numbers.
+        function: what is differentiated.
+        reverse: its products through kept graphs.
+        forward: its products by dual numbers.
         point: where it is differentiated.
         rebuild: builds `reverse` anew, where several batches make that part of every product; else None.
 
@@ -189,9 +201,9 @@ def forward_pays(reverse: Products, forward: Products, point: Tensor, rebuild: C
     expected, backward = timed(backwards, u.device)
     try:
         got, forth = timed(lambda: forward.product(u), u.device)
-    except RuntimeError:  # an operation without a forward derivative
+    except (RuntimeError, GantoolsError):  # an operation without a forward derivative
         return False
-    if differ(got, expected):
+    if differ(got, expected, function, point, u):
         raise DerivativesDisagreeError
     if forth < 2 * backward:
         forth = min(forth, timed(lambda: forward.product(u), u.device)[1])
@@ -205,9 +217,18 @@ def probe(point: Tensor, seed: int = 0) -> Tensor:
     return torch.randn(point.numel(), generator=torch.Generator().manual_seed(seed)).to(point)
 
 
-def differ(a: Tensor, b: Tensor) -> bool:
-    """Return whether two ways to compute a product differ by more than rounding."""
-    return not bool((a - b).norm() <= rounding(a.dtype) * (a.norm() + b.norm()))
+def differ(a: Tensor, b: Tensor, function: Function, point: Tensor, u: Tensor) -> bool:
+    """Return whether two ways to compute the product of a function's Jacobian with u differ by more than rounding."""
+    apart = float((a - b).norm())
+    if apart <= rounding(a.dtype) * float(a.norm() + b.norm()):
+        return False
+    # Where the products are themselves rounding (a Jacobian that is zero, a net fitted to the last digit), so is what
+    # sets them apart: as large as the moves of the function where the point moves by its rounding.
+    size, epsilon = sizes(point), torch.finfo(point.dtype).eps
+    value = function(point).detach()
+    near = [point + 4 * epsilon * size * probe(point, seed) for seed in range(1, 4)]
+    moves = max(float((function(w).detach() - value).norm()) for w in near)
+    return not apart <= NOISE * moves * float((u / size).abs().max())
 
 
 def rounding(dtype: torch.dtype) -> float:

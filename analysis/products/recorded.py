@@ -23,7 +23,7 @@ from torch.fx.node import map_arg
 
 from gantools.analysis.products.autograd import Function, Products, differ, probe
 from gantools.analysis.products.batching import BLOCK, Batching, timed
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, first_line
 from gantools.games.functional import forward_product
 
 BACKEND = "inductor"
@@ -221,11 +221,11 @@ class ReplayProducts:
         try:
             for weight, function, make_products in parts:
                 self._add(weight, record(function, point))
-                self._require_same(make_products(), point)
+                self._require_same(function, make_products(), point)
         except CannotRecordError as error:
             kind = "compiled" if compiled else "recorded"
             raise GantoolsError(
-                f"Products cannot be {kind} here ({_first_line(error)}): use method='auto' or 'reverse'."
+                f"Products cannot be {kind} here ({first_line(error)}): use method='auto' or 'reverse'."
             ) from error
         self._total = sum(weight for weight, _, _ in self._recordings)
 
@@ -242,11 +242,11 @@ class ReplayProducts:
             program = self._programs[recording.key] = Program(recording.graph, self._compiled)
         self._recordings.append((weight, program, recording.constants))
 
-    def _require_same(self, products: Products, point: Tensor) -> None:
+    def _require_same(self, function: Function, products: Products, point: Tensor) -> None:
         _, program, constants = self._recordings[-1]
         # Twice, with different vectors: a recording that kept an operation in place would drift.
         for u in (probe(point, 1), probe(point, 2)):
-            if differ(self._replayed(program, constants, u), products.product(u)):
+            if differ(self._replayed(program, constants, u), products.product(u), function, point, u):
                 raise CannotRecordError("it gives other products than the graph it was recorded from")
 
     def _replayed(self, program: Program, constants: tuple[Tensor, ...], u: Tensor) -> Tensor:
@@ -294,7 +294,3 @@ class PatientProducts:
             return
         if ours < 0.8 * timed(lambda: self._products.product(u), u.device)[1]:
             self._replay = replay
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

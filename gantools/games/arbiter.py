@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gantools.batches import map_tensors
 from gantools.errors import GantoolsError
 from gantools.games import functional
-from gantools.games.plain_field import few, require_field, same_draws, shift, sizes, undisturbed
+from gantools.games.plain_field import few, require_field, same_draws, shift, sizes, undisturbed, widened
 
 if TYPE_CHECKING:
     from gantools.games.game import Game
@@ -44,6 +43,7 @@ class Verdict:
     """What was found about the derivatives of a game's field.
 
     Attributes:
+        wrong: a sentence that says why reverse differentiation gives no right products, empty where it does.
         forward: whether dual numbers give the right products; None where an operation has no rule for them.
         error: the largest relative error of a block by reverse differentiation.
         decided: whether differences were accurate enough to tell.
@@ -54,6 +54,16 @@ class Verdict:
     error: float
     decided: bool
     repeats: bool = True
+    wrong: str = ""
+
+    def require_derivatives(self) -> None:
+        """Refuse a field of which autograd has no right derivative.
+
+        Raises:
+            GantoolsError: says what is wrong.
+        """
+        if self.wrong:
+            raise GantoolsError(self.wrong)
 
 
 def judge(game: Game, batch: Any) -> Verdict:
@@ -63,8 +73,7 @@ def judge(game: Game, batch: Any) -> Verdict:
     and one forward product, all on a few samples.
 
     Raises:
-        GantoolsError: for a field that is not what plain autograd gives, or whose derivative by reverse
-            differentiation is wrong.
+        GantoolsError: for a field that is not what plain autograd gives.
     """
     if game.verdict is None:
         require_field(game, batch)
@@ -80,25 +89,23 @@ class _Judgement:
         self.game = game
         buffers, w = game.buffers(), game.vector()
         point = w + shift(w)
-        wide = self._double(buffers), point.double(), self._double(batch)
+        wide = widened(buffers), point.double(), widened(batch)
         self.buffers, self.point, self.batch = wide
         try:
             self.value = self.field(self.point)
         except RuntimeError:  # a tensor of another precision that the loss brings along
             self.buffers, self.point, self.batch = buffers, point, batch
             self.value = self.field(self.point)
+        # Products below these (n,) may be the rounding of terms as large as the player's loss.
+        self.noise = 100 * torch.finfo(self.point.dtype).eps / sizes(self.point)
+        for player, part in game.slices.items():
+            self.noise[part] *= self.losses[player].abs().to(self.noise)
         source = torch.Generator().manual_seed(2)
         self.direction = sizes(self.point) * torch.randn(len(w), generator=source).to(self.point)
         self.weights = torch.randn(len(w), generator=source).to(self.point)
         edges = list(itertools.accumulate((x.numel() for x in game.unflatten(w)), initial=0))
         self.pieces = [slice(*pair) for pair in itertools.pairwise(edges)]  # of each parameter
         self.differences: dict[tuple[str, float], Tensor] = {}  # by player and step
-
-    def _double(self, tree: Any) -> Any:
-        def wider(x: Tensor) -> Tensor:
-            return x.to(torch.promote_types(x.dtype, torch.float64)) if x.is_floating_point() or x.is_complex() else x
-
-        return map_tensors(wider, tree)
 
     def field(self, w: Tensor) -> Tensor:
         """Return the field at w (n,), differentiable where w is."""
@@ -107,7 +114,8 @@ class _Judgement:
             leaves = [leaf.detach().requires_grad_() for leaf in leaves]
         with same_draws(self.game):
             create_graph = w.requires_grad and not functional.is_dual(w)
-            vector = self.game.field_of(leaves, self.buffers, self.batch, create_graph).vector
+            found = self.game.field_of(leaves, self.buffers, self.batch, create_graph)
+        vector, self.losses = found.vector, found.losses
         return vector if w.requires_grad else vector.detach()
 
     def along(self, player: str) -> Tensor:
@@ -119,8 +127,14 @@ class _Judgement:
 
     def verdict(self) -> Verdict:
         """Compare all blocks."""
-        reverse, pulled = self._reversed()
-        worst, decided, forward = 0.0, True, True
+        try:
+            reverse, pulled = self._reversed()
+        except Exception as error:  # the field was evaluated before: what fails is its derivative
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            wrong = str(functional.no_derivative(error))
+            return Verdict(None, 1.0, True, self._repeats(), wrong)
+        worst, decided, forward, wrong = 0.0, True, True, ""
         for column in self.game.slices:
             u = self.along(column)
             product, pushed = reverse(u) if reverse else None, self._pushed(u)
@@ -128,13 +142,13 @@ class _Judgement:
             for row, part in self.game.slices.items():
                 got = pulled[row].dot(u) if product is None else product[part]
                 found, sure = self._compare(column, row, got)
-                if sure and found > WRONG:
-                    raise GantoolsError(self._sentence(row, column, found))
+                if sure and found > WRONG and not wrong:
+                    wrong = self._sentence(row, column, found)
                 worst, decided = max(worst, found), decided and sure
                 if pushed is not None:
                     found, sure = self._compare(column, row, pushed[part])
                     forward = forward and not (sure and found > WRONG)
-        return Verdict(forward, worst, decided, self._repeats())
+        return Verdict(forward, worst, decided, self._repeats(), wrong)
 
     def _repeats(self) -> bool:
         leaves = self.game.layout.unflatten(self.point, self.point.dtype)
@@ -146,15 +160,10 @@ class _Judgement:
     def _reversed(self) -> tuple[Callable[[Tensor], Tensor] | None, dict[str, Tensor]]:
         """Return u -> J u by reverse differentiation, None where that has no derivative, and J^T v by row."""
         point, v = self.point.clone().requires_grad_(), self.weights.clone().requires_grad_()
-        try:
-            field = self.field(point)
-            pulled = self.game.gradient((field * v).sum(), [point], create_graph=True)[0]
-            products = {row: field[part].dot(self.weights[part]) for row, part in self.game.slices.items()}
-            rows = {row: self.game.gradient(product, [point])[0] for row, product in products.items()}
-        except RuntimeError as error:
-            if not functional.lacks_derivative(error):
-                raise
-            raise functional.no_derivative(error) from error
+        field = self.field(point)
+        pulled = self.game.gradient((field * v).sum(), [point], create_graph=True)[0]
+        products = {row: field[part].dot(self.weights[part]) for row, part in self.game.slices.items()}
+        rows = {row: self.game.gradient(product, [point])[0] for row, product in products.items()}
 
         def product(u: Tensor) -> Tensor:
             return self.game.gradient(pulled.dot(u), [v])[0]  # the transpose of the linear map v -> J^T v
@@ -213,7 +222,8 @@ class _Judgement:
         value = float(self.value[piece].norm())
         apart, share = coarse - fine, ((piece.stop - piece.start) / (part.stop - part.start)) ** 0.5
         noise = max(float(apart[piece].norm()), share * float(apart[part].norm()))
-        size, floor = float(fine[piece].norm()), 1e-9 * value + 1e-9 * float(fine.norm())
+        size = float(fine[piece].norm())
+        floor = 1e-9 * value + 1e-9 * float(fine.norm()) + float(self.noise[piece].norm())
         error = float((fine[piece] - got).norm()) if got.dim() else float(fine[piece].dot(self.weights[piece]) - got)
         return abs(error), noise + 100 * torch.finfo(fine.dtype).eps * value / steps[1], size, floor
 

@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.dropout import _DropoutNd
 
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, first_line
 from gantools.games.elementary import ElementaryOperations
 from gantools.games.recompute import checkpoints_kept, uncompiled
 from gantools.games.stop_gradients import StopGradients
@@ -75,7 +75,7 @@ def forward_value_and_product(function: Callable[[Tensor], Tensor], point: Tenso
 # PyTorch has one type for these errors, so its words tell them from a mistake in the user's loss.
 _NO_DERIVATIVE = re.compile(
     r"derivative for '?\S+ is not implemented|modified by an inplace operation|differentiate twice|"
-    r"Trying to use forward AD with|not support automatic differentiation"
+    r"Trying to use forward AD with|n[o']t support automatic differentiation"
 )
 
 
@@ -84,10 +84,10 @@ def lacks_derivative(error: RuntimeError) -> bool:
     return bool(_NO_DERIVATIVE.search(str(error))) and not isinstance(error, torch.OutOfMemoryError)
 
 
-def no_derivative(error: RuntimeError) -> GantoolsError:
+def no_derivative(error: Exception) -> GantoolsError:
     """Return the sentence for such an error."""
     return GantoolsError(
-        f"The field cannot be differentiated here: {str(error).strip().splitlines()[0]} Use another operation in its "
+        f"The field cannot be differentiated here: {first_line(error).rstrip('.')}. Use another operation in its "
         "place, made of elementary ones."
     )
 

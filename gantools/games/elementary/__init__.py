@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from gantools.games.elementary import functions, losses, straight_through
+from gantools.games.elementary import embeddings, functions, losses, straight_through
 
 
 class ElementaryOperations(TorchFunctionMode):
@@ -37,8 +37,8 @@ class ElementaryOperations(TorchFunctionMode):
         F.scaled_dot_product_attention: functions.scaled_dot_product_attention,
         F.gumbel_softmax: straight_through.gumbel_softmax,
         torch.fake_quantize_per_tensor_affine: straight_through.fake_quantize_per_tensor_affine,
-        F.embedding: straight_through.embedding,
-        F.embedding_bag: functions.embedding_bag,
+        F.embedding: embeddings.embedding,
+        F.embedding_bag: embeddings.embedding_bag,
         torch.cdist: functions.cdist,
         F.pdist: functions.pdist,
     }

@@ -1,4 +1,4 @@
-"""Normalizations, activations, distances, embedding bags and attention from elementary operations."""
+"""Normalizations, activations, distances and attention from elementary operations."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -137,46 +137,6 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """Do what `torch.nn.functional.pdist` does."""
     first, second = torch.triu_indices(len(input), len(input), 1, device=input.device)
     return _distance(input[first] - input[second], p)
-
-
-def embedding_bag(
-    input: Tensor,
-    weight: Tensor,
-    offsets: Tensor | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2,
-    scale_grad_by_freq: bool = False,
-    mode: str = "mean",
-    sparse: bool = False,
-    per_sample_weights: Tensor | None = None,
-    include_last_offset: bool = False,
-    padding_idx: int | None = None,
-) -> Tensor:
-    """Do what `torch.nn.functional.embedding_bag` does."""
-    if max_norm is not None or scale_grad_by_freq or padding_idx is not None:
-        return F.embedding_bag(
-            input, weight, offsets, max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights,
-            include_last_offset, padding_idx,
-        )  # fmt: skip
-    if input.dim() == 2:
-        bags = torch.arange(len(input), device=input.device).repeat_interleave(input.shape[1])
-        count = len(input)
-    else:
-        assert offsets is not None
-        starts = offsets[:-1] if include_last_offset else offsets
-        ends = torch.cat([starts[1:], starts.new_tensor([len(input)])])
-        bags = torch.arange(len(starts), device=input.device).repeat_interleave(ends - starts)
-        count = len(starts)
-    rows = F.embedding(input.reshape(-1), weight)
-    if per_sample_weights is not None:
-        rows = rows * per_sample_weights.reshape(-1, 1)
-    sizes = torch.zeros(count, dtype=rows.dtype, device=rows.device).index_add(0, bags, torch.ones_like(rows[:, 0]))
-    if mode == "max":
-        where = bags[:, None].expand_as(rows)
-        start = rows.new_zeros(count, rows.shape[1])
-        return start.scatter_reduce(0, where, rows, "amax", include_self=False)
-    total = rows.new_zeros(count, rows.shape[1]).index_add(0, bags, rows)
-    return total / sizes.clamp_min(1)[:, None] if mode == "mean" else total
 
 
 def scaled_dot_product_attention(*args: Any, **kwargs: Any) -> Tensor:

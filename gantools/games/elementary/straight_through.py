@@ -1,4 +1,4 @@
-"""Functions whose gradient is not the derivative of their value: roundings, choices, bounded embeddings.
+"""Functions whose gradient is not the derivative of their value: roundings, choices.
 
 Each is a custom function: its own backward serves the field, as PyTorch's does, and the derivative of its forward all
 else (`stop_gradients`).
@@ -8,38 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-
-class _Shortened(torch.autograd.Function):
-    """Rows of a matrix, those that are used shortened to a norm; the gradient is that by the shortened ones."""
-
-    like_a_users = True  # its own backward inside the field, the derivative of its forward otherwise
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, used: Tensor, longest: float, p: float) -> Tensor:
-        norms = torch.linalg.vector_norm(weight, p, dim=1, keepdim=True)
-        among = torch.zeros(len(weight), 1, dtype=torch.bool, device=weight.device).index_fill(0, used.flatten(), True)
-        return torch.where(among & (norms > longest), weight * (longest / (norms + 1e-7)), weight)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return gradients[0], None, None, None
-
-
-def embedding(
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor:
-    """Do what `torch.nn.functional.embedding` does, with a dense gradient."""
-    if max_norm is not None:
-        weight = _Shortened.apply(weight, input, max_norm, norm_type)  # type: ignore[assignment]
-    return F.embedding(input, weight, padding_idx, None, norm_type, scale_grad_by_freq)
 
 
 class _Hard(torch.autograd.Function):
