@@ -115,5 +115,7 @@ class Spectrum:
         if len(self) > shown:
             rows.append(f"... and {len(self) - shown} more")
         whole = "all" if self.complete else self.which
-        head = f"{len(self)} of {self.n} eigenvalues ({whole}; {self.kind}, {self.dtype}, {self.matvecs} products)"
+        known = f" known to {self.precision:.0e}" if self.precision > torch.finfo(self.dtype).eps else ""
+        facts = f"{whole}; {self.kind}, {self.dtype}, {self.matvecs} products{known}"
+        head = f"{len(self)} of {self.n} eigenvalues ({facts})"
         return "\n".join([head, *rows, *filter(None, (self.message, self.certified, self.doubt))])

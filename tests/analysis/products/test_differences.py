@@ -154,6 +154,7 @@ def test_tolerances_follow_the_stated_error():
     assert found.counts["negative"] + found.counts["positive"] >= int(clear.sum())
     s = eigenvalues(H, k=2)
     assert s.converged.all()
+    assert f"products known to {H.precision:.0e}" in str(s)
     assert s.matvecs <= 2 * H.n
     assert s.epsilon == spectrum(H).epsilon == H.precision
     best = truth[truth.abs().argsort(descending=True)[:2]]
