@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import torch
 
 from gantools.analysis.eigen.guard import find_doubt
 from gantools.analysis.eigen.search import SearchRequest, search
@@ -74,7 +73,7 @@ def _reached(found: Spectrum, request: SearchRequest, end: bool, spent: int) -> 
 
 
 def _floor(A: LinearOperator, scale: float) -> float:
-    return ROUNDING * float(torch.finfo(A.dtype).eps) * scale
+    return ROUNDING * A.precision * scale
 
 
 def _end(A: LinearOperator, name: str) -> tuple[str, str]:

@@ -121,7 +121,7 @@ def _look(basis: KrylovBasis, request: SearchRequest, first: int) -> _Look:
     else:
         values, Y = (part.numpy() for part in torch.linalg.eig(square))
         residuals, gap = basis.residuals(Y), np.zeros(len(values))
-    good = accepted(error_bounds(residuals, gap), values, request.tol, basis.scale, A.dtype)
+    good = accepted(error_bounds(residuals, gap), values, request.tol, basis.scale, A.precision)
     away, limit = -scores(values, request.name), np.inf
     if good.sum() >= request.k:
         limit = float(np.sort(away[good])[request.k - 1])
