@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from gantools.analysis.eigen.dense import dense_eigenvalues
-from gantools.analysis.eigen.guard import find_doubt, unite
+from gantools.analysis.eigen.guard import NOT_ALL, find_doubt, unite
 from gantools.analysis.eigen.interior import interior
 from gantools.analysis.eigen.search import SearchRequest, search
 from gantools.analysis.eigen.spectrum import Spectrum
@@ -20,6 +21,7 @@ from gantools.errors import GantoolsError
 from gantools.registry import suggest
 
 DENSE_LIMIT = 5000
+HALF_TOL = 4.0  # in units of eps: what products in half precision allow
 INTERIOR_LIMIT = 2000  # products from each start under SM, NI and NU
 SEARCHES = 6
 
@@ -57,7 +59,8 @@ def eigenvalues(
             `max_matvecs` vectors or what memory holds. `certified` says what shows that none nearer is missing, and
             `doubt` that nothing does.
         tol: relative to max(|value|, eps^(2/3) scale), on the error bound of each value: for symmetric operators
-            min(r, max(r^2/gap, r/10)), since the gap is estimated; otherwise the residual r.
+            min(r, max(r^2/gap, r/10)), since the gap is estimated; otherwise the residual r. At least 4 eps of an
+            operator in half precision, whose basis and residuals are computed in float32.
         basis: vectors kept, by default max(2k + 1, 20) if symmetric, else max(6k, 2k + 20). Smaller ones lose
             eigenvalues silently: at 2k + 1 every solver, ARPACK too, calls GAN Jacobians "all real" under LI.
         max_matvecs: stop after so many products, by default 50 bases (under SM, NI, NU: vectors from each start, by
@@ -98,6 +101,9 @@ def eigenvalues(
     inside = name in INTERIOR and dense_limit >= A.n
     if inside or size + block >= A.n or k >= A.n - 2:
         return _dense(A, k, which, name, vectors, inside)
+    products = A
+    if A.dtype.itemsize < 4:
+        A, tol = _in_single(A), max(tol, HALF_TOL * float(torch.finfo(A.dtype).eps))
     limit = max_matvecs or (INTERIOR_LIMIT if name in INTERIOR else 50 * size)
     request = SearchRequest(k, which, name, tol, limit, seed, progress or ignore, block, storage, start)
     if name in INTERIOR:
@@ -111,7 +117,37 @@ def eigenvalues(
             best = _verified(A, best, request, min(2 * size, A.n - block))
         elif guard:
             best = find_doubt(A, best, k, name, seed)
+    if A is not products:
+        best = _as_known(best, products, tol)
     return best if vectors else dataclasses.replace(best, vectors=None)
+
+
+def _in_single(A: LinearOperator) -> LinearOperator:
+    """Return an operator in float32 with the products of one in half precision.
+
+    The basis and the residuals are then more precise than the products, whose rounding alone is left to tell.
+    """
+    transpose = A.T if A.has_transpose and not A.symmetric else None
+    reverse = None if transpose is None else transpose.__matmul__
+    kwargs = {"matmat": A.__matmul__, "rmatvec": reverse, "rmatmat": reverse, "symmetric": A.symmetric, "kind": A.kind}
+    single = LinearOperator(A.__matmul__, A.n, torch.float32, A.device, **kwargs)
+    single.slices, single.parameters = A.slices, A.parameters
+    return single
+
+
+def _as_known(s: Spectrum, A: LinearOperator, tol: float) -> Spectrum:
+    """Return the spectrum of an operator in half precision, converged by the residuals alone.
+
+    Rounding does not fall with the square of the residual, as the error of a symmetric operator's value does.
+    """
+    good = s.converged & (s.residuals <= tol * s.values.abs())
+    words = f"Products in {A.dtype} know values to {tol:.1%} at best, which is the tolerance."
+    if not good.all():
+        words = f"Only {int(good.sum())} of {len(s)} converged. {words}"
+        s = dataclasses.replace(s, certified="", doubt=s.doubt or NOT_ALL)
+    elif s.converged.all():
+        words = f"{s.message} {words}"
+    return dataclasses.replace(s, converged=good, errors=s.residuals, dtype=A.dtype, message=words)
 
 
 def _check(

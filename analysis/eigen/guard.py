@@ -19,6 +19,7 @@ from gantools.analysis.krylov.selection import leading, scores
 from gantools.analysis.operators.linear_operator import LinearOperator
 
 PROBES = 2
+NOT_ALL = "Not all converged, so better ones may be missing."
 
 
 def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> Spectrum:
@@ -36,7 +37,7 @@ def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> 
     Under any selection, values that did not converge are a doubt.
     """
     if not s.converged.all():
-        return dataclasses.replace(s, doubt="Not all converged, so better ones may be missing.")
+        return dataclasses.replace(s, doubt=NOT_ALL)
     generator = torch.Generator().manual_seed(seed + 7)
     u = torch.stack([random_vector(A.n, A.dtype, A.device, generator) for _ in range(PROBES)], dim=1)
     halves = not A.symmetric and name in ("LI", "LR", "SR")

@@ -194,6 +194,31 @@ def test_both_ends(dtype):
         eigenvalues(LinearOperator(lambda u: u, 30), k=3, which="BE")
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", ["wigner", "decay", "ginibre", "outliers"])
+@pytest.mark.parametrize("tol", [1e-6, 1e-2])
+def test_half_precision_marks_no_residual_above_its_rounding_converged(dtype, family, tol):
+    """Residuals in float64, of the matrix as rounded; ten units of rounding, as in float32, are 8 % in bfloat16."""
+    n, rng = 150, np.random.default_rng(3)
+    matrix = torch.from_numpy(rng.standard_normal((n, n))) / n**0.5
+    if family == "wigner":
+        matrix = matrix + matrix.T
+    elif family == "decay":
+        Q = oracles.orthogonal(n)
+        matrix = Q * torch.logspace(0, -4, n, dtype=torch.float64) @ Q.T
+    elif family == "outliers":
+        matrix += torch.diag(torch.linspace(3, 6, 5, dtype=torch.float64).repeat(n // 5))
+    half = ((matrix + matrix.T) / 2 if family in ("wigner", "decay") else matrix).to(dtype)
+    A = oracles.matrix_operator(half, symmetric=family in ("wigner", "decay"))
+    s = eigenvalues(A, k=5, tol=tol)
+    V, values = s.vectors.to(torch.complex128), s.values.to(torch.complex128)
+    residuals = torch.linalg.vector_norm(half.to(torch.complex128) @ V - V * values, dim=0) / values.abs()
+    allowed = 5 * torch.finfo(dtype).eps
+    assert (residuals[s.converged] <= max(allowed, tol)).all()
+    assert s.dtype == dtype and str(dtype) in s.message
+    assert s.converged.any()
+
+
 def test_not_converged_is_a_result():
     A = oracles.symmetric(np.linspace(0, 1, 2000))
     s = eigenvalues(A, k=10, max_matvecs=40)
