@@ -103,7 +103,7 @@ def eigenvalues(
         return _dense(A, k, which, name, vectors, inside)
     products = A
     if A.dtype.itemsize < 4:
-        A, tol = _in_single(A), max(tol, HALF_TOL * float(torch.finfo(A.dtype).eps))
+        A, tol = _in_single(A), max(tol, HALF_TOL * A.precision)
     limit = max_matvecs or (INTERIOR_LIMIT if name in INTERIOR else 50 * size)
     request = SearchRequest(k, which, name, tol, limit, seed, progress or ignore, block, storage, start)
     if name in INTERIOR:
