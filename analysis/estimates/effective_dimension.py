@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gantools.analysis.eigen.dense import assemble
-from gantools.analysis.estimates.quadrature import ProbeMeasure, probe_measures
+from gantools.analysis.estimates.quadrature.measure import ProbeMeasure
+from gantools.analysis.estimates.quadrature.plan import plan
+from gantools.analysis.estimates.quadrature.probes import Probing
 from gantools.analysis.estimates.traces import Estimate, estimate
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
@@ -42,14 +44,16 @@ def effective_dimension(
         _require_nonnegative(values, A)
         values = np.maximum(values, 0.0)
         return estimate(A, float((values / (values + damping)).sum()), 0.0, 0, "whole matrix", A.n, None)
-    measures, _, used = probe_measures(A, probes, min(steps, A.n), seed)
-    _require_nonnegative(np.concatenate([m.nodes for m in measures]), A)
-    brackets = A.n * np.array([_bracket(measure, damping) for measure in measures])
+    found = Probing(A, plan(A, probes, steps), seed).run()
+    values = found.known.values
+    _require_nonnegative(np.concatenate([values, *(m.nodes for m in found.measures)]), A)
+    known = float((values / (values + damping)).sum())
+    brackets = known + found.rest * np.array([_bracket(measure, damping) for measure in found.measures])
     low, high = brackets.mean(axis=0)
     middle = brackets.mean(axis=1)
     reach = float(high - low) / 2
     error = float(middle.std(ddof=1) / probes**0.5)
-    return estimate(A, float(middle.mean()), error, probes, "Lanczos quadrature", used, seed, (-reach, reach))
+    return estimate(A, float(middle.mean()), error, probes, "Lanczos quadrature", found.products, seed, (-reach, reach))
 
 
 def _require_nonnegative(values: np.ndarray, A: LinearOperator) -> None:
@@ -69,7 +73,7 @@ def _bracket(measure: ProbeMeasure, damping: float) -> tuple[float, float]:
     if measure.exact or measure.nodes.min() <= measure.margin:
         return gauss, gauss
     # The corner entry that puts a node at 0; e_1^T f(T) e_1 then needs no more than its first components.
-    corner = measure.off_diagonal[-1] ** 2 * float((measure.ends**2 / measure.nodes).sum())
+    corner = measure.off_diagonal[-1] ** 2 * float((measure.vectors[-1] ** 2 / measure.nodes).sum())
     T = np.diag(np.append(measure.diagonal, corner)) + np.diag(measure.off_diagonal, 1)
     values, vectors = np.linalg.eigh(T + np.triu(T, 1).T)
     values = np.maximum(values, 0.0)

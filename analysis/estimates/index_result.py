@@ -67,6 +67,8 @@ class Index:
         seed: of the random vectors.
         message: sentences on how the tolerance was chosen.
         make_curve: computes `curve`.
+        scale: the largest |eigenvalue| seen, what the tolerance is to be compared with.
+        interrupted: whether an estimate was, so that it rests on fewer steps than planned.
         undecided: how many eigenvalues of a whole non-symmetric matrix have a real part that rounding leaves on either
             side of the tolerance; they are in none of the counts.
     """
@@ -90,12 +92,14 @@ class Index:
     box: Interval | None = None
     make_curve: Callable[[], IndexCurve] | None = field(default=None, repr=False, compare=False)
     undecided: int = 0
+    scale: float = 0.0
+    interrupted: bool = False
 
     @cached_property
     def curve(self) -> IndexCurve | None:
         return None if self.make_curve is None else self.make_curve()
 
-    def resolved(self, width: float = 0.1) -> tuple[float, dict[str, Interval]] | None:
+    def resolved(self, width: float = 0.05) -> tuple[float, dict[str, Interval]] | None:
         """Return the tolerance from which on all intervals of the curve are at most `width` wide, and these intervals.
 
         None where those of the index itself are as narrow, there is no curve, or no tolerance is large enough.
@@ -111,6 +115,19 @@ class Index:
         intervals = {name: (float(pair[first, 0]), float(pair[first, 1])) for name, pair in bounds.items()}
         return float(self.curve.tolerance[first]), intervals
 
+    def table(self, rows: int = 8) -> str:
+        """Return the curve in a few lines, from the tolerance of the index upwards; empty without a curve."""
+        if self.curve is None or self.scale == 0.0:
+            return ""
+        taus = self.curve.tolerance
+        above = np.flatnonzero(taus >= self.tolerance)
+        chosen = np.unique(above[np.linspace(0, len(above) - 1, rows).round().astype(int)])
+        lines = ["zero up to  of the largest  negative          zero              positive"]
+        for i in chosen:
+            shares = "  ".join("{:6.2%} to {:6.2%}".format(*getattr(self.curve, name)[i]) for name in NAMES)
+            lines.append(f"{taus[i]:10.1e}  {taus[i] / self.scale:14.1e}  {shares}")
+        return "\n".join(lines)
+
     def __str__(self) -> str:
         parts = []
         for name, place in zip(NAMES, NAMES if self.symmetric else PLACES, strict=True):
@@ -123,6 +140,7 @@ class Index:
                 parts.append(f"{share:.2%} {place} ({low:.2%} to {high:.2%})")
         if self.undecided:
             parts.append(f"{self.undecided} undecided ({self.undecided / self.n:.2%})")
+        size = f" ({self.tolerance / self.scale:.1e} of the largest)" if self.scale else ""
         sure = "" if self.method != "estimate" else f", intervals at {self.confidence:.0%}"
         beside = f" {self.zero_rows} rows are exactly zero." if self.zero_rows else ""
         if self.gradient_norm is not None:
@@ -130,6 +148,8 @@ class Index:
         if (resolved := self.resolved()) is not None:
             tau, there = resolved
             shares = ", ".join(f"{low:.2%} to {high:.2%} {name}" for name, (low, high) in there.items())
-            more = "More steps would tell more; with" if self.method == "estimate" else "With"
-            beside += f" {more} sizes up to {tau:.1e} as zero it is {shares}."
-        return f"Of {self.n} eigenvalues: {', '.join(parts)}{sure}. {self.message}{beside}"
+            beside += f" With sizes up to {tau:.1e} as zero it is {shares}."
+        return (
+            f"With sizes up to {self.tolerance:.1e}{size} as zero, of {self.n} eigenvalues: {', '.join(parts)}{sure}. "
+            f"{self.message}{beside}"
+        )

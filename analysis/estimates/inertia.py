@@ -38,6 +38,11 @@ def _negative_pivots(matrix: Array) -> int:
     return int(below.sum()) + int((np.diag(blocks)[~paired] < 0.0).sum())
 
 
+def finest_tolerance(epsilon: float, scale: float) -> float:
+    """Return the size below which no eigenvalue is told from zero where no gap sets zeros apart: 4 eps the largest."""
+    return 4 * epsilon * scale
+
+
 def gap_tolerance(magnitudes: Array, epsilon: float, scale: float | None = None) -> tuple[float, str]:
     r"""Return the size up to which an eigenvalue counts as zero, and the reason in words.
 
@@ -65,7 +70,7 @@ def gap_tolerance(magnitudes: Array, epsilon: float, scale: float | None = None)
     ratios = np.where(lower <= rounding, upper / lower, 1.0)
     widest = int(ratios.argmax())
     if ratios[widest] < 10.0:
-        tau = 4 * epsilon * scale
+        tau = finest_tolerance(epsilon, scale)
         return tau, f"Sizes up to {tau:.1e} count as zero, 4 eps times the largest: no gap sets zeros apart."
     tau = max(float(np.sqrt(lower[widest] * min(upper[widest], 1e-5 * scale))), float(lower[widest]))
     return tau, (

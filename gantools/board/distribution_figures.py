@@ -39,8 +39,7 @@ def density_figure(density: Any, title: str = "") -> Figure:
     for axes in (top, bottom):
         axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle="--")
         axes.grid(alpha=0.2)
-    probes, steps = np.asarray(density.nodes).shape
-    heading = f"{density.n} eigenvalues, {_times(probes, 'probe')} of {_times(steps, 'step')}"
+    heading = f"{density.n} eigenvalues, {_times(density.probes, 'probe')} of {_times(density.steps, 'step')}"
     if density.atom:
         heading += f", {density.atom[0]:.1%} to {density.atom[1]:.1%} zero"
     top.set_title(f"{title}\n{heading}" if title else heading, fontsize=10)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from gantools import analysis
+from gantools.analysis.estimates.quadrature.plan import amount
 from gantools.cli.terminal import command, wrapped
 from gantools.data.random_state import seed_global_generators
 from gantools.errors import GantoolsError
@@ -22,7 +23,24 @@ from gantools.runs.config import require_positive
 from gantools.runs.experiment import load_own, resolve_device, set_threads
 from gantools.runs.load import Run, load
 from gantools.runs.store.atomic import file_part, step_name, unwritable
+from gantools.runs.store.progress import ProductProgress
 from gantools.runs.user_file import is_target, own_errors
+
+
+class Shown(NamedTuple):
+    """What a command shows of a result.
+
+    Attributes:
+        text: to be printed.
+        arrays: for an .npz file.
+        figure: its picture.
+        log: adds it to a TensorBoard writer under a tag.
+    """
+
+    text: str
+    arrays: dict[str, Any]
+    figure: Figure
+    log: Callable[[Any, str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,22 +118,64 @@ def verdict(spectrum: analysis.Spectrum, lr: float | None = None) -> str:
 MANY_PRODUCTS = 200  # no estimate is printed for fewer
 
 
-def tell_duration(A: analysis.LinearOperator, products: int, remedy: str) -> None:
-    """Print on the standard error how long so many products will take, where it is more than a minute."""
+def tell_duration(A: analysis.LinearOperator, products: int, remedy: str, width: int = 8, size: int = 0) -> None:
+    """Print on the standard error what so many products will take, where it is more than a minute or half a GiB.
+
+    Args:
+        A: the operator.
+        products: with it.
+        remedy: what the user can do for less of it.
+        width: of the blocks in which they are made.
+        size: bytes of the vectors kept.
+    """
     if products < MANY_PRODUCTS:
         return
-    few = torch.randn(A.n, 8, generator=torch.Generator().manual_seed(0)).to(dtype=A.dtype, device=A.device)
-    begun = time.perf_counter()
-    _ = A @ few
-    minutes = (time.perf_counter() - begun) / few.shape[1] * products / 60
-    if minutes > 1:
+    few = torch.ones(A.n, width, dtype=A.dtype, device=A.device)
+    minutes = min(_seconds(A, few[:, 0] if width == 1 else few) for _ in range(2)) / width * products / 60
+    if minutes > 1 or size >= 2**29:
+        memory = f", with {amount(size)} of vectors" if size else ""
         print(
             wrapped(
-                f"{products} products, which take about {minutes:.0f} min here: fewer batches, {remedy}, or --device "
-                "cuda are faster."
+                f"{products} products{memory}, which take about {minutes:.1g} min here: fewer batches, {remedy}, or "
+                "--device cuda are faster."
             ),
             file=sys.stderr,
         )
+
+
+def _seconds(A: analysis.LinearOperator, u: torch.Tensor) -> float:
+    begun = time.perf_counter()
+    float((A @ u).flatten()[0])  # waits for a device
+    return time.perf_counter() - begun
+
+
+def at_each_hessian(
+    point: AnalysedPoint, folder: Path, noun: str, compute: Callable[..., Any], show: Callable[[Any, str], Shown]
+) -> None:
+    """Estimate something of each player's Hessian, print it and save it; Ctrl-C ends with what there is of one.
+
+    Args:
+        point: whose Hessians.
+        folder: for the results.
+        noun: what is estimated, for the names of files.
+        compute: makes a result, which says whether it was interrupted, from an operator, and of the keywords
+            `progress`, `interruptible` and `store`, a file that may keep the work.
+        show: makes what is shown of a result and its title.
+    """
+    for player in point.game.slices:
+        hessian = analysis.hessian(point.game, point.batch, player=player)
+        print(f"\nHessian of {player} ({hessian.n} parameters)", flush=True)
+        progress = ProductProgress()
+        store = folder / f"{noun}-{file_part(player)}-{step_name(point.step, 'pt')}"
+        try:
+            result = compute(hessian, progress=progress, interruptible=True, store=store)
+        finally:
+            progress.close()
+        text, arrays, figure, log = show(result, f"{point.name}, {player}")
+        print(text)
+        save_result(folder, f"{noun}-{player}", point.step, arrays, figure, log)
+        if result.interrupted:
+            raise KeyboardInterrupt
 
 
 def at_each_point(args: Any, look: Callable[[AnalysedPoint, Path], None]) -> int:

@@ -2,11 +2,14 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from gantools import analysis, board
-from gantools.cli.analysed import AnalysedPoint, at_each_point, save_result, tell_duration
+from gantools.analysis.estimates.density import PRODUCTS
+from gantools.analysis.estimates.quadrature.plan import plan
+from gantools.cli.analysed import AnalysedPoint, Shown, at_each_hessian, at_each_point, save_result, tell_duration
 from gantools.cli.arguments import Checkpoint, Where
 from gantools.cli.terminal import wrapped
 from gantools.runs.config import require_positive
@@ -22,7 +25,7 @@ class DensityArguments:
 
     Attributes:
         where: a run folder, or FILE.py:FUNCTION returning (game, batches).
-        probes: random vectors; more of them narrow the bounds of a small model.
+        probes: random vectors; more of them narrow the bounds of a small model. By default 800 products are split.
         lanczos_steps: Lanczos steps for each of them; more of them resolve more.
         starts: Ritz values are taken from so many starts of 60 steps.
         batch_size: samples in the batch that a run is looked at on.
@@ -31,8 +34,8 @@ class DensityArguments:
 
     where: Where
     checkpoint: Checkpoint = "last"
-    probes: int = 10
-    lanczos_steps: int = 80
+    probes: int | None = None
+    lanczos_steps: int | None = None
     starts: int = 4
     batch_size: int = 256
     device: str = "auto"
@@ -50,19 +53,18 @@ def run(argv: list[str]) -> int:
 def _draw_densities(point: AnalysedPoint, args: DensityArguments, folder: Path) -> None:
     game, batch = point.game, point.batch
     print(f"{point.name}: {game.num_parameters} parameters")
-    for player in game.slices:
-        hessian = analysis.hessian(game, batch, player=player)
-        tell_duration(hessian, args.probes * min(args.lanczos_steps, hessian.n), "fewer --probes")
-        found = analysis.spectral_density(hessian, args.probes, args.lanczos_steps, args.seed)
-        print(f"\nHessian of {player}\n{wrapped(f'  {found}', 2)}")
-        save_result(
-            folder,
-            f"density-{player}",
-            point.step,
+    at_each_hessian(
+        point,
+        folder,
+        "density",
+        lambda hessian, store, **running: _density(hessian, args, **running),
+        lambda found, title: Shown(
+            wrapped(f"  {found}", 2),
             found.to_numpy(),
-            board.density_figure(found, f"{point.name}, {player}"),
-            lambda writer, tag, found=found: board.add_density(writer, tag, found, point.step),
-        )
+            board.density_figure(found, title),
+            lambda writer, tag: board.add_density(writer, tag, found, point.step),
+        ),
+    )
     if len(game.slices) > 1:
         jacobian = analysis.jacobian(game, batch)
         tell_duration(jacobian, args.starts * RITZ_STEPS, "fewer --starts")
@@ -77,3 +79,9 @@ def _draw_densities(point: AnalysedPoint, args: DensityArguments, folder: Path) 
             figure,
             lambda writer, tag: writer.add_figure(tag, figure, point.step),
         )
+
+
+def _density(hessian: analysis.LinearOperator, args: DensityArguments, **running: Any) -> analysis.Density:
+    work = plan(hessian, args.probes, args.lanczos_steps, total=PRODUCTS)
+    tell_duration(hessian, work.products, "fewer --lanczos-steps", work.together, work.bytes)
+    return analysis.spectral_density(hessian, args.probes, args.lanczos_steps, args.seed, **running)

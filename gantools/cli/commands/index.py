@@ -2,14 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from textwrap import indent
+from typing import Any, Literal
 
 import numpy as np
 import tyro
 
 from gantools import analysis, board
-from gantools.analysis.estimates.index import split_products
-from gantools.cli.analysed import AnalysedPoint, at_each_point, save_result, tell_duration
+from gantools.analysis.estimates.quadrature.plan import plan
+from gantools.cli.analysed import AnalysedPoint, Shown, at_each_hessian, at_each_point, results, tell_duration
 from gantools.cli.arguments import Checkpoint, Where
 from gantools.cli.terminal import wrapped
 from gantools.runs.config import require_positive
@@ -23,9 +24,12 @@ class IndexArguments:
         where: a run folder, or FILE.py:FUNCTION returning (game, batches).
         method: exact (the whole matrix), estimate (quadrature, with an interval), or auto: exact up to --max-exact.
         max_exact: up to how many parameters auto takes the whole matrix; beyond, leading eigenvalues bound half planes.
-        tol: what counts as zero, absolute; by default from the gap between structural zeros and the rest.
+        tol: what counts as zero, absolute; by default from the gap between structural zeros and the rest, or, of an
+            estimate, the finest size whose intervals are at most 5 points wide.
         probes: random vectors of the estimate; by default so many that the interval is narrow.
-        lanczos_steps: Lanczos steps for each of them; more steps narrow the interval.
+        lanczos_steps: Lanczos steps for each of them; more steps narrow the interval and resolve smaller sizes.
+        keep: keep the estimate's vectors in the folder of results; a later command with --keep and more --lanczos-steps
+            goes on from them, also after Ctrl-C.
         stationary: find the stationary point near by first, and count there: elsewhere it is no critical point's index.
         stationary_steps: at most so many steps to find it.
         batch_size: samples in the batch that a run is looked at on.
@@ -39,6 +43,7 @@ class IndexArguments:
     tol: float | None = None
     probes: int | None = None
     lanczos_steps: int | None = None
+    keep: bool = False
     stationary: bool = False
     stationary_steps: int = 100
     batch_size: int = 256
@@ -56,34 +61,55 @@ def run(argv: list[str]) -> int:
 
 def _print_index(point: AnalysedPoint, args: IndexArguments, folder: Path) -> None:
     game, batch = point.game, point.batch
-    common = {"tol": args.tol, "max_exact": args.max_exact, "seed": args.seed}
     print(f"{point.name}: {game.num_parameters} parameters, norm of the field {float(game.field(batch).norm()):.3g}")
     if args.stationary:
         print(wrapped(str(analysis.stationary_point(game, batch, max_steps=args.stationary_steps, apply=True))))
-    for player in game.slices:
-        hessian = analysis.hessian(game, batch, player=player)
-        print(f"\nHessian of {player} ({hessian.n} parameters)")
-        whole = args.method == "exact" or (args.method == "auto" and hessian.n <= args.max_exact)
-        probes, steps = split_products(hessian.n, args.probes, args.lanczos_steps)
-        tell_duration(hessian, hessian.n if whole else probes * steps, "--method estimate with fewer --probes")
-        result = analysis.index(hessian, method=args.method, probes=probes, steps=steps, **common)
-        print(_index_table(result))
-        assert result.curve is not None  # a Hessian's index always has one
-        save_result(
-            folder,
-            f"index-{player}",
-            point.step,
-            dataclasses.asdict(result.curve),
-            board.index_figure(result, f"{point.name}, {player}"),
-            lambda writer, tag, result=result: board.add_index(writer, tag, result, point.step),
-        )
+    at_each_hessian(
+        point,
+        folder,
+        "index",
+        lambda hessian, **running: _index(hessian, args, **running),
+        lambda result, title: _shown(result, title, point.step),
+    )
     if len(game.slices) > 1:
         print("\nhalf planes of the Jacobian (negative real part repels)")
         method = "exact" if args.method == "exact" else "auto"
         jacobian = analysis.jacobian(game, batch)
         if method == "exact" or jacobian.n <= args.max_exact:
             tell_duration(jacobian, jacobian.n, "a smaller --max-exact")
-        print(_index_table(analysis.index(jacobian, method=method, **common)))
+        print(_index_table(analysis.index(jacobian, args.tol, method, max_exact=args.max_exact, seed=args.seed)))
+
+
+def _index(hessian: analysis.LinearOperator, args: IndexArguments, store: Path, **running: Any) -> analysis.Index:
+    if args.keep:
+        with results(store.parent):
+            pass  # so that what cannot be written is known at once
+    if args.method == "exact" or (args.method == "auto" and hessian.n <= args.max_exact):
+        tell_duration(hessian, hessian.n, "--method estimate")
+    else:
+        work = plan(hessian, args.probes, args.lanczos_steps)
+        tell_duration(hessian, work.products, "fewer --lanczos-steps", work.together, work.bytes)
+    return analysis.index(
+        hessian,
+        args.tol,
+        args.method,
+        args.probes,
+        args.lanczos_steps,
+        args.max_exact,
+        seed=args.seed,
+        store=store if args.keep else None,
+        **running,
+    )
+
+
+def _shown(result: analysis.Index, title: str, step: int) -> Shown:
+    assert result.curve is not None  # a Hessian's index always has one
+    return Shown(
+        f"{_index_table(result)}\n\n{indent(result.table(), '  ')}",
+        dataclasses.asdict(result.curve),
+        board.index_figure(result, title),
+        lambda writer, tag: board.add_index(writer, tag, result, step),
+    )
 
 
 def _index_table(result: analysis.Index) -> str:
@@ -93,4 +119,4 @@ def _index_table(result: analysis.Index) -> str:
         share, words = getattr(result, name), {"exact": "", "leading": "between"}.get(result.method, "95 % interval")
         interval = f"   {words} [{low:.4f}, {high:.4f}]" if words and result.counts is None else ""
         lines.append(f"  {name:<9}{'unknown' if np.isnan(share) else f'{share:.4f}'}{interval}")
-    return "\n".join([*lines, wrapped(f"  {result}", 2)])
+    return "\n".join([wrapped(f"  {result}", 2), "", *lines])

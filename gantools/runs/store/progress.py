@@ -60,5 +60,33 @@ class SolverProgress:
             self._bar.close()
 
 
+class ProductProgress:
+    """Products made of those planned: a bar with the time left on a terminal, elsewhere a line every ten seconds."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._begun = self._shown = time.monotonic()
+        self._first = 0
+
+    def __call__(self, made: int, planned: int) -> None:
+        """Show the counts on the standard error."""
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=planned, initial=made, unit="product", dynamic_ncols=True, leave=False)
+            self._bar.update(made - self._bar.n)
+            return
+        self._first = self._first or made
+        now = time.monotonic()
+        if now - self._shown >= SECONDS_BETWEEN_LINES and made > self._first:
+            self._shown = now
+            left = (now - self._begun) / (made - self._first) * max(planned - made, 0) / 60
+            print(f"{made} of {planned} products, about {left:.1f} min left", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Wipe the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
 def _numbers(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
