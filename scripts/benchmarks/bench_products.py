@@ -22,10 +22,9 @@ from peer_problems import MODELS, Problem, load, loss
 from peer_worker import reference, worst_error
 from torch import Tensor, nn
 
-from gantools.analysis import eigenvalues, hessian
+from gantools.analysis import eigenvalues, hessian, spectral_density
 from gantools.analysis.krylov.basis import KrylovBasis
 from gantools.analysis.krylov.selection import leading
-from gantools.analysis.krylov.tridiagonal import tridiagonalise
 
 K, ACCURACY = 10, 1e-4
 
@@ -139,11 +138,15 @@ def density_table(name: str, folder: Path, probes: int = 10, steps: int = 80) ->
     for _ in range(2):
         H @ starts
     start = time.process_time()
-    tridiagonalise(H, starts, steps)
+    spectral_density(H, probes, steps)
     whole = (time.process_time() - start) / g
     products = steps * seconds(lambda: H @ starts, 7) / g
     print(f"\n| density of {name}, {probes} x {steps} | g | of the whole |\n|---|--:|--:|")
-    rows = {"whole": whole, "block products": products, "orthogonalisation and the rest": whole - products}
+    rows = {
+        "whole": whole,
+        "block products": products,
+        "leading eigenvalues, recurrence, rules and the rest": whole - products,
+    }
     for what, value in rows.items():
         print(f"| {what} | {value:.0f} | {value / whole:.2f} |")
 
