@@ -143,7 +143,7 @@ def _leading_pairs(
 ) -> tuple[Array, Array, Tensor | None, float]:
     s = eigenvalues(A, k, "LM", tol=TOLERANCE, max_matvecs=6 * k + 40, seed=seed + 2, guard=False, progress=progress)
     values, residuals = s.values.numpy(), s.residuals.numpy()
-    floor = max(NEGLIGIBLE, float(torch.finfo(A.dtype).eps)) * s.scale
+    floor = max(NEGLIGIBLE, A.precision) * s.scale
     useful = residuals**2 <= floor * np.abs(values)
     if not useful.any():
         return np.zeros(0), np.zeros(0), None, s.scale

@@ -160,7 +160,7 @@ class Probing:
             known=dataclasses.replace(known, vectors=None, alive=None),
             measures=tuple(measures),
             scale=max([known.scale, *np.abs(known.values), *(float(np.abs(m.nodes).max()) for m in measures)]),
-            epsilon=float(torch.finfo(A.dtype).eps),
+            epsilon=A.precision,
             products=self._products,
             interlacing=self._plan.stored,
             interrupted=self.interrupted,

@@ -127,7 +127,7 @@ class ProbeRecurrence:
         Raises:
             GantoolsError: for products that are not finite.
         """
-        epsilon = float(torch.finfo(self._operator.dtype).eps)
+        epsilon = self._operator.precision
         limit = dimension if self._stored else self.steps + 1
         return [
             _measure(*coefficients, epsilon, self._known.rounding, limit)
@@ -164,7 +164,7 @@ class ProbeRecurrence:
         found = torch.stack([(previous[0] * product).sum(), (current[0] * product).sum()]).double().cpu().numpy()
         expected = np.array([self.diagonal[0, -1], float(coupling[0])])
         size = float(np.abs(self.diagonal[0]).max() + self.off_diagonal[0].max())
-        allowed = 1e3 * float(torch.finfo(self._operator.dtype).eps) * size + 10 * self._known.rounding
+        allowed = 1e3 * self._operator.precision * size + 10 * self._known.rounding
         return bool(np.abs(found - expected).max() <= allowed)
 
 
