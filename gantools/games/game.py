@@ -21,6 +21,7 @@ from gantools.games import arbiter, functional
 from gantools.games.field import FieldValue, checked_losses, evaluate, gradient
 from gantools.games.flat_vector import Layout
 from gantools.games.plain_field import require_field
+from gantools.games.wrappers import plain_module
 from gantools.registry import suggest
 
 Losses = Callable[[Any, Any], Mapping[str, Tensor]]
@@ -49,7 +50,7 @@ class Game:
             applied after every move of the player, and part of what `update_operator` linearises.
 
     Raises:
-        GantoolsError: when two players share a parameter, or a player has none.
+        GantoolsError: when two players share a parameter, or a player has none, or none with values in this process.
     """
 
     def __init__(
@@ -60,10 +61,7 @@ class Game:
     ):
         if not isinstance(players, Mapping) or not players:
             raise GantoolsError("A game needs at least one player: pass a mapping from names to modules.")
-        for player, module in players.items():
-            if not isinstance(module, nn.Module):
-                raise GantoolsError(f"Player {player!r} is a {type(module).__name__}: pass a torch.nn.Module.")
-        self.players = Players(players)
+        self.players = Players({player: plain_module(player, module) for player, module in players.items()})
         self.losses = losses
         self.module = functional.AllPlayers(self.players, losses)
         self.layout = Layout.of(self.players)

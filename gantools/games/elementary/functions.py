@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from gantools.errors import GantoolsError
+
 
 def _standardize(x: Tensor, dims: list[int], eps: float) -> tuple[Tensor, Tensor, Tensor]:
     mean = x.mean(dims, keepdim=True)
@@ -38,7 +40,12 @@ def batch_norm(
 ) -> Tensor:
     """Do what `torch.nn.functional.batch_norm` does."""
     count = input.numel() // input.shape[1]
-    if not training or count == 1:  # an affine map with constant statistics; one value a channel raises
+    if training and count == 1:
+        raise GantoolsError(
+            f"Batch norm in training mode got one value a channel (an input of shape {tuple(input.shape)}), of which "
+            "it leaves nothing: pass more samples, or call .eval() on it."
+        )
+    if not training:  # an affine map with constant statistics
         return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     x, mean, variance = _standardize(input, [0, *range(2, input.dim())], eps)
     with torch.no_grad():
@@ -59,7 +66,12 @@ def instance_norm(
 ) -> Tensor:
     """Do what `torch.nn.functional.instance_norm` does."""
     count = input[0, 0].numel()
-    if not use_input_stats or count == 1:
+    if use_input_stats and count == 1:
+        raise GantoolsError(
+            f"Instance norm got one value a channel (an input of shape {tuple(input.shape)}), of which it leaves "
+            "nothing: use it where samples have more."
+        )
+    if not use_input_stats:
         return F.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
     x, mean, variance = _standardize(input, list(range(2, input.dim())), eps)
     with torch.no_grad():

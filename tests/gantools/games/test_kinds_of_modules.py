@@ -1,0 +1,117 @@
+"""Players of kinds that cannot be analysed as they come: one sentence, or what is right."""
+
+import pytest
+import torch
+from torch import nn
+
+import gantools as gt
+from gantools.analysis import hessian, jacobian
+from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
+from gantools.trainers import Simultaneous
+from tests import cases
+
+F64 = torch.float64
+
+
+def mean_square(model, x):
+    return model(x).square().mean()
+
+
+@pytest.fixture
+def process_group(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_a_module_of_one_process_is_taken_out_of_its_wrapper(process_group):
+    model, x = cases.mlp(3, 4, 2), torch.ones(4, 3, dtype=F64)
+    truth = hessian(model, mean_square, x).dense()
+    wrapped = nn.parallel.DistributedDataParallel(model)
+    with pytest.warns(GantoolsWarning, match="one process"):
+        H = hessian(wrapped, mean_square, x)
+    assert torch.equal(H.dense(), truth)
+    with pytest.raises(GantoolsError, match="holds a DistributedDataParallel"):
+        gt.minimization(nn.Sequential(wrapped), mean_square)
+    wrapped.process_group = type("Group", (), {"size": lambda self: 2})()
+    with pytest.raises(GantoolsError, match="2 processes.*averages"):
+        gt.minimization(wrapped, mean_square)
+
+
+def test_a_module_that_is_spread_over_processes_is_refused(process_group):
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model = cases.mlp(3, 4, 2)
+    fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+    with pytest.raises(GantoolsError, match="FSDP2.*get_model_state_dict"):
+        gt.minimization(model, mean_square)
+
+
+@pytest.mark.parametrize("lazy", [nn.LazyLinear(2), nn.LazyConv1d(2, 1), nn.LazyBatchNorm1d(affine=False)])
+def test_layers_without_values_are_refused(lazy):
+    with pytest.raises(GantoolsError, match=r"no values for '1\..*call the module on one before"):
+        gt.minimization(nn.Sequential(nn.Linear(3, 3), lazy), mean_square)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(nn.BatchNorm1d(3), (1, 3)), (nn.BatchNorm2d(3), (1, 3, 1, 1)), (nn.InstanceNorm1d(3), (4, 3, 1))],
+)
+def test_normalization_of_one_value_is_refused_in_a_sentence(layer, shape):
+    model = nn.Sequential(cases.Point([1.0]), layer)
+    x = torch.ones(shape)
+    for use in (lambda g: jacobian(g, x), lambda g: Simultaneous(g).step(x)):
+        with pytest.raises(GantoolsError, match=r"got one value a channel \(an input of shape"):
+            use(gt.minimization(model, lambda m, x: m[1](m[0].value.float() * x).square().mean()))
+
+
+def test_a_sparse_embedding_and_scripted_modules_are_right():
+    index = torch.tensor([[0, 1], [2, 2]])
+    made = {sparse: nn.Embedding(4, 3, sparse=sparse, dtype=F64) for sparse in (False, True)}
+    made[True].load_state_dict(made[False].state_dict())
+    H = {sparse: hessian(m, lambda m, i: m(i).sin().square().mean(), index).dense() for sparse, m in made.items()}
+    assert torch.equal(H[True], H[False])
+    model, x = cases.mlp(3, 4, 2), torch.ones(4, 3, dtype=F64)
+    truth = hessian(model, mean_square, x).dense()
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        scripted = torch.jit.script(model), torch.jit.trace(model, x)
+    for one in scripted:
+        torch.testing.assert_close(hessian(one, mean_square, x).dense(), truth, rtol=1e-9, atol=1e-12)
+
+
+class Probable(nn.Module):
+    """Scores through a sigmoid that is no layer, reshaped."""
+
+    def __init__(self, end=torch.sigmoid):
+        super().__init__()
+        self.net, self.end = nn.Linear(2, 1, dtype=F64), end
+
+    def forward(self, x):
+        return self.end(self.net(x)).view(-1).unsqueeze(1)
+
+
+@pytest.mark.parametrize("end", [torch.sigmoid, nn.Sigmoid()], ids=["function", "layer"])
+def test_probabilities_as_logits_are_told_once(end):
+    generator, batch = (
+        nn.Linear(2, 2, dtype=F64),
+        {"real": torch.ones(3, 2, dtype=F64), "latent": torch.ones(3, 2, dtype=F64)},
+    )
+    game = gt.gan(generator, Probable(end), loss="nonsaturating")
+    with pytest.warns(GantoolsWarning, match="ends in a sigmoid.*'nonsaturating'.*logits") as told:
+        game.field(batch)
+        game.field(batch)
+    assert len(told) == 1
+    for loss, discriminator in (("least_squares", Probable(end)), ("nonsaturating", Probable(torch.tanh))):
+        gt.gan(generator, discriminator, loss=loss).field(batch)
+
+
+def test_a_curvature_that_is_not_finite_is_blamed_on_nothing_else():
+    def losses(players, _):
+        a, b = players.a.value, players.b.value
+        return {"a": (a * b).sum(), "b": (b * 0).abs().pow(1.5).sum() - (a * b).sum()}
+
+    game = gt.Game({"a": cases.Point([1.0]), "b": cases.Point([2.0])}, losses)
+    with pytest.raises(NonFiniteFieldError, match="not twice differentiable"):
+        jacobian(game, None)
+    assert jacobian(game, None, check=False).dense().isnan().any()
