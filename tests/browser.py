@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,16 +104,16 @@ class Page:
         return answer["result"].get("value")
 
     def wait(self, expression: str, seconds: float = 30) -> Any:
-        """Wait until an expression is true, and return its value."""
-        return self._until(lambda: self.evaluate(expression), expression, seconds)
-
-    def _until(self, value: Callable[[], Any], what: str, seconds: float) -> Any:
-        deadline = time.monotonic() + seconds
+        """Wait until an expression is true, and return its value; while a page is being built it may fail as well."""
+        deadline, value = time.monotonic() + seconds, None
         while time.monotonic() < deadline:
-            if found := value():
-                return found
+            try:
+                if value := self.evaluate(expression):
+                    return value
+            except RuntimeError as error:
+                value = error
             time.sleep(0.05)
-        raise TimeoutError(f"not within {seconds} s: {what}; errors: {self.errors}")
+        raise TimeoutError(f"not within {seconds} s: {expression}; at last {value!r}; errors: {self.errors}")
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         """Send a mouse event: mouseMoved, mousePressed, mouseReleased, mouseWheel."""

@@ -22,10 +22,10 @@ BELOW = {
     "nn": ["games"],
     "networks": ["nn"],
     "trainers": ["games"],
-    "analysis": ["trainers"],  # whose steps it linearises
+    "board": ["errors"],
+    "analysis": ["trainers", "board"],  # whose steps it linearises; what notebooks show
     "data": ["networks", "analysis"],
     "metrics": ["data"],
-    "board": ["errors"],
     "watching": ["data", "board"],
     "runs": ["metrics", "board"],
     "compare": ["runs"],

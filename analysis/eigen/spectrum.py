@@ -104,6 +104,12 @@ class Spectrum:
         facts = {name: np.asarray(getattr(self, name)) for name in _FACTS}
         return arrays | facts | {"dtype": np.asarray(str(self.dtype))}
 
+    def _repr_html_(self) -> str:
+        from gantools.board.live.looks import spectrum_look  # notebooks alone need them
+        from gantools.board.live.notebook import frame
+
+        return frame(f"eigenvalues ({self.kind})", spectrum_look(self), str(self))
+
     def __str__(self) -> str:
         shown = min(len(self), 20)
         rows = [f"{'eigenvalue':>26}  {'residual':>9}  converged"]

@@ -71,6 +71,12 @@ class Density:
         """Return rules, curve and bounds as arrays, ready for `numpy.savez(path, **d.to_numpy())`."""
         return {name: getattr(self, name).numpy() for name in ("nodes", "weights", "grid", "density", "lower", "upper")}
 
+    def _repr_html_(self) -> str:
+        from gantools.board.live.looks import density_look  # notebooks alone need them
+        from gantools.board.live.notebook import frame
+
+        return frame("spectral density", density_look(self), str(self), height=450)
+
     def __str__(self) -> str:
         gap = self.upper - self.lower
         atom = f" Between {self.atom[0]:.2%} and {self.atom[1]:.2%} are zero." if self.atom else ""

@@ -128,6 +128,12 @@ class Index:
             lines.append(f"{taus[i]:10.1e}  {taus[i] / self.scale:14.1e}  {shares}")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from gantools.board.live.looks import index_look  # notebooks alone need them
+        from gantools.board.live.notebook import frame
+
+        return frame("index", index_look(self), str(self), height=450)
+
     def __str__(self) -> str:
         parts = []
         for name, place in zip(NAMES, NAMES if self.symmetric else PLACES, strict=True):

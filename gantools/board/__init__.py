@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gantools.board.distribution_figures import cloud_figure, density_figure, index_figure
     from gantools.board.figures import image_grid, scatter_figure, spectrum_figure
     from gantools.board.landscape_figures import line_figure, nonnormality_figure, path_figure, plane_figure
+    from gantools.board.live.report import report
     from gantools.board.server import serve
     from gantools.board.writer import add_density, add_index, add_path, add_spectrum, add_surface, spectrum_scalars
 
@@ -19,6 +20,7 @@ _MODULES = {
     "distribution_figures": ("cloud_figure", "density_figure", "index_figure"),
     "figures": ("image_grid", "scatter_figure", "spectrum_figure"),
     "landscape_figures": ("line_figure", "nonnormality_figure", "path_figure", "plane_figure"),
+    "live.report": ("report",),
     "server": ("serve",),
     "writer": ("add_density", "add_index", "add_path", "add_spectrum", "add_surface", "spectrum_scalars"),
 }
@@ -38,6 +40,7 @@ __all__ = [
     "path_figure",
     "plane_figure",
     "rates_figure",
+    "report",
     "scatter_figure",
     "serve",
     "spectrum_figure",

@@ -19,6 +19,7 @@ COMMANDS = {
     "path": "the field of a run between two checkpoints: does it lead to the last one, or circle it?",
     "compare": "optimizers side by side on one game: rates predicted and observed, cost, quality",
     "board": "TensorBoard on a folder of runs",
+    "report": "the spectra of a run, or of several, as one HTML file",
     "list": "what can be chosen: optimizers, losses, data, networks, activations, regularizers, schedules, ...",
 }
 

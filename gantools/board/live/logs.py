@@ -8,7 +8,7 @@ from tensorboard.context import RequestContext
 from tensorboard.data import provider as data_provider
 
 from gantools.board.live import PLUGIN
-from gantools.board.live.looks import VERSION, stream
+from gantools.board.live.looks import VERSION
 
 EVERY_STEP = 1_000_000
 FORMATS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
@@ -30,16 +30,18 @@ class Logs:
     def catalog(self) -> dict[str, Any]:
         """Return what there is: "series" of looks and "pictures", each with its run and tag; sorted.
 
-        A series has its tag as the user wrote it, a key to ask for it, its kind, and the step and time of its last
-        look, from which a viewer knows that there is more.
+        A series has its tag as the user wrote it, a key to ask for it, its kind, the step and time of its last look,
+        from which a viewer knows that there is more, and of spectra the first one's operator and whether it was whole.
         """
         series = []
         for run, tags in self._provider.list_tensors(**self._where, plugin_name=PLUGIN).items():
             for key, found in tags.items():
                 about = _about(found.plugin_content)
                 if about is not None:
-                    newest = {"last": found.max_step, "time": found.max_wall_time}
-                    series.append({"run": run, "key": key, "tag": about["tag"], "kind": about["kind"]} | newest)
+                    series.append(
+                        {"run": run, "key": key, "last": found.max_step, "time": found.max_wall_time}
+                        | {name: about.get(name) for name in ("tag", "kind", "operator", "complete")}
+                    )
         drawn = {(entry["run"], entry["tag"]) for entry in series}
         images = self._provider.list_blob_sequences(**self._where, plugin_name="images")
         pictures = [{"run": run, "tag": tag} for run, tags in images.items() for tag in tags if (run, tag) not in drawn]
@@ -48,8 +50,8 @@ class Logs:
             "pictures": sorted(pictures, key=lambda entry: (entry["tag"], entry["run"])),
         }
 
-    def numbers(self, run: str, key: str) -> bytes | None:
-        """Return the stream of one series, or None if there is none of that name."""
+    def looks(self, run: str, key: str) -> list[tuple[int, float, bytes]] | None:
+        """Return step, wall time and encoded look of one series, or None if there is none of that name."""
         wanted = data_provider.RunTagFilter([run], [key])
         found = self._provider.read_tensors(
             **self._where, plugin_name=PLUGIN, downsample=EVERY_STEP, run_tag_filter=wanted
@@ -57,7 +59,7 @@ class Logs:
         data = found.get(run, {}).get(key)
         if data is None:
             return None
-        return stream((d.step, d.wall_time, d.numpy.tobytes()) for d in data if d.numpy.dtype == "uint8")
+        return [(d.step, d.wall_time, d.numpy.tobytes()) for d in data if d.numpy.dtype == "uint8"]
 
     def picture_steps(self, run: str, tag: str) -> list[int]:
         """Return the steps that have a picture of a tag."""

@@ -29,7 +29,9 @@ def add_look(writer: Any, tag: str, look: Look, step: int) -> None:
     """
     if not hasattr(writer, "_get_file_writer"):
         return
-    content = json.dumps({"version": VERSION, "kind": look[0]["kind"], "tag": tag}).encode()
+    # TensorBoard keeps this of the first step alone: what may change from step to step is in the look.
+    about = {name: look[0].get(name) for name in ("kind", "operator", "complete")}
+    content = json.dumps({"version": VERSION, "tag": tag} | about).encode()
     metadata = SummaryMetadata(
         display_name=tag,
         plugin_data=SummaryMetadata.PluginData(plugin_name=PLUGIN, content=content),

@@ -11,6 +11,7 @@ from werkzeug import wrappers
 
 from gantools.board.live import PLUGIN
 from gantools.board.live.logs import Logs
+from gantools.board.live.looks import stream
 from gantools.board.live.page import script, style
 
 Answer = Callable[[Any, Logs, Mapping[str, str]], Any]
@@ -75,10 +76,10 @@ def _catalog(request: Any, logs: Logs, args: Mapping[str, str]) -> Any:
 
 
 def _numbers(request: Any, logs: Logs, args: Mapping[str, str]) -> Any:
-    numbers = logs.numbers(args["run"], args["key"])
-    if numbers is None:
+    looks = logs.looks(args["run"], args["key"])
+    if looks is None:
         return _refuse(request, "There are no such numbers.", 404)
-    return http_util.Respond(request, numbers, "application/octet-stream")
+    return http_util.Respond(request, stream(looks), "application/octet-stream")
 
 
 def _pictures(request: Any, logs: Logs, args: Mapping[str, str]) -> Any:

@@ -56,7 +56,7 @@ export class View {
   }
 
   async start() {
-    this.state = stateOf(await this.source.recalled());
+    this.state = stateOf(this.source.recalled());
     await this.refresh();
   }
 
@@ -77,8 +77,11 @@ export class View {
 
   // What there is -----------------------------------------------------------------------------------------------------
 
+  /** What a view can show; of spectra, those that can be counted have an index. */
   ofView(view = this.state.view) {
-    return this.catalog.series.filter(({ kind }) => KINDS[view].includes(kind));
+    const counted = ({ kind, operator, complete }) => view !== "index" || kind === "index" || (complete && operator !== "map");
+    const found = this.catalog.series.filter((entry) => KINDS[view].includes(entry.kind) && counted(entry));
+    return found.sort((a, b) => (a.kind === KINDS[view][0] ? 0 : 1) - (b.kind === KINDS[view][0] ? 0 : 1));
   }
 
   has(view) {

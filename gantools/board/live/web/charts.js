@@ -5,7 +5,7 @@ import { LINEAR, symlog, thresholdFor, ticks, widen } from "./scales.js";
 
 /** Axes in a box: from numbers to pixels, the grid, and the labels. */
 export class Chart {
-  constructor(painter, { left = 56, top = 10, right = 12, bottom = 42, x, y, xScale = LINEAR, yScale = LINEAR, box = null }) {
+  constructor(painter, { left = 64, top = 10, right = 12, bottom = 42, x, y, xScale = LINEAR, yScale = LINEAR, box = null }) {
     const area = box ?? { x: 0, y: 0, width: painter.width, height: painter.height };
     Object.assign(this, { painter, xScale, yScale, left: area.x + left, top: area.y + top });
     this.width = Math.max(20, area.width - left - right);
@@ -41,7 +41,7 @@ export class Chart {
     for (const { at, label } of across) painter.text(label, toX(at), top + height + 12, { size: 11, colour: ink.text, align: "center" });
     for (const { at, label } of up) painter.text(label, left - 6, toY(at), { size: 11, colour: ink.text, align: "right" });
     painter.text(xLabel, left + width / 2, top + height + 31, { size: 12, colour: ink.text, align: "center" });
-    painter.text(yLabel, left - 45, top + height / 2, { size: 12, colour: ink.text, align: "center", turned: true });
+    painter.text(yLabel, left - 54, top + height / 2, { size: 12, colour: ink.text, align: "center", turned: true });
   }
 
   /** Draw points (x, y) as a line; it is broken where a number is missing. */

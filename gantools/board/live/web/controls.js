@@ -73,6 +73,7 @@ export class Controls {
     const link = element("button", { type: "button", title: "copy a link to this view", onclick: () => this.view.copyLink() }, "Link");
     const again = element("button", { type: "button", title: "read the logs again", onclick: () => this.view.refresh() }, "Reload");
     again.hidden = !this.view.source.live;
+    link.hidden = Boolean(this.view.options.compact);
     this.link = element("output", { class: "link" });
     this.files = element("span", { class: "group", role: "group", "aria-label": "save" }, "Save ", ...files);
     return element("div", { class: "bar" }, this.views.row, this.tag.row, this.layout.row, this.runs, this.files, link, again, this.theme.row, this.link);
@@ -96,12 +97,14 @@ export class Controls {
     const { view } = this;
     const { state } = view;
     this.views.show(state.view, (value) => view.has(value));
+    this.views.row.hidden = Boolean(view.options.compact);
     this.tag.show(state.tag, view.tags().map((tag) => [tag, tag]));
     this.layout.show(state.layout);
     this.layout.row.hidden = view.shown().length < 2 || !["plane", "path"].includes(state.view);
     this.showRuns();
     this.showPlane();
     this.theme.show(state.theme, [["auto", "auto"], ["light", "light"], ["dark", "dark"]]);
+    if (view.options.compact) this.theme.row.hidden = true;
     this.showStep();
   }
 
@@ -126,9 +129,13 @@ export class Controls {
     const scene = view.state.view === "plane" ? view.plane() : null;
     this.plane.hidden = !scene && state.view !== "density";
     const only = (shown, ...rows) => rows.forEach((row) => (row.hidden = !shown));
-    only(scene, this.region.row, this.lr.row, this.trail.row);
-    this.scale.show(state.scale, (value) => value !== "circle" || Boolean(scene && !scene.real));
-    this.measure.show(state.measure, scene ? Object.entries(MEASURES).map(([name, { label }]) => [name, label]) : []);
+    const moving = view.steps().length > 1;
+    only(scene, this.region.row, this.lr.row);
+    only(scene && moving, this.trail.row);
+    // Of a map the logarithm would hide what matters, the distance to the circle; of real numbers there is no circle.
+    const usable = { symlog: !scene?.map, linear: true, circle: Boolean(scene) && !scene.real };
+    this.scale.show(scene?.scale ?? state.scale, (value) => usable[value]);
+    this.measure.show(state.measure, scene && moving ? Object.entries(MEASURES).map(([name, { label }]) => [name, label]) : []);
     const pictures = scene ? view.pictureTags() : [];
     this.picture.show(view.pictureTag() || "none", pictures.length ? [...pictures, "none"].map((tag) => [tag, tag]) : []);
     if (!scene) return;

@@ -41,19 +41,21 @@ export function drawDensity(painter, { looks, index, axis: { axis, range } }, in
   const reach = Math.max(1, Math.log10(tallest));
   const overlap = rows.length > 1 ? 3 : 1;
   const top = { x: 0, y: 0, width: painter.width, height: split };
-  const ridge = new Chart(painter, { x: range, y: [-0.3, rows.length - 1 + overlap], xScale: axis, box: top, bottom: 24, left: 66 });
+  const ridge = new Chart(painter, { x: range, y: [-0.3, rows.length - 1 + overlap], xScale: axis, box: top, bottom: 24, left: 68 });
   const labelled = rows.filter((row, k) => row.present || k === 0 || k === rows.length - 1);
   const yTicks = labelled.map((row) => ({ at: rows.length - 1 - rows.indexOf(row), label: String(row.look.step) }));
-  ridge.fill(ink, { xLabel: "", yLabel: "step", yTicks: apart(yTicks, rows.length / 8) }, () => {
+  ridge.fill(ink, { xLabel: "", yLabel: rows.length > 1 ? "step" : "log density", yTicks: rows.length > 1 ? apart(yTicks, rows.length / 8) : [] }, () => {
     rows.forEach(({ look, present }, k) => {
       const { grid, density } = look.arrays;
       const base = rows.length - 1 - k;
       const height = (d) => base + (overlap * Math.max(0, Math.log10(Math.max(d, 1e-300) / floorOf(look)))) / reach;
       const points = Array.from(grid, (x, i) => [ridge.x(x), ridge.y(Number.isFinite(density[i]) ? height(density[i]) : base)]);
       painter.area([[[points[0][0], ridge.y(base)], ...points, [points.at(-1)[0], ridge.y(base)]]], ink.panel, 0.8);
-      for (const [side, colour] of [[(x) => x <= 0, ink.repels], [(x) => x >= 0, ink.attracts]]) {
-        const part = points.filter((_, i) => side(grid[i]));
-        if (part.length > 1) painter.area([[[part[0][0], ridge.y(base)], ...part, [part.at(-1)[0], ridge.y(base)]]], colour, present ? 0.5 : 0.14);
+      const zero = ridge.x(0);
+      for (const [left, right, colour] of [[ridge.left, zero, ink.repels], [zero, ridge.left + ridge.width, ink.attracts]]) {
+        painter.clip(left, ridge.top, Math.max(0, right - left), ridge.height);
+        painter.area([[[points[0][0], ridge.y(base)], ...points, [points.at(-1)[0], ridge.y(base)]]], colour, present ? 0.5 : 0.14);
+        painter.unclip();
       }
       painter.line(points, present ? ink.text : ink.faint, { width: present ? 1.6 : 0.8 });
     });
@@ -67,7 +69,7 @@ function apart(marks, gap) {
 
 function drawDistribution(painter, look, { axis, range }, box, ink) {
   const { grid, lower, upper } = look.arrays;
-  const chart = new Chart(painter, { x: range, y: [-0.03, 1.03], xScale: axis, box, left: 66 });
+  const chart = new Chart(painter, { x: range, y: [-0.03, 1.03], xScale: axis, box, left: 68 });
   const log = axis.name === "symlog" ? `  (log, linear below ${short(axis.threshold)})` : "";
   chart.fill(ink, { xLabel: `eigenvalue${log}`, yLabel: "fraction below" }, () => {
     chart.band(Array.from(grid, (x, i) => [x, lower[i], upper[i]]), ink.text, 0.3);
@@ -94,8 +96,24 @@ export function indexOfSpectra(looks) {
     });
 }
 
+/** Draw the fractions of one step as bars with their intervals. */
+function drawBars(painter, look, ink) {
+  const names = ["positive", "zero", "negative"];
+  const colours = { positive: ink.attracts, zero: ink.neutral, negative: ink.repels };
+  const chart = new Chart(painter, { x: [0, 1], y: [-0.6, 2.6], left: 70 });
+  chart.fill(ink, { xLabel: "fraction", yLabel: "", yTicks: names.map((label, at) => ({ at, label })) }, () => {
+    names.forEach((name, row) => {
+      const [low, high] = look.interval[name];
+      const top = chart.y(row + 0.3);
+      painter.rect(chart.x(0), top, chart.x(look[name] ?? low) - chart.x(0), chart.y(row - 0.3) - top, colours[name]);
+      painter.line([[chart.x(low), chart.y(row)], [chart.x(high), chart.y(row)]], ink.text, { width: 2.5 });
+    });
+  });
+}
+
 /** Draw the fractions of negative, zero and positive eigenvalues over steps, stacked, with the intervals of the edges. */
 export function drawIndex(painter, { looks, step }, ink) {
+  if (looks.length === 1) return drawBars(painter, looks[0], ink);
   const steps = looks.map((look) => look.step);
   const chart = new Chart(painter, { x: widen([steps[0], steps.at(-1)], 0.02), y: [0, 1] });
   const middle = (look, name) => look[name] ?? (look.interval[name][0] + look.interval[name][1]) / 2;

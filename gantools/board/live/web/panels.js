@@ -30,7 +30,8 @@ export class Panel {
     this.showPictures(spec.pictures ?? []);
     const width = this.drawing.clientWidth;
     if (!width) return;
-    const height = Math.round(Math.min(520, Math.max(250, width * (spec.aspect ?? 0.78))));
+    const most = this.view.options.compact ? 340 : 520;
+    const height = Math.round(Math.min(most, Math.max(120, width * (spec.aspect ?? 0.78))));
     const ratio = globalThis.devicePixelRatio || 1;
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
       this.canvas.width = Math.round(width * ratio);

@@ -3,39 +3,16 @@
 import { View } from "./app.js";
 import { element } from "./controls.js";
 
-/** TensorBoard's messages to a plugin: asked for over a channel, answered each. */
-class Host {
-  constructor(listeners) {
-    this.waiting = new Map();
-    this.count = 0;
-    const channel = new MessageChannel();
-    this.port = channel.port1;
-    this.port.onmessage = ({ data }) => {
-      const message = JSON.parse(data);
-      if (message.isReply) {
-        this.waiting.get(message.id)?.(message.payload);
-        this.waiting.delete(message.id);
-        return;
-      }
-      listeners[message.type]?.(message.payload);
-      this.send({ ...message, payload: null, error: null, isReply: true });
-    };
-    window.parent.postMessage("experimental.bootstrap", "*", [channel.port2]);
-  }
-
-  send(message) {
-    this.port.postMessage(JSON.stringify(message));
-  }
-
-  /** Ask TensorBoard; null if it does not answer within a second. */
-  ask(type) {
-    const id = this.count++;
-    this.send({ type, id, payload: null, error: null, isReply: false });
-    return new Promise((answer) => {
-      this.waiting.set(id, answer);
-      setTimeout(() => answer(null), 1000);
-    });
-  }
+/** Call the listener of each of TensorBoard's messages to a plugin; every message is answered. */
+function listenToHost(listeners) {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    if (message.isReply) return;
+    listeners[message.type]?.();
+    port1.postMessage(JSON.stringify({ ...message, payload: null, error: null, isReply: true }));
+  };
+  window.parent.postMessage("experimental.bootstrap", "*", [port2]);
 }
 
 const PARAMETER = "p.gantools.view";
@@ -44,7 +21,8 @@ const PARAMETER = "p.gantools.view";
 class TabSource {
   constructor() {
     this.live = true;
-    this.host = new Host({ "experimental.DataReloaded": () => this.whenReloaded?.(), "experimental.RunsChanged": () => this.whenReloaded?.() });
+    const reload = () => this.whenReloaded?.();
+    listenToHost({ "experimental.DataReloaded": reload, "experimental.RunsChanged": reload });
   }
 
   async get(route, names = {}) {
@@ -69,9 +47,13 @@ class TabSource {
     return `./picture?${new URLSearchParams({ run, tag, step })}`;
   }
 
-  async recalled() {
-    const given = await this.host.ask("experimental.GetURLPluginData");
-    return given?.[PARAMETER] ?? "";
+  recalled() {
+    try {
+      // Not by TensorBoard's GetURLPluginData, which in 2.21 knows nothing of the address.
+      return new URLSearchParams(window.parent.location.hash.slice(1)).get(PARAMETER) ?? "";
+    } catch {
+      return ""; // a parent of another origin: a notebook behind a proxy
+    }
   }
 
   remember() {} // TensorBoard owns the address; Link makes one
@@ -85,7 +67,7 @@ class TabSource {
     try {
       return window.parent.document.body.classList.contains("dark-mode");
     } catch {
-      return null; // a parent of another origin: a notebook behind a proxy
+      return null;
     }
   }
 
@@ -94,7 +76,7 @@ class TabSource {
     try {
       new MutationObserver(call).observe(window.parent.document.body, { attributeFilter: ["class"] });
     } catch {
-      // as above: the page's own preference decides
+      // the page's own preference decides
     }
   }
 }
@@ -129,7 +111,7 @@ class PageSource {
     return this.urls.get(number);
   }
 
-  async recalled() {
+  recalled() {
     return location.hash.slice(1);
   }
 
@@ -166,11 +148,11 @@ export async function render() {
 /** Fill a page that has its data inside. */
 export async function renderPage() {
   const { catalog, title, facts, options } = JSON.parse(document.getElementById("about").textContent);
+  const view = new View(document.body.appendChild(element("main")), new PageSource(catalog), options);
   if (!options.compact) {
     const lines = Object.entries(facts).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
-    document.body.append(element("header", { class: "gantools head" }, element("h1", {}, title), element("dl", { class: "facts" }, ...lines)));
+    view.root.prepend(element("h1", {}, title), element("dl", { class: "facts" }, ...lines));
   }
-  const view = new View(document.body.appendChild(element("main")), new PageSource(catalog), options);
   addEventListener("hashchange", () => view.start());
   await view.start();
 }

@@ -112,11 +112,10 @@ export function tickText(x) {
 
 /** Return the points of the boundary |1 - lr λ| = 1, dense near 0, where a logarithmic scale looks closely. */
 export function discBoundary(lr) {
-  const upper = [];
-  for (let i = 0; i <= 160; i++) {
-    const angle = Math.PI * 10 ** (-7 * (1 - i / 160));
+  const angles = Array.from({ length: 121 }, (_, i) => [10 ** (i / 20 - 7), 0.1 + ((Math.PI - 0.1) * i) / 120]);
+  const upper = [0, 1].flatMap((half) => angles.map((pair) => pair[half])).map((angle) => {
     // 1 - cos(a) by 2 sin²(a/2), which does not lose the small ones.
-    upper.push([(2 * Math.sin(angle / 2) ** 2) / lr, Math.sin(angle) / lr]);
-  }
+    return [(2 * Math.sin(angle / 2) ** 2) / lr, Math.sin(angle) / lr];
+  });
   return [[0, 0], ...upper, ...upper.toReversed().map(([re, im]) => [re, -im])];
 }

@@ -12,7 +12,7 @@ export function planeScene(view) {
   const first = shown[0]?.looks[0];
   const map = first?.operator === "map";
   const real = Boolean(first) && shown.every(({ looks }) => looks.every((look) => !look.imag));
-  const scale = real && state.scale === "circle" ? "symlog" : map && state.scale === "symlog" ? "circle" : state.scale;
+  const scale = real && state.scale === "circle" ? "symlog" : map && state.scale !== "linear" ? "circle" : state.scale;
   const large = Math.max(...shown.map(({ bounds }) => bounds.large), 0);
   const lr = state.lr || shown.map(({ looks }) => looks.at(-1).lr).find((x) => x > 0) || 1 / (large || 1);
   const region = scale === "circle" ? "disc" : state.region;

@@ -18,6 +18,7 @@ from gantools.board.live import PLUGIN, entry
 from gantools.board.live.logs import open_logs
 from gantools.board.live.looks import decode
 from tests.gantools.board.live.logs import spectrum, turning, write_runs
+from tests.gantools.board.live.servers import ask, tensorboard_on, until
 
 # Of what TensorBoard carries along.
 pytestmark = pytest.mark.filterwarnings("ignore:html5lib's sanitizer:DeprecationWarning")
@@ -130,15 +131,15 @@ def test_foreign_bytes_under_our_name_do_no_harm(tmp_path):
             writer._get_file_writer().add_summary(Summary(value=[value]), 0)
     logs = open_logs(tmp_path)
     assert logs.catalog()["series"] == []
-    assert logs.numbers(".", "x") == b""
+    assert logs.looks(".", "x") == []
 
 
 def test_any_spectrum_can_be_written(tmp_path):
     with SummaryWriter(str(tmp_path)) as writer:
         for step, values in enumerate([[], [float("nan")], [1.0, -1.0], [1 + 1j, 1 - 1j]]):
             add_spectrum(writer, "x", spectrum(values), step)
-    found = looks_of(open_logs(tmp_path).numbers(".", "x/numbers"))
-    assert [len(arrays["real"]) for _, (_, arrays) in found] == [0, 1, 2, 2]
+    found = open_logs(tmp_path).looks(".", "x/numbers")
+    assert [len(decode(data)[1]["real"]) for _, _, data in found] == [0, 1, 2, 2]
 
 
 def test_a_writer_without_a_file_writer_keeps_its_figure():
@@ -170,3 +171,13 @@ def test_the_tab_loads_neither_torch_nor_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loader", ["--load_fast=true", "--load_fast=false"])
+def test_tensorboard_itself_has_the_tab(runs, loader):
+    """The entry point of the installed package, with both of TensorBoard's loaders."""
+    with tensorboard_on(runs, loader) as address:
+        assert ask(f"{address}/data/plugins_listing")[PLUGIN]["tab_name"] == "Spectra"
+        series = until(lambda: ask(f"{address}/data/plugin/{PLUGIN}/catalog")["series"], lambda found: len(found) == 2)
+        assert [entry["last"] for entry in series] == [400, 400]

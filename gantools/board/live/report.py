@@ -1,0 +1,70 @@
+"""A report: the live view of a folder of logs as one HTML file with its data inside."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gantools.board.live.logs import Logs, open_logs
+from gantools.board.live.looks import stream
+from gantools.board.live.page import page
+from gantools.errors import GantoolsError
+
+MOST_BYTES = 12_000_000  # of numbers; a browser opens the file in about a second
+MOST_PICTURES = 40  # of one tag of one run
+
+
+def report(folder: str | Path, title: str, facts: Mapping[str, str] | None = None) -> str:
+    """Return an HTML page of all spectra, densities, indices, paths and samples in a folder's logs.
+
+    Of long runs it keeps steps evenly, the first and the last among them, and says so.
+
+    Args:
+        folder: with TensorBoard's event files in it or below it, of one run or several.
+        title: of the page.
+        facts: names and values to show below the title.
+
+    Raises:
+        GantoolsError: where there is nothing to show.
+    """
+    if not Path(folder).is_dir():
+        raise GantoolsError(f"There is no folder {folder}: pass a run, or the folder that holds your runs.")
+    logs = open_logs(folder)
+    catalog = logs.catalog()
+    if not catalog["series"]:
+        raise GantoolsError(
+            f"{folder} holds no spectra: train with --spectrum-every N, or write them in your own loop with "
+            "gantools.board.add_spectrum(writer, tag, spectrum, step)."
+        )
+    blobs: list[bytes] = []
+    thinned = _add_numbers(logs, catalog["series"], blobs)
+    _add_pictures(logs, catalog["pictures"], blobs)
+    return page(title, catalog, blobs, {**(facts or {}), **thinned})
+
+
+def _add_numbers(logs: Logs, series: list[dict[str, Any]], blobs: list[bytes]) -> dict[str, str]:
+    """Put the stream of each series among the blobs; return what was left out, as a fact."""
+    found = [logs.looks(entry["run"], entry["key"]) or [] for entry in series]
+    total = sum(len(data) for looks in found for _, _, data in looks)
+    part = min(1.0, MOST_BYTES / max(1, total))
+    for entry, looks in zip(series, found, strict=True):
+        entry["blob"] = len(blobs)
+        blobs.append(stream(_evenly(looks, max(2, int(part * len(looks))))))
+    return {} if part == 1 else {"steps shown": f"{part:.0%}, evenly; TensorBoard's tab shows all"}
+
+
+def _add_pictures(logs: Logs, pictures: list[dict[str, Any]], blobs: list[bytes]) -> None:
+    for entry in pictures:
+        entry |= {"steps": [], "blobs": []}
+        for step in _evenly(logs.picture_steps(entry["run"], entry["tag"]), MOST_PICTURES):
+            found = logs.picture(entry["run"], entry["tag"], step)
+            if found is not None:
+                entry["steps"].append(step)
+                entry["blobs"].append(len(blobs))
+                blobs.append(found[0])
+
+
+def _evenly(items: Sequence[Any], most: int) -> list[Any]:
+    """Return at most so many of the items, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]

@@ -1,0 +1,55 @@
+"""`gantools report`: the spectra of a run as one HTML file."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gantools import board
+from gantools.runs.config import read_config
+from gantools.runs.store.atomic import unwritable, write_atomically
+from gantools.runs.store.folder import RunFolder
+
+
+@dataclasses.dataclass
+class ReportArguments:
+    """One HTML file with the spectra, densities, indices, paths and samples of a run; it opens without a network.
+
+    Attributes:
+        run: a run, a folder of several, or any folder with TensorBoard events that `gantools.board.add_spectrum` wrote.
+        out: the file; by default RUN/report.html.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    out: Path | None = None
+
+
+def run(argv: list[str]) -> int:
+    """Write the file and print where it is."""
+    args = tyro.cli(ReportArguments, args=argv, prog="gantools report")
+    content = board.report(args.run, args.run.resolve().name, _facts(args.run)).encode()
+    path = args.out or args.run / "report.html"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    print(f"report: {path} ({len(content) / 1e6:.1f} MB)   open it in a browser")
+    return 0
+
+
+def _facts(path: Path) -> dict[str, str]:
+    """Return what stands in a run's configuration and its last metrics; nothing of other folders."""
+    folder = RunFolder(path)
+    if not folder.config_path.exists():
+        return {}
+    config = read_config(folder.config_path)
+    trained = config.target or config.data.name
+    facts = {"trained": f"{trained}, {config.optimizer.name}, {config.steps} steps, seed {config.seed}"}
+    last: dict[str, float] = {}
+    for record in folder.metrics():
+        last |= {name: value for name, value in record.items() if name.startswith("metrics/") and value is not None}
+    if last:
+        facts["last metrics"] = ", ".join(f"{name[8:].replace('_', ' ')} {value:.3g}" for name, value in last.items())
+    return facts

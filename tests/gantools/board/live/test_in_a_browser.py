@@ -1,0 +1,331 @@
+"""The live view in headless Chromium: TensorBoard's tab, the report, a notebook's frame; used as a person would."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch.utils.tensorboard import SummaryWriter
+
+import gantools as gt
+from gantools.board import add_spectrum, report
+from gantools.board.live.looks import encode, spectrum_look, stream
+from gantools.board.live.page import script
+from gantools.board.live.summaries import add_look
+from tests.browser import chromium, find_chromium
+from tests.gantools.board.live.logs import spectrum, turning, write_runs
+from tests.gantools.board.live.servers import tensorboard_on
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed: apt-get install chromium"),
+    pytest.mark.filterwarnings("ignore:html5lib's sanitizer:DeprecationWarning"),
+]
+
+
+@pytest.fixture
+def page():
+    with chromium() as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_runs(folder, steps=8)
+    matrix = torch.diag(torch.linspace(-1, 2, 12, dtype=torch.float64))
+    hessian = gt.analysis.LinearOperator(lambda u: matrix @ u, 12, symmetric=True)
+    for run in "ab":
+        with SummaryWriter(str(folder / run)) as writer:
+            for step in (0, 300):
+                gt.board.add_density(writer, "game/density", gt.analysis.spectral_density(hessian, 2, 8), step)
+                gt.board.add_index(writer, "game/index", gt.analysis.index(hessian), step)
+    return folder
+
+
+def view(page, tab):
+    """Return a JavaScript expression of the view's document: the page's own, or the one in TensorBoard's frame."""
+    if not tab:
+        return "document"
+    return (
+        "[...document.querySelectorAll('iframe')].find(f => f.contentDocument?.querySelector('main')).contentDocument"
+    )
+
+
+def press(page, doc, text):
+    """Press the button of this text, where the pointer would."""
+    x, y = place(page, doc, f"[...D.querySelectorAll('button')].find(b => b.textContent === {json.dumps(text)})")
+    page.click(x, y)
+
+
+def place(page, doc, element, across=0.5, down=0.5):
+    """Return the pixels of a part of an element, in the whole window."""
+    code = f"""(D => {{ const e = {element}; e.scrollIntoView({{block: "center"}});
+        const b = e.getBoundingClientRect();
+        const o = D.defaultView.frameElement?.getBoundingClientRect() ?? {{x: 0, y: 0}};
+        return [o.x + b.x + b.width * {across}, o.y + b.y + b.height * {down}]; }})({doc})"""
+    return page.evaluate(code)
+
+
+def slide(page, doc, position):
+    code = f"""(D => {{ const s = D.querySelector('.steps input'); s.value = {position};
+        s.dispatchEvent(new Event('input', {{bubbles: true}})); }})({doc})"""
+    page.evaluate(code)
+
+
+def drawn(page, doc, text):
+    page.wait(f"{doc}.querySelector('main').dataset.drawn === {json.dumps(text)}")
+
+
+def captions(page, doc):
+    return page.evaluate(f"[...{doc}.querySelectorAll('figcaption')].map(c => c.innerText)")
+
+
+def outside(page):
+    """Return the addresses asked for that are not of this machine."""
+    return [
+        url for url in page.requests if not url.startswith(("http://127.0.0.1", "file:", "data:", "blob:", "about:"))
+    ]
+
+
+def use_as_a_person_would(page, doc):
+    """Move the slider, overlay, hover, change axes, views and themes; what is asserted is what can be read."""
+    drawn(page, doc, "plane 700")
+    assert [text.split()[0] for text in captions(page, doc)] == ["a", "b"]
+    slide(page, doc, 2)
+    drawn(page, doc, "plane 200")
+    assert all("step 200: 9 of 1000 eigenvalues (LM)" in text and "3 neutral" in text for text in captions(page, doc))
+
+    hover_over_each_eigenvalue(page, doc)
+    press(page, doc, "overlaid")
+    page.wait(f"{doc}.querySelectorAll('figure').length === 1")
+    assert "a, step 200" in captions(page, doc)[0] and "b, step 200" in captions(page, doc)[0]
+
+    for text in ("linear", "unit circle", "log", "disc of lr", "none", "half-plane"):
+        press(page, doc, text)
+        page.wait(f"[...{doc}.querySelectorAll('button')].find(b => b.textContent === '{text}').ariaPressed === 'true'")
+    zoom_and_return(page, doc)
+    for theme, colour in (("dark", "rgb(27, 31, 36)"), ("light", "rgb(255, 255, 255)")):
+        page.evaluate(f"""(D => {{ const s = [...D.querySelectorAll('label')].find(l => l.innerText.startsWith('theme'))
+            .querySelector('select'); s.value = '{theme}'; s.dispatchEvent(new Event('change')); }})({doc})""")
+        page.wait(f"getComputedStyle({doc}.querySelector('main')).backgroundColor === '{colour}'")
+    press(page, doc, "Density")
+    page.wait(f"{doc}.querySelector('main').dataset.drawn.startsWith('density')")
+    assert "12 eigenvalues" in captions(page, doc)[0] and "band at 95 %" in captions(page, doc)[0]
+    press(page, doc, "Index")
+    page.wait(f"{doc}.querySelector('main').dataset.drawn.startsWith('index')")
+    assert "negative 33.33 %" in captions(page, doc)[0]
+    press(page, doc, "Eigenvalues")
+    page.wait(f"{doc}.querySelector('main').dataset.drawn.startsWith('plane')")
+
+
+def hover_over_each_eigenvalue(page, doc):
+    """Walk over the points by key and compare the table of the tooltip with what was written."""
+    x, y = place(page, doc, "D.querySelector('canvas')", 0.99, 0.01)
+    page.click(x, y)
+    found = set()
+    for _ in range(9):
+        page.key("n")
+        text = page.wait(f"!{doc}.querySelector('.tooltip').hidden && {doc}.querySelector('.tooltip').innerText")
+        found.add(text.split("λ\n")[1].split("\n")[0])
+        assert "residual" in text and "generator" in text
+    written = turning(2, seed=0).values
+    shown = {complex(text.replace("−", "-").replace(" ", "").replace("i", "j")) for text in found}
+    assert len(shown) == 7  # six that move, and the zeros
+    assert all(min(abs(written - value)) <= 1e-3 * abs(value) for value in shown)
+    page.key("Escape")
+    page.wait(f"{doc}.querySelector('.tooltip').hidden")
+
+
+def zoom_and_return(page, doc):
+    x, y = place(page, doc, "D.querySelector('canvas')", 0.5, 0.4)
+    page.click(x, y)
+    before = page.evaluate(f"{doc}.querySelector('canvas').toDataURL()")
+    page.key("+")
+    page.key("ArrowLeft")
+    page.wait(f"{doc}.querySelector('canvas').toDataURL() !== {json.dumps(before)}")
+    page.key("0")
+    page.mouse("mouseMoved", x=3, y=3)
+    page.wait(f"{doc}.querySelector('canvas').toDataURL() === {json.dumps(before)}")
+
+
+@pytest.fixture(scope="module")
+def address(runs):
+    with tensorboard_on(runs, "--reload_interval", "2") as address:
+        yield address
+
+
+def test_the_tab_of_a_real_tensorboard(page, runs, address):
+    page.open(f"{address}#gantools", 1300, 1000)
+    doc = view(page, tab=True)
+    use_as_a_person_would(page, doc)
+    # A link leads back to what was seen.
+    slide(page, doc, 3)
+    drawn(page, doc, "plane 300")
+    page.open("about:blank")
+    page.open(f"{address}#gantools&p.gantools.view={'run%3Db%26step%3D500%26layout%3Dover'}", 1300, 1000)
+    doc = view(page, tab=True)
+    drawn(page, doc, "plane 500")
+    assert [text.split()[0] for text in captions(page, doc)] == ["b"]
+    # New data arrive with TensorBoard's own button.
+    with SummaryWriter(str(runs / "b")) as writer:
+        add_spectrum(writer, "game/jacobian", turning(9, seed=1), 900)
+    button = "document.querySelector('app-header-reload button')"
+    press_until = f"({button}.click(), {doc}.querySelector('.steps output').innerText.includes('of 9'))"
+    page.wait(press_until, 60)
+    assert page.errors == [] and outside(page) == []
+
+
+def test_the_report(page, runs, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(report(runs, "Two <b>runs</b>", {"trained": "<script>alert(1)</script>"}))
+    page.open(f"file://{path}", 1300, 1000)
+    doc = view(page, tab=False)
+    page.wait("document.querySelector('main')?.dataset.drawn")
+    assert page.evaluate("document.querySelector('h1').innerText") == "Two <b>runs</b>"
+    assert page.evaluate("document.querySelectorAll('h1 b, dl script').length") == 0
+    if "of 9" in page.evaluate("document.querySelector('.steps output').innerText"):  # the other test's new step
+        slide(page, doc, 7)
+    use_as_a_person_would(page, doc)
+    assert page.evaluate("document.querySelectorAll('.sample img').length") == 2
+    assert page.evaluate("[...document.querySelectorAll('.sample img')].every(i => i.naturalWidth === 8)")
+    assert page.errors == [] and outside(page) == []
+    # The page's own policy would stop what tried.
+    page.evaluate("fetch('http://127.0.0.1:9/').catch(() => 0)")
+    assert any("Content Security Policy" in error for error in page.errors)
+
+
+def test_files_of_what_is_shown(page, runs, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(report(runs, "runs"))
+    page.open(f"file://{path}#step=200", 1300, 1000)
+    page.wait("document.querySelector('main')?.dataset.drawn === 'plane 200'")
+    page.evaluate("""window.files = {}; URL.createObjectURL = (blob) => { window.blob = blob; return 'blob:none'; };
+        HTMLAnchorElement.prototype.click = function () { const name = this.download; const reader = new FileReader();
+        reader.onload = () => window.files[name] = reader.result; reader.readAsDataURL(window.blob); }""")
+    content = {}
+    for kind in ("CSV", "SVG", "PNG"):
+        press(page, "document", kind)
+        name = f"plane-game-jacobian-step-200.{kind.lower()}"
+        content[kind] = base64.b64decode(page.wait(f"window.files[{json.dumps(name)}]").split(",")[1])
+    rows = [line.split(",") for line in content["CSV"].decode().splitlines()]
+    assert rows[0][:5] == ["run", "tag", "step", "real", "imag"] and len(rows) == 1 + 2 * 9
+    for seed, run in enumerate("ab"):
+        values = [float(row[3]) + 1j * float(row[4]) for row in rows if row[0] == run]
+        np.testing.assert_allclose(values, turning(2, seed=seed).values, rtol=1e-6)
+    assert content["PNG"].startswith(b"\x89PNG")
+    assert content["SVG"].startswith(b"<svg") and b"Re \xce\xbb" in content["SVG"]
+    (tmp_path / "picture.svg").write_bytes(content["SVG"])
+    page.open(f"file://{tmp_path / 'picture.svg'}")
+    page.wait("document.documentElement.tagName === 'svg'")
+    assert page.evaluate("document.querySelectorAll('path').length") > 10
+    assert page.errors == []
+
+
+def test_a_notebooks_frame(page, tmp_path):
+    matrix = torch.tensor([[1.0, 5], [-5, 1]])
+    A = gt.analysis.LinearOperator(lambda u: matrix.to(u) @ u, 2)
+    S = gt.analysis.LinearOperator(lambda u: u, 3, symmetric=True)
+    results = [gt.analysis.spectrum(A), gt.analysis.index(S), gt.analysis.spectral_density(S, 1, 3)]
+    for number, result in enumerate(results):
+        path = tmp_path / f"{number}.html"
+        path.write_text(f"<meta charset=utf-8>{result._repr_html_()}")
+        page.open(f"file://{path}")
+        page.wait("document.querySelector('iframe') && document.readyState === 'complete'")
+        assert page.evaluate("document.querySelector('pre').textContent") == str(result)
+        # The frame has an origin of its own: nobody outside can look in, so its own words are asked for by picture.
+        page.screenshot(tmp_path / "frame.png")
+    assert page.errors == [] and outside(page) == []
+
+
+def run_module(page, expression, tmp_path):
+    """Return the value of an expression in which the names of the view's modules are known."""
+    path = tmp_path / "module.html"
+    program = script().replace("export { render, renderPage };", f"window.answer = {expression};")
+    path.write_text(f"<meta charset=utf-8><script type=module>{program}</script>")
+    page.open(f"file://{path}")
+    return page.wait("window.answer !== undefined && {answer: window.answer}")["answer"]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (5, 5), (20, 33), (60, 60)])
+def test_the_assignment_is_the_cheapest(page, tmp_path, rows, columns):
+    rng = np.random.default_rng(rows)
+    cost = rng.random((rows, columns))
+    cost[rng.random((rows, columns)) < 0.5] = 1.0  # ties, as beyond the gate
+    chosen = run_module(
+        page, f"Array.from(assign({rows}, {columns}, Float64Array.from({cost.ravel().tolist()})))", tmp_path
+    )
+    assert len(set(chosen)) == rows
+    expected = cost[linear_sum_assignment(cost)].sum()
+    assert cost[np.arange(rows), chosen].sum() == pytest.approx(expected, rel=1e-12)
+
+
+def test_trails_follow_eigenvalues_and_not_their_order(page, tmp_path):
+    rng = np.random.default_rng(0)
+    values = np.exp(rng.normal(size=30)) * np.exp(1j * rng.uniform(0, 6, 30))
+    order = rng.permutation(30)
+    data = stream([(0, 0.0, encode(spectrum_look(spectrum(values)))),
+                   (1, 0.0, encode(spectrum_look(spectrum((values * 1.001)[order]))))])  # fmt: skip
+    text = base64.b64encode(data).decode()
+    code = f"""(() => {{ const {{looks}} = decodeStream(Uint8Array.from(atob("{text}"), c => c.charCodeAt(0)).buffer);
+        return Array.from(matchLooks(looks[0], looks[1], symlog(0.01))); }})()"""
+    assert run_module(page, code, tmp_path) == order.tolist()
+
+
+def test_numbers_that_are_none_do_no_harm(page, tmp_path):
+    nan, inf = float("nan"), float("inf")
+    with SummaryWriter(str(tmp_path / "logs")) as writer:
+        for step, values in enumerate(
+            [[nan, 1j, -1j], [complex(nan, nan)] * 3, [], [inf, 1 + 1j, 1 - 1j], [0j, 1e300]]
+        ):
+            found = spectrum(np.asarray(values, complex))
+            add_look(writer, "x", spectrum_look(found, lr=nan), step)
+    path = tmp_path / "report.html"
+    path.write_text(report(tmp_path / "logs", "runs"))
+    page.open(f"file://{path}", 900, 900)
+    for step, counted in enumerate(["1 not finite", "3 not finite", "0 eigenvalues", "2 attract", "1 neutral"]):
+        page.wait("document.querySelector('main')?.dataset.drawn")
+        slide(page, "document", step)
+        drawn(page, "document", f"plane {step}")
+        for text in ("linear", "unit circle", "log"):
+            press(page, "document", text)
+        assert counted in captions(page, "document")[0], captions(page, "document")
+    assert page.errors == []
+
+
+MEASURE = """(async D => {
+    const times = [];
+    for (let i = 0; i < 12; i++) {
+        const slider = D.querySelector('.steps input');
+        slider.value = (i * 677) % 2000;
+        const begun = performance.now();
+        slider.dispatchEvent(new Event('input', {bubbles: true}));
+        const wanted = 'plane ' + slider.value;
+        while (D.querySelector('main').dataset.drawn !== wanted) await new Promise(requestAnimationFrame);
+        times.push(performance.now() - begun);
+        await new Promise(done => setTimeout(done, 150));
+    }
+    return times;
+})(DOCUMENT)"""
+
+
+def test_2000_steps_of_200_eigenvalues_of_4_runs(page, tmp_path):
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        half = rng.lognormal(-2, 2, 100) * np.exp(1j * rng.normal(0, 0.9, 100))
+        drift = rng.normal(0, 0.5, 100) + 1j * rng.normal(0, 1, 100)
+        with SummaryWriter(str(tmp_path / f"run{number}")) as writer:
+            for step in range(2000):
+                moved = half * np.exp(drift * step / 2000)
+                values = np.concatenate([moved, moved.conj()])[rng.permutation(200)]
+                add_look(writer, "game/jacobian", spectrum_look(spectrum(values)), step)
+    with tensorboard_on(tmp_path) as address:
+        page.open(f"{address}#gantools", 1300, 1000)
+        doc = view(page, tab=True)
+        page.wait(f"{doc}.querySelectorAll('figure').length === 4", 120)
+        page.wait(f"{doc}.querySelector('.steps output').innerText.includes('of 2000')", 120)
+        measured = page.evaluate(MEASURE.replace("DOCUMENT", doc))
+    print(f"milliseconds from the slider to the picture: {sorted(round(t) for t in measured)}")
+    assert len(measured) == 12 and page.errors == []

@@ -1,0 +1,107 @@
+"""The report and the notebook's frame as text: all is inside, and nothing runs but the view."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+import gantools as gt
+from gantools.board import report
+from gantools.board.live import report as module
+from gantools.board.live.looks import decode
+from gantools.cli import main
+from tests.gantools.board.live.logs import turning, write_runs
+
+
+class Scripts(HTMLParser):
+    """The script elements of a page, by type and id, as a browser would divide them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.open = {}, None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "script":
+            attributes = dict(attrs)
+            self.open = attributes.get("id", attributes["type"])
+            self.found[self.open] = ""
+
+    def handle_data(self, data):
+        if self.open:
+            self.found[self.open] += data
+
+    def handle_endtag(self, tag):
+        self.open = None
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_runs(folder)
+    return folder
+
+
+def test_the_numbers_are_inside(runs):
+    found = Scripts(report(runs, "runs")).found
+    series = json.loads(found["about"])["catalog"]["series"]
+    assert [entry["run"] for entry in series] == ["a", "b"]
+    data = base64.b64decode(found[f"blob-{series[1]['blob']}"])
+    step, _, length = np.frombuffer(data, "<f8", 3)
+    _, arrays = decode(data[24 : 24 + int(length)])
+    np.testing.assert_allclose(arrays["real"], turning(int(step) // 100, seed=1).values.real, rtol=1e-6)
+
+
+def test_pictures_are_inside_but_not_the_figures(runs):
+    found = Scripts(report(runs, "runs")).found
+    pictures = json.loads(found["about"])["catalog"]["pictures"]
+    assert [(p["run"], p["tag"], p["steps"]) for p in pictures] == [
+        (run, "samples", [0, 100, 200, 300, 400]) for run in "ab"
+    ]
+    assert all(base64.b64decode(found[f"blob-{blob}"]).startswith(b"\x89PNG") for p in pictures for blob in p["blobs"])
+
+
+def test_the_pages_policy_lets_only_the_view_run(runs):
+    page = report(runs, "</title><script>alert(1)</script>", {"</script>": "<img src=x onerror=alert(1)>"})
+    found = Scripts(page).found
+    assert set(found) == {"about", "module"} | {name for name in found if re.fullmatch(r"blob-\d+", name)}
+    digest = base64.b64encode(hashlib.sha256(found["module"].encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}'" in page
+    assert json.loads(found["about"])["facts"] == {"</script>": "<img src=x onerror=alert(1)>"}
+    assert "<script>alert" not in page and "<img" not in page
+
+
+def test_long_runs_are_thinned_and_say_so(runs, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 3000)
+    monkeypatch.setattr(module, "MOST_PICTURES", 3)
+    about = json.loads(Scripts(report(runs, "runs")).found["about"])
+    assert "%, evenly" in about["facts"]["steps shown"]
+    assert [entry["steps"] for entry in about["catalog"]["pictures"]] == [[0, 200, 400]] * 2
+
+
+@pytest.mark.parametrize("name", ["nowhere", "."])
+def test_a_folder_without_spectra(tmp_path, name):
+    with pytest.raises(gt.GantoolsError, match="There is no folder|holds no spectra: train with --spectrum-every"):
+        report(tmp_path / name, "x")
+
+
+def test_the_command(runs, tmp_path, capsys):
+    path = tmp_path / "new" / "page.html"
+    assert main(["report", str(runs), "--out", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out and "blob-0" in path.read_text()
+    assert main(["report", str(tmp_path / "nowhere")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
+
+
+def test_notebooks_show_frame_and_text():
+    A = gt.analysis.LinearOperator(lambda u: u, 3, symmetric=True, dtype=torch.float64)
+    for result in (gt.analysis.spectrum(A), gt.analysis.index(A), gt.analysis.spectral_density(A, 1, 3)):
+        text = result._repr_html_()
+        # Scripts without the notebook's origin: they reach neither its cells nor its server.
+        assert 'sandbox="allow-scripts allow-downloads"' in text and "allow-same-origin" not in text
+        assert "&lt;script" in text and "<script" not in text and "<pre>" in text
