@@ -93,6 +93,8 @@ class StopGradients(TorchFunctionMode):
             return func(Tensor.detach(args[0]), *([{}] if func is Tensor.__deepcopy__ else args[1:]), **kwargs)
         if func in _REQUIRE and args[0].grad_fn is not None:
             return args[0]  # a leaf in the user's eyes: a parameter, or what was detached
+        if func is torch.autograd.grad and not kwargs["create_graph"]:  # an adaptive weight: a number to the user
+            return self._all_stopped(func(*args, **{**kwargs, "create_graph": True}))
         if torch.is_grad_enabled() or func is torch._C._set_grad_enabled:
             return func(*args, **kwargs)
         return self._without_gradient(func, args, kwargs)
