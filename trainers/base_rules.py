@@ -5,7 +5,7 @@ tensors shaped like the parameters, so that a game optimizer's update can be lin
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -13,12 +13,17 @@ from torch import Tensor
 from gantools.errors import GantoolsError
 from gantools.registry import Registry, setting
 from gantools.schedules import Scheduled, extremes, value_at
+from gantools.trainers.scales import Unit
 
 Memory = dict[str, Tensor]
 
 
 class Base(Protocol):
-    """An update rule without side effects."""
+    """An update rule without side effects.
+
+    A rule may declare what its memory is measured in, `units`: by key "gradient", "parameters", or "square" (of a
+    gradient), see `gantools.trainers.scales`. One with a "square" has a method `denominator` as `RMSProp` has it.
+    """
 
     def init(self, w: Tensor) -> Memory:
         """Return the memory before the first update of parameters shaped like `w`."""
@@ -96,6 +101,8 @@ class Momentum:
 
     beta: Scheduled = setting(0.9, "momentum; may be negative")
 
+    units: ClassVar[dict[str, Unit]] = {"momentum": "gradient"}
+
     def __post_init__(self) -> None:
         _require_momentum(self.beta, "beta")
 
@@ -117,6 +124,8 @@ class RMSProp:
 
     alpha: Scheduled = setting(0.99, "decay of the second moment")
     eps: float = setting(1e-8, "added outside the square root")
+
+    units: ClassVar[dict[str, Unit]] = {"square_avg": "square"}
 
     def __post_init__(self) -> None:
         _require_unit_interval(alpha=self.alpha)
@@ -145,6 +154,8 @@ class RMSPropTF1:
 
     alpha: Scheduled = setting(0.9, "decay of the second moment")
     eps: float = setting(1e-10, "added inside the square root")
+
+    units: ClassVar[dict[str, Unit]] = {"square_avg": "square"}
 
     def __post_init__(self) -> None:
         _require_unit_interval(alpha=self.alpha)
@@ -177,6 +188,8 @@ class Adam:
 
     betas: tuple[Scheduled, Scheduled] = setting((0.9, 0.999), "decays of the first (also negative) and second moment")
     eps: float = setting(1e-8, "added outside the square root")
+
+    units: ClassVar[dict[str, Unit]] = {"exp_avg": "gradient", "exp_avg_sq": "square"}
 
     def __post_init__(self) -> None:
         _require_momentum(self.betas[0], "beta_1")

@@ -20,9 +20,10 @@ from gantools.games.game import FieldValue, Game
 from gantools.games.plain_field import require_field
 from gantools.registry import Registry, setting, suggest
 from gantools.schedules import Scheduled, value_at
+from gantools.trainers import scales
 from gantools.trainers.base_rules import Base, clipped, make_base
 from gantools.trainers.per_player import LearningRate, player_rates
-from gantools.trainers.state import State, StepInfo
+from gantools.trainers.state import State, StepInfo, require_fit
 
 # As autograd says it of a fused kernel: "derivative for aten::..._backward is not implemented".
 _MISSING_DERIVATIVE = re.compile(r"derivative for \S+ is not implemented")
@@ -47,6 +48,7 @@ class GameOptimizer:
         rates: the learning rate of each player, a number or a schedule.
         rules: the base rule of each player; the same one unless a method says otherwise.
         second_order: whether a step differentiates the field.
+        memory_units: units of what the method itself remembers, by name, see `gantools.trainers.scales`.
         cost: the cost of one step at the default settings, in gradients (evaluations of the whole field) and products
             (with the Jacobian or its transpose).
         paper: the publication of the method.
@@ -59,6 +61,7 @@ class GameOptimizer:
     )
 
     second_order = False
+    memory_units: ClassVar[Mapping[str, scales.Unit]] = {}
     cost: ClassVar[str]
     paper: ClassVar[str]
 
@@ -133,8 +136,7 @@ class GameOptimizer:
         """Return the step to subtract for each player in `directions`, in order; see `apply_base`."""
         memory, counters, steps = dict(state.memory), dict(state.counters), {}
         for player in filter(directions.__contains__, self.game.slices):
-            prefix = f"{player}:"
-            own = {key.removeprefix(prefix): v for key, v in memory.items() if key.startswith(prefix)}
+            prefix, own = f"{player}:", state.memory_of(player)
             direction = clipped(directions[player], self.clip_norm)
             rate = value_at(self.rates[player], counters[player])
             steps[player], own = self.rules[player].update(direction, own, counters[player], rate)
@@ -166,6 +168,18 @@ class GameOptimizer:
     def recall(self, state: State, name: str) -> Tensor:
         """Return the vector (n,) that `remember` put into the state's memory under this name."""
         return torch.cat([state.memory[f"{player}:{name}"] for player in self.game.slices])
+
+    def denominator(self, w: Tensor, state: State) -> Tensor:
+        """Return the divisor of each parameter's step (n,), by a state's second moments; 1 where there are none."""
+        return scales.base_denominator(self, w, state)
+
+    def units(self, state: State) -> dict[str, scales.Unit]:
+        """Return what each tensor of a state's memory is measured in."""
+        return scales.memory_units(self, state)
+
+    def scales(self, w: Tensor, state: State) -> Tensor:
+        """Return scales (m,) of parameters and memory that balance the step which ended in (w, state)."""
+        return scales.step_scales(self, w, state)
 
     def observe(self, value: FieldValue) -> StepInfo:
         """Return the info of a step that starts where the field of all players has this value."""
@@ -265,26 +279,13 @@ class GameOptimizer:
             GantoolsError: when base, names or shapes differ; nothing is changed then.
         """
         present = self.state
-        if not isinstance(saved, Mapping) or not {"base", "memory", "counters"} <= set(saved):
-            raise GantoolsError("This is not the state of a game optimizer: pass what its state_dict() returned.")
-        base = self._base_names()
-        shapes = {key: tuple(value.shape) for key, value in present.memory.items()}
-        given = {key: tuple(value.shape) for key, value in saved["memory"].items()}
-        if (base, shapes) != (saved["base"], given) or set(saved["counters"]) != set(present.counters):
-            raise GantoolsError(
-                f"The saved state ({saved['base']}: {_shape_list(given)}) does not fit {type(self).__name__} on this "
-                f"game ({base}: {_shape_list(shapes)}): load it into the method and game that it came from."
-            )
+        require_fit(saved, present, self._base_names(), type(self).__name__)
         memory = {key: saved["memory"][key].to(value).clone() for key, value in present.memory.items()}
         counters = {key: int(saved["counters"][key]) for key in present.counters}
         self._state = State(memory, counters, self.game.buffers())
 
     def _base_names(self) -> str:
         return ", ".join(sorted({type(rule).__name__ for rule in self.rules.values()}))
-
-
-def _shape_list(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "no tensors"
 
 
 OPTIMIZERS: Registry[type[GameOptimizer]] = Registry("optimizer")

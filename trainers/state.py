@@ -1,9 +1,13 @@
 """The state of an optimizer between steps, and the report of a step."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from gantools.errors import GantoolsError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,3 +48,32 @@ class State:
     counters: dict[str, int]
     buffers: dict[str, Tensor]
     info: StepInfo | None = None
+
+    def memory_of(self, player: str) -> dict[str, Tensor]:
+        """Return a player's part of the memory, without the player's name."""
+        prefix = f"{player}:"
+        return {key.removeprefix(prefix): value for key, value in self.memory.items() if key.startswith(prefix)}
+
+
+def require_fit(saved: Any, present: State, base: str, owner: str) -> None:
+    """Refuse what is no saved state, or one of another base, game or method.
+
+    Args:
+        saved: what an optimizer's `state_dict` returned.
+        present: the state that it is to replace.
+        base: the names of the present base rules.
+        owner: the name of the method.
+    """
+    if not isinstance(saved, Mapping) or not {"base", "memory", "counters"} <= set(saved):
+        raise GantoolsError("This is not the state of a game optimizer: pass what its state_dict() returned.")
+    shapes = {key: tuple(value.shape) for key, value in present.memory.items()}
+    given = {key: tuple(value.shape) for key, value in saved["memory"].items()}
+    if (base, shapes) != (saved["base"], given) or set(saved["counters"]) != set(present.counters):
+        raise GantoolsError(
+            f"The saved state ({saved['base']}: {_shape_list(given)}) does not fit {owner} on this game "
+            f"({base}: {_shape_list(shapes)}): load it into the method and game that it came from."
+        )
+
+
+def _shape_list(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "no tensors"

@@ -104,6 +104,7 @@ def restrict(A: LinearOperator, part: Part) -> LinearOperator:
     options = {"matmat": product, "rmatvec": there, "rmatmat": there, "symmetric": A.symmetric, "kind": A.kind}
     made = LinearOperator(product, len(where), A.dtype, A.device, **options)
     made.slices, made.parameters = kept(A.slices, where, A.n), kept(A.parameters, where, A.n)
+    made.scales = None if A.scales is None else A.scales[where]
     return made
 
 

@@ -40,6 +40,8 @@ class LinearOperator:
         slices: slices of named parts (players, an optimizer's memory) in the vectors; empty for a bare matrix.
         parameters: slices of a game's parameters in the vectors, by "player.name"; likewise.
         restricted: makes the principal block of some entries (k,) at less than the cost of whole products, or None.
+        scales: positive scales (n,) of the vectors' entries, by which eigenvalues are sought, or None: those of the
+            similar $S^{-1} A S$, S = diag(scales), are the same and may be less sensitive to rounding.
 
     Operators add, subtract, scale and compose (`A @ B`); more in `gantools.analysis.operators.algebra`.
 
@@ -81,6 +83,7 @@ class LinearOperator:
         self.slices: dict[str, slice] = {}
         self.parameters: dict[str, slice] = {}
         self.restricted: Callable[[Tensor], LinearOperator] | None = None
+        self.scales: Tensor | None = None
         self._matvec = matvec
         self._matmat = matmat
         self._rmatvec = matvec if symmetric and rmatvec is None else rmatvec
@@ -110,6 +113,7 @@ class LinearOperator:
             precision=self.precision,
         )
         transposed.slices, transposed.parameters = self.slices, self.parameters
+        transposed.scales = None if self.scales is None else self.scales.reciprocal()
         return transposed
 
     @property
@@ -254,6 +258,7 @@ def _made_of(
     )
     named = next((A for A in operators if A.slices), first)
     made.slices, made.parameters = named.slices, named.parameters
+    made.scales = None if symmetric else next((A.scales for A in operators if A.scales is not None), None)
     return made
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gantools.analysis.operators.balanced import rows
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 
@@ -30,22 +31,22 @@ def preconditioned(J: LinearOperator, optimizer: GameOptimizer) -> LinearOperato
     Raises:
         GantoolsError: before the first step, and for an operator that is not of this game's parameters.
     """
-    D = torch.cat([_denominator(optimizer, player) for player in _players(J, optimizer)]).to(J.device, J.dtype)
+    D = _denominator(optimizer, _players(J, optimizer)).to(J.device, J.dtype)
     if J.symmetric:
         root = D.rsqrt()
 
         def scaled(u: Tensor) -> Tensor:
-            return _rows(root, J @ _rows(root, u))
+            return rows(root, J @ rows(root, u))
 
         made = LinearOperator(scaled, J.n, J.dtype, J.device, matmat=scaled, symmetric=True, kind=J.kind)
     else:
         inverse = D.reciprocal()
 
         def product(u: Tensor) -> Tensor:
-            return _rows(inverse, J @ u)
+            return rows(inverse, J @ u)
 
         def transposed(u: Tensor) -> Tensor:
-            return J.T @ _rows(inverse, u)
+            return J.T @ rows(inverse, u)
 
         there = transposed if J.has_transpose else None
         options: dict[str, Any] = {"matmat": product, "rmatvec": there, "rmatmat": there, "kind": J.kind}
@@ -73,21 +74,11 @@ def _players(J: LinearOperator, optimizer: GameOptimizer) -> list[str]:
     return players
 
 
-def _denominator(optimizer: GameOptimizer, player: str) -> Tensor:
-    state, part = optimizer.state, optimizer.game.slices[player]
-    rule: Any = optimizer.rules[player]
-    rule = getattr(rule, "over", rule)  # complex momentum keeps its own first moment over another rule's second
-    if not hasattr(rule, "denominator"):
-        return optimizer.game.vector()[part].new_ones(part.stop - part.start)
-    count, prefix = state.counters[player], f"{player}:"
-    if count < 1:
-        raise GantoolsError(f"The second moments of player {player!r} have seen no gradient: take a step first.")
-    memory = {key.removeprefix(prefix): v for key, v in state.memory.items() if key.startswith(prefix)}
-    zero = torch.zeros_like(next(iter(memory.values())))
-    (moment,) = rule.denominator(zero, memory, count - 1)[1]
-    # A gradient whose square is the second moment leaves it as it is.
-    return rule.denominator(memory[moment].sqrt(), memory, count - 1)[0]
-
-
-def _rows(factors: Tensor, u: Tensor) -> Tensor:
-    return factors * u if u.dim() == 1 else factors[:, None] * u
+def _denominator(optimizer: GameOptimizer, players: list[str]) -> Tensor:
+    state, slices = optimizer.state, optimizer.game.slices
+    adaptive = {key.partition(":")[0] for key, unit in optimizer.units(state).items() if unit == "square"}
+    for player in players:
+        if player in adaptive and state.counters[player] < 1:
+            raise GantoolsError(f"The second moments of player {player!r} have seen no gradient: take a step first.")
+    D = optimizer.denominator(optimizer.game.vector(), state)
+    return torch.cat([D[slices[player]] for player in players])

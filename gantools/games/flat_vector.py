@@ -96,8 +96,10 @@ class Layout:
 
         Args:
             w: the vector.
-            dtype: of the tensors; by default that of each parameter.
+            dtype: of the tensors; by default that of each parameter, or of a vector of a wider dtype than `dtype`.
         """
+        if dtype is None and torch.promote_types(w.dtype, self.dtype) != self.dtype:
+            dtype = w.dtype
         # One split: slicing tensor by tensor would make the backward pass quadratic in the number of tensors.
         pieces = w.split(self._sizes)
         return [p.view(s).to(dtype or d) for p, s, d in zip(pieces, self._shapes, self._dtypes, strict=True)]

@@ -1,7 +1,7 @@
 r"""Alex-GDA: alternating descent against the others' extrapolated positions."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from gantools.registry import setting
 from gantools.trainers.base_rules import Base
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, StepInfo, base_setting
+from gantools.trainers.scales import Unit
 
 AHEAD = "extrapolated"
 
@@ -35,6 +36,7 @@ class AlexGDA(GameOptimizer):
 
     cost = "1 gradient"
     paper = "Lee et al. 2024, arXiv:2402.10475"
+    memory_units: ClassVar[dict[str, Unit]] = {AHEAD: "parameters"}
 
     def __post_init__(self) -> None:
         super().__post_init__()

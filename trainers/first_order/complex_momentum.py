@@ -11,6 +11,7 @@ from gantools.registry import setting
 from gantools.trainers.base_rules import SGD, Base, Memory
 from gantools.trainers.first_order.momentum import Order, OrderedMomentum, order_setting
 from gantools.trainers.optimizer import OPTIMIZERS, base_setting
+from gantools.trainers.scales import Unit, rule_units
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,16 @@ class RotatingMomentum:
                 "the base sgd, adam, rmsprop or rmsprop_tf1."
             )
 
+    @property
+    def units(self) -> dict[str, Unit]:
+        """What the memory is measured in."""
+        moments = {key: unit for key, unit in rule_units(self.over).items() if key != "exp_avg"}
+        return {"momentum_real": "gradient", "momentum_imaginary": "gradient", **moments}
+
+    def denominator(self, direction: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
+        """Return the divisor of the buffer, and the new second moment."""
+        return self.over.denominator(direction, memory, count)  # type: ignore[attr-defined]
+
     def init(self, w: Tensor) -> Memory:
         moments = {key: value for key, value in self.over.init(w).items() if key != "exp_avg"}
         return {"momentum_real": torch.zeros_like(w), "momentum_imaginary": torch.zeros_like(w), **moments}
@@ -48,7 +59,7 @@ class RotatingMomentum:
         step = lr * buffers["momentum_real"]
         if isinstance(self.over, SGD):
             return step, buffers
-        denominator, moments = self.over.denominator(direction, memory, count)  # type: ignore[attr-defined]
+        denominator, moments = self.denominator(direction, memory, count)
         return step / denominator, {**buffers, **moments}
 
 

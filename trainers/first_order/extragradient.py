@@ -1,7 +1,7 @@
 r"""Extragradient and extrapolation from the past: descent with the field at an extrapolated point."""
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from gantools.errors import GantoolsError
 from gantools.registry import setting
 from gantools.trainers.base_rules import Base
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+from gantools.trainers.scales import Unit
 
 Sample = Literal["same", "independent"]
 PAST = "past_field"
@@ -74,6 +75,7 @@ class PastExtragradient(GameOptimizer):
 
     cost = "1 gradient"
     paper = "Gidel et al. 2019, arXiv:1802.10551; Popov 1980"
+    memory_units: ClassVar[dict[str, Unit]] = {PAST: "gradient"}
 
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), PAST, torch.zeros_like(w))

@@ -1,7 +1,7 @@
 r"""Lookahead-minmax: every k steps all players go back part of the way to where they were."""
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor
 
@@ -9,6 +9,7 @@ from gantools.errors import GantoolsError
 from gantools.registry import setting
 from gantools.trainers.base_rules import Base
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting, make
+from gantools.trainers.scales import Unit
 
 Inner = Literal["simultaneous", "alternating", "extragradient"]
 SLOW = "slow"
@@ -34,6 +35,7 @@ class Lookahead(GameOptimizer):
 
     cost = "1 gradient"
     paper = "Chavdarova et al. 2021, arXiv:2006.14567"
+    memory_units: ClassVar[dict[str, Unit]] = {SLOW: "parameters"}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,13 +1,14 @@
 r"""Optimistic mirror descent: twice the present step, minus the last one."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from gantools.trainers.base_rules import Base
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+from gantools.trainers.scales import Unit
 
 PAST = "past_step"
 
@@ -31,6 +32,7 @@ class Optimistic(GameOptimizer):
 
     cost = "1 gradient"
     paper = "Daskalakis et al. 2018, arXiv:1711.00141"
+    memory_units: ClassVar[dict[str, Unit]] = {PAST: "parameters"}
 
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), PAST, torch.zeros_like(w))

@@ -1,7 +1,7 @@
 r"""Competitive gradient descent, with given and with adaptive rates (CGD and ACGD)."""
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from gantools.registry import setting
 from gantools.trainers.base_rules import clipped, safe_sqrt
 from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State
+from gantools.trainers.scales import Unit
 from gantools.trainers.second_order.linear_solvers import Product, Solver, conjugate_gradients, gmres, solution
 
 LinearSolver = Literal["auto", "cg", "gmres"]
@@ -51,6 +52,7 @@ class Competitive(GameOptimizer):
     second_order = True
     cost = "1 gradient + about 6 products + 2 products a solver step"
     paper = "Schäfer and Anandkumar 2019, arXiv:1905.12103"
+    memory_units: ClassVar[dict[str, Unit]] = {SOLUTION: "balanced"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -172,6 +174,7 @@ class AdaptiveCompetitive(Competitive):
     eps: float = setting(1e-5, "added outside the square root")
 
     paper = "Schäfer et al. 2020, arXiv:1910.05852"
+    memory_units: ClassVar[dict[str, Unit]] = {SOLUTION: "balanced", SECOND_MOMENT: "square"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -182,6 +185,11 @@ class AdaptiveCompetitive(Competitive):
 
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), SECOND_MOMENT, torch.zeros_like(w))
+
+    def denominator(self, w: Tensor, state: State) -> Tensor:
+        parts = self.by_player(safe_sqrt(self.recall(state, SECOND_MOMENT)) + self.eps)
+        counts = {player: max(state.counters[player], 1) for player in parts}
+        return torch.cat([part / (1 - self.beta ** counts[player]) ** 0.5 for player, part in parts.items()])
 
     def roots(self, field: Tensor, state: State) -> tuple[Tensor, State]:
         moment = self.beta * self.recall(state, SECOND_MOMENT) + (1 - self.beta) * field.square()

@@ -1,7 +1,7 @@
 r"""LEAD: momentum and a coupling between the players that opposes their rotation."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from gantools.registry import setting
 from gantools.trainers.base_rules import SGD, Base
 from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
+from gantools.trainers.scales import Unit
 
 VELOCITY = "velocity"
 
@@ -38,6 +39,7 @@ class Lead(GameOptimizer):
     second_order = True
     cost = "1 gradient + 3 products"
     paper = "Hemmat et al. 2020, arXiv:2010.13846"
+    memory_units: ClassVar[dict[str, Unit]] = {VELOCITY: "parameters"}
 
     def init(self, w: Tensor) -> State:
         return self.remember(super().init(w), VELOCITY, torch.zeros_like(w))

@@ -1,0 +1,84 @@
+r"""Coordinates in which an optimizer's step is balanced: one positive scale for each parameter and entry of memory.
+
+With $P = h / D$, the factor by which a step multiplies what it descends ($D = \sqrt v + \epsilon$ of an adaptive rule,
+else 1), parameters are measured by $P^{1/2}$, gradients by $P^{-1/2}$ and squared gradients by $\sqrt v P^{-1/2}$. The
+block of the parameters is then the similar $I - P^{1/2} J P^{1/2}$, and no other block is larger than it by more than
+the ratio of a gradient to its root mean square. In the user's coordinates the derivatives by second moments near zero
+are larger than the rest by factors of 1e6 to 1e12, and their rounding hides every eigenvalue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from gantools.errors import GantoolsError
+from gantools.schedules import value_at
+
+if TYPE_CHECKING:
+    from gantools.trainers.optimizer import GameOptimizer
+    from gantools.trainers.state import State
+
+# What an entry of memory is measured in; "balanced" needs no scale.
+Unit = Literal["parameters", "gradient", "square", "balanced"]
+
+FLOOR = 1e-3  # of a root of a second moment, relative to the denominator: below it the moment does not matter
+
+
+def rule_units(rule: Any) -> Mapping[str, Unit]:
+    """Return what a base rule's memory is measured in, by key; nothing where a rule of the user's own declares none."""
+    return getattr(rule, "units", {})
+
+
+def memory_units(optimizer: GameOptimizer, state: State) -> dict[str, Unit]:
+    """Return what each tensor of a state's memory is measured in; "gradient" where nobody declares it.
+
+    Raises:
+        GantoolsError: for a unit that does not exist.
+    """
+    units: dict[str, Unit] = {}
+    for key in state.memory:
+        player, _, name = key.rpartition(":")
+        units[key] = {**rule_units(optimizer.rules[player]), **optimizer.memory_units}.get(name, "gradient")
+        if units[key] not in get_args(Unit):
+            raise GantoolsError(f"The memory {key!r} has the unit {units[key]!r}: use {', '.join(get_args(Unit))}.")
+    return units
+
+
+def base_denominator(optimizer: GameOptimizer, w: Tensor, state: State) -> Tensor:
+    """Return the divisor of each parameter's step (n,) by its base rule's second moments, in this state."""
+    parts = []
+    for player, like in optimizer.by_player(w).items():
+        rule, memory = optimizer.rules[player], state.memory_of(player)
+        squares = [key for key, unit in rule_units(rule).items() if unit == "square"]
+        if squares:
+            # A gradient whose square is the second moment leaves it as it is.
+            like = rule.denominator(memory[squares[0]].sqrt(), memory, max(state.counters[player] - 1, 0))[0]
+        parts.append(like if squares else torch.ones_like(like))
+    return torch.cat(parts)
+
+
+def step_scales(optimizer: GameOptimizer, w: Tensor, state: State) -> Tensor:
+    """Return the scales (m,) of the parameters and, after them, of the memory in its order.
+
+    Args:
+        optimizer: whose rules and `memory_units` say what the memory is measured in.
+        w: the parameters after a step, (n,).
+        state: the state after that step: its second moments are those that the step was divided by.
+    """
+    D = optimizer.by_player(optimizer.denominator(w, state))
+    rates = {player: value_at(rate, max(state.counters[player] - 1, 0)) for player, rate in optimizer.rates.items()}
+    # At a rate of 0, in a schedule, nothing moves: any scale is as good.
+    roots = {player: ((rates[player] or 1.0) / divisor).sqrt() for player, divisor in D.items()}
+    scales = list(roots.values())
+    for key, unit in memory_units(optimizer, state).items():
+        player, value = key.rpartition(":")[0], state.memory[key].reshape(-1)
+        root = roots[player]
+        if unit == "square":
+            scales.append(value.sqrt().maximum(FLOOR * D[player]) / root)
+        else:
+            scales.append({"parameters": root, "gradient": 1 / root, "balanced": torch.ones_like(root)}[unit])
+    return torch.cat(scales)
