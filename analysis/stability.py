@@ -114,13 +114,16 @@ def _tolerance(s: Spectrum, distance: Array) -> float:
     epsilon = s.epsilon
     if s.complete:
         return gap_tolerance(distance, epsilon, float(s.values.abs().max()))[0]
-    return ROUNDING * epsilon * max(s.scale, 1.0 if s.kind == "map" else 0.0)
+    largest = float(s.values.abs().max())
+    return min(ROUNDING * epsilon * max(s.scale, 1.0 if s.kind == "map" else 0.0), negligible(epsilon, largest))
 
 
 def _border(s: Spectrum, largest: float, errors: Array, tolerance: float) -> Array:
     """Return the distances (k,) within which a value stands on the border: errors that are no more than rounding."""
     epsilon = s.epsilon
-    limit = negligible(epsilon, largest) if s.complete else CAUTION * ROUNDING * epsilon * s.scale
+    limit = negligible(epsilon, largest)
+    if not s.complete:
+        limit = min(limit, CAUTION * ROUNDING * epsilon * s.scale)
     return np.where(errors <= limit, np.maximum(errors, tolerance), tolerance)
 
 

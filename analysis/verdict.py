@@ -110,15 +110,25 @@ def _cure(s: Spectrum) -> str:
 
 
 def seeks(s: Spectrum) -> bool:
-    """Return whether repelling eigenvalues, if there were any, would be among those computed."""
-    return s.complete or s.which in ("SR", "SA") or (s.kind == "map" and s.which == "LM")
+    """Return whether repelling eigenvalues, if there were any, would be among those that converged."""
+    return s.complete or (_asks(s) and bool(s.converged[0]) and not s.doubt)
+
+
+def _asks(s: Spectrum) -> bool:
+    return s.which == "LM" if s.kind == "map" else s.which in ("SR", "SA")
 
 
 def opening(s: Spectrum) -> str:
     """Return the opening of a verdict when nothing repels: leading eigenvalues may hide one that does."""
     if s.complete:
         return "Stable"
-    return "No instability found" if seeks(s) else "Not decided (repelling eigenvalues are sought by which='SR')"
+    if seeks(s):
+        return "No instability found"
+    if not _asks(s):
+        return f"Not decided (repelling eigenvalues are sought by which={'LM' if s.kind == 'map' else 'SR'!r})"
+    if s.doubt:
+        return f"Not decided ({s.doubt.rstrip('.')})"
+    return "Not decided (the leading eigenvalue did not converge)"
 
 
 def _turning(ratios: Array) -> str:

@@ -178,7 +178,7 @@ class GameOptimizer:
         return scales.memory_units(self, state)
 
     def scales(self, w: Tensor, state: State) -> Tensor:
-        """Return scales (m,) of parameters and memory that balance the step which ended in (w, state)."""
+        """Return scales (m,), of parameters and then memory, that balance the step which ended in (w, state)."""
         return scales.step_scales(self, w, state)
 
     def observe(self, value: FieldValue) -> StepInfo:

@@ -22,10 +22,26 @@ if TYPE_CHECKING:
     from gantools.trainers.optimizer import GameOptimizer
     from gantools.trainers.state import State
 
-# What an entry of memory is measured in; "balanced" needs no scale.
-Unit = Literal["parameters", "gradient", "square", "balanced"]
+# What an entry of memory is measured in: parameters, their gradients, squares of these, or steps over the learning rate
+# ("direction"); "balanced" needs no scale.
+Unit = Literal["parameters", "gradient", "square", "direction", "balanced"]
 
-FLOOR = 1e-3  # of a root of a second moment, relative to the denominator: below it the moment does not matter
+FLOOR = 1e-3  # of a root of a second moment, relative to the divisor: below it the moment does not matter
+
+
+def unit_scale(unit: Unit, root: Tensor, divisor: Tensor, value: Tensor) -> Tensor:
+    r"""Return the scales (m,) of entries of memory with this unit.
+
+    Args:
+        unit: what the entries are measured in.
+        root: $\sqrt{h / D}$ of their parameters, (m,): the scale of these.
+        divisor: D, (m,).
+        value: the entries, (m,).
+    """
+    if unit == "square":
+        return value.clamp_min(0).sqrt().maximum(FLOOR * divisor) / root
+    scales = {"parameters": root, "gradient": 1 / root, "direction": 1 / (root * divisor)}
+    return scales.get(unit, torch.ones_like(root))
 
 
 def rule_units(rule: Any) -> Mapping[str, Unit]:
@@ -62,23 +78,13 @@ def base_denominator(optimizer: GameOptimizer, w: Tensor, state: State) -> Tenso
 
 
 def step_scales(optimizer: GameOptimizer, w: Tensor, state: State) -> Tensor:
-    """Return the scales (m,) of the parameters and, after them, of the memory in its order.
-
-    Args:
-        optimizer: whose rules and `memory_units` say what the memory is measured in.
-        w: the parameters after a step, (n,).
-        state: the state after that step: its second moments are those that the step was divided by.
-    """
+    """Return the scales (m,) of the parameters, then of the memory in its order; see `GameOptimizer.scales`."""
     D = optimizer.by_player(optimizer.denominator(w, state))
     rates = {player: value_at(rate, max(state.counters[player] - 1, 0)) for player, rate in optimizer.rates.items()}
     # At a rate of 0, in a schedule, nothing moves: any scale is as good.
     roots = {player: ((rates[player] or 1.0) / divisor).sqrt() for player, divisor in D.items()}
     scales = list(roots.values())
     for key, unit in memory_units(optimizer, state).items():
-        player, value = key.rpartition(":")[0], state.memory[key].reshape(-1)
-        root = roots[player]
-        if unit == "square":
-            scales.append(value.sqrt().maximum(FLOOR * D[player]) / root)
-        else:
-            scales.append({"parameters": root, "gradient": 1 / root, "balanced": torch.ones_like(root)}[unit])
+        player = key.rpartition(":")[0]
+        scales.append(unit_scale(unit, roots[player], D[player], state.memory[key].reshape(-1)))
     return torch.cat(scales)

@@ -12,6 +12,7 @@ from torch import Tensor
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.eigen.uncertainty import decompose, values_and_errors
 from gantools.analysis.krylov.selection import criterion, leading
+from gantools.analysis.operators.balanced import balanced, in_own_coordinates
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 
@@ -34,12 +35,13 @@ def spectrum(operator: LinearOperator, vectors: bool = False, limit: int = MAX_D
     Raises:
         GantoolsError: when n exceeds `limit`, or a product is not finite.
     """
-    return _selected(operator, assemble(operator, limit), operator.n, "LR", vectors)
+    return dense_eigenvalues(operator, operator.n, "LR", vectors, limit)
 
 
 def dense_eigenvalues(operator: LinearOperator, k: int, which: str, vectors: bool, limit: int) -> Spectrum:
     """Compute the k best eigenvalues from the assembled matrix; see `eigenvalues` for the arguments."""
-    return _selected(operator, assemble(operator, limit), k, which, vectors)
+    even = balanced(operator)
+    return in_own_coordinates(operator, _selected(even, assemble(even, limit), k, which, vectors))
 
 
 def assemble(operator: LinearOperator, limit: int = MAX_DENSE) -> Array:

@@ -16,6 +16,7 @@ from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.krylov.basis import STORAGES
 from gantools.analysis.krylov.iteration import Progress, ignore
 from gantools.analysis.krylov.selection import INTERIOR, criterion
+from gantools.analysis.operators.balanced import balanced, in_own_coordinates, rows
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 from gantools.registry import suggest
@@ -101,6 +102,8 @@ def eigenvalues(
     inside = name in INTERIOR and dense_limit >= A.n
     if inside or size + block >= A.n or k >= A.n - 2:
         return _dense(A, k, which, name, vectors, inside)
+    own, A = A, balanced(A)
+    start = start if start is None or own.scales is None else rows(1 / own.scales, start)
     products = A
     if A.dtype.itemsize < 4:
         A, tol = _in_single(A), max(tol, HALF_TOL * A.precision)
@@ -119,6 +122,7 @@ def eigenvalues(
             best = find_doubt(A, best, k, name, seed)
     if A is not products:
         best = _as_known(best, products, tol)
+    best = in_own_coordinates(own, best)
     return best if vectors else dataclasses.replace(best, vectors=None)
 
 

@@ -46,6 +46,7 @@ class Spectrum:
         kind: of the operator: "field", "hessian" or "map".
         n: order of the operator.
         precision: relative error of products where it exceeds the rounding of `dtype` (of differences).
+        scales: (n,) those of the operator, or None: `residuals`, `errors` and `scale` are of vectors divided by them.
         message: a sentence that says whether all converged, or what to change.
     """
 
@@ -71,6 +72,7 @@ class Spectrum:
     parts: Mapping[str, slice] = field(default_factory=dict, repr=False)
     certified: str = ""
     precision: float = 0.0
+    scales: Tensor | None = None
 
     @property
     def epsilon(self) -> float:

@@ -87,7 +87,9 @@ def _least_conditions(s: Spectrum) -> Array:
     """Return lower bounds (k,) on the condition numbers: those within the span of the converged eigenvectors."""
     if s.vectors is None:
         return np.ones(int(s.converged.sum()))
-    vectors = s.vectors[:, s.converged.to(s.vectors.device)].to("cpu", torch.complex128)
+    vectors = s.vectors if s.scales is None else s.vectors / s.scales[:, None]
+    vectors = vectors[:, s.converged.to(vectors.device)].to("cpu", torch.complex128)
+    vectors = vectors / torch.linalg.vector_norm(vectors, dim=0)
     triangle = torch.linalg.qr(vectors, mode="r")[1].numpy()
     inverse = np.linalg.pinv(triangle, rcond=1e-15)
     return np.maximum(np.linalg.norm(inverse, axis=1), 1.0)

@@ -21,7 +21,8 @@ class Conditions:
     Attributes:
         left: (n, k) unit y with $y^* A = \lambda y^*$; columns of NaN where none was found.
         numbers: (k,) float64, $1 / |y^* x|$: a change of A by E moves the value by at most that times $\|E\|$, to first
-            order. 1 for a normal operator; NaN where no left eigenvector was found.
+            order. 1 for a normal operator; NaN where no left eigenvector was found. Of an operator with `scales` they
+            belong to its balanced coordinates, as the residuals do.
         matvecs: transposed products spent.
     """
 
@@ -65,6 +66,14 @@ def conditions(A: LinearOperator, s: Spectrum, basis: int | None = None, max_mat
         if distance[j] <= near:
             free[j] = False
             left[:, i] = other.vectors[:, j].conj()
-            overlap = abs(complex(torch.vdot(left[:, i].to(torch.complex128), s.vectors[:, i].to(torch.complex128))))
+            overlap = _overlap(left[:, i], s.vectors[:, i], s.scales)
             numbers[i] = 1 / overlap if overlap > 0 else np.inf
     return Conditions(left, torch.from_numpy(numbers), other.matvecs + other.check_matvecs)
+
+
+def _overlap(y: Tensor, x: Tensor, scales: Tensor | None) -> float:
+    """Return |y* x| of a left and a right eigenvector (n,), each of unit length in the coordinates of the scales."""
+    y, x = y.to(torch.complex128), x.to(torch.complex128)
+    if scales is not None:
+        y, x = y * scales, x / scales
+    return float(torch.vdot(y, x).abs() / (torch.linalg.vector_norm(y) * torch.linalg.vector_norm(x)))

@@ -111,6 +111,8 @@ def _fits(value: Any, kind: Any) -> bool:
     kind = origin or kind
     if kind is collections.abc.Callable:
         return callable(value)
+    if kind is collections.abc.Sequence and isinstance(value, (str, bytes)):
+        return False
     return isinstance(value, kind) if isinstance(kind, type) else True
 
 

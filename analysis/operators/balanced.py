@@ -3,8 +3,7 @@ r"""An operator in balanced coordinates: the similar $S^{-1} A S$ for positive s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -28,18 +27,16 @@ def balanced(A: LinearOperator) -> LinearOperator:
         return rows(scales, A.T @ rows(1 / scales, u))
 
     there = transposed if A.has_transpose else None
-    made = LinearOperator(
-        product, A.n, A.dtype, A.device, rmatvec=there, matmat=product, rmatmat=there, kind=A.kind
-    )
+    options: dict[str, Any] = {"matmat": product, "rmatvec": there, "rmatmat": there, "kind": A.kind}
+    made = LinearOperator(product, A.n, A.dtype, A.device, precision=A.precision, **options)
     made.slices, made.parameters = A.slices, A.parameters
     return made
 
 
-def in_own_coordinates(A: LinearOperator, solve: Callable[[LinearOperator], Spectrum]) -> Spectrum:
-    """Solve for eigenvalues of the balanced operator, and return the result with the vectors of A itself."""
+def in_own_coordinates(A: LinearOperator, found: Spectrum) -> Spectrum:
+    """Return the spectrum found of the balanced operator with the vectors, of unit length, of A itself."""
     if A.scales is None:
-        return solve(A)
-    found = solve(balanced(A))
+        return found
     vectors = found.vectors
     if vectors is not None:
         vectors = rows(A.scales, vectors)

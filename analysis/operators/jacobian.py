@@ -8,7 +8,7 @@ change nothing.
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +16,14 @@ from torch import Tensor, nn
 from gantools.analysis.operators.algebra import parameter_slices
 from gantools.analysis.operators.differentiation import DifferentiatedOperator, Differentiation
 from gantools.analysis.operators.snapshot import snapshot
+from gantools.analysis.operators.training_step import TrainingStep
 from gantools.analysis.products import autograd as engines
-from gantools.batches import batch_size, map_tensors
+from gantools.batches import batch_size
 from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
 from gantools.games import arbiter, functional
 from gantools.games.game import Game, minimization
 from gantools.trainers.optimizer import GameOptimizer
-from gantools.trainers.torch_optim.steps import TorchStep
-
-if TYPE_CHECKING:
-    from gantools.trainers.torch_optim.steps import Optimizers, Turns
+from gantools.trainers.torch_optim.steps import Optimizers, TorchStep, Turns
 
 
 def jacobian(
@@ -220,12 +218,21 @@ def _is_symmetric(function: engines.Function, point: Tensor) -> bool:
 
 
 def update_operator(
-    optimizer: "GameOptimizer | Optimizers", batch: Any, *more: Any, game: Game | None = None, turns: "Turns" = None
+    optimizer: GameOptimizer | Optimizers,
+    batch: Any,
+    *more: Any,
+    game: Game | None = None,
+    turns: Turns = None,
+    dtype: torch.dtype | None = None,
 ) -> DifferentiatedOperator:
     r"""Return the Jacobian of one training step: of the map $(w, \mathrm{memory}) \mapsto (w', \mathrm{memory}')$.
 
     Its spectral radius says whether this very step, with its momentum and second moments, contracts. Counters, buffers
     and the batch are constants. `U.slices` has the parts by name: each player, then the memory as "player:name".
+
+    Products, and eigenvectors, are in the coordinates of the parameters and the memory as they are. There second
+    moments near zero make the entries differ by factors of 1e6 to 1e12, so that eigenvalues are sought in coordinates
+    that balance the step, `U.scales` (`gantools.trainers.scales`); residuals and error bounds belong to these.
 
     Args:
         optimizer: a game optimizer; its present state is the point of linearisation. Or an optimizer of `torch.optim`,
@@ -235,47 +242,53 @@ def update_operator(
         game: for optimizers of `torch.optim`, the game that they move.
         turns: for these, how often each moves in a step, in order, or "together", see
             `gantools.trainers.torch_optim.steps.TorchStep`.
+        dtype: of the products; by default that of the parameters, or float64, at the same point, where the scales of
+            the parameters differ by more than 100 and the losses compute in it.
+
+    Raises:
+        GantoolsError: for a field that differs between evaluations, a step that is not finite, and a dtype in which
+            the losses do not compute.
     """
     stepped = _game_optimizer(optimizer, game, turns)
-    game, state = stepped.game, stepped.state
-    batches, _ = stepped.complete(tuple(map_tensors(Tensor.clone, one) for one in (batch, *more)))
-    w, buffers, modes = game.vector(), game.buffers(), game.modes()
-    counters = dict(state.counters)
-    names, sizes = list(state.memory), [value.numel() for value in state.memory.values()]
-    shapes = [value.shape for value in state.memory.values()]
-    slices = dict(game.slices)
-    offset = w.numel()
-    for name, length in zip(names, sizes, strict=True):
-        slices[name] = slice(offset, offset + length)
-        offset += length
-
-    def function(z: Tensor) -> Tensor:
-        w, *pieces = z.split([game.num_parameters, *sizes])
-        memory = {name: piece.view(shape) for name, piece, shape in zip(names, pieces, shapes, strict=True)}
-        current = type(state)(memory, counters, buffers)
-        with game.frozen(modes):
-            for _ in range(stepped.period):
-                w, current = stepped.update(w, current, *batches)
-        return torch.cat([w, *(current.memory[name].reshape(-1) for name in names)])
-
-    point = torch.cat([w, *(value.detach().reshape(-1).to(w) for value in state.memory.values())])
-    products = engines.ReverseProducts(function, point)
+    step = TrainingStep.present(stepped, batch, *more)
+    scales = step.scales()
+    if dtype is None and step.demands_float64(scales):
+        step = step.wide() or step
+    elif dtype is not None:
+        step = _in_dtype(step, dtype)
+    products = engines.ReverseProducts(step, step.point)
     if not products.value.isfinite().all():
         raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
-    verdict = arbiter.judge(game, batches[0])
+    verdict = arbiter.judge(stepped.game, step.batches[0])
     verdict.require_derivatives()
     if not verdict.repeats:
         raise GantoolsError(_DIFFERS)
-    _require_deterministic(function(products.point), function, products)
-    operator = DifferentiatedOperator(products, "reverse", slices, point, kind="map")
-    operator.parameters = parameter_slices(game)
+    _require_deterministic(step(products.point), step, products)
+    operator = DifferentiatedOperator(products, "reverse", step.slices, step.point, kind="map")
+    operator.parameters = parameter_slices(stepped.game)
+    operator.scales = None if scales is None else scales.to(step.point)
     return operator
 
 
-def _game_optimizer(optimizer: "GameOptimizer | Optimizers", game: Game | None, turns: "Turns") -> GameOptimizer:
+def _in_dtype(step: TrainingStep, dtype: torch.dtype) -> TrainingStep:
+    if dtype == step.point.dtype:
+        return step
+    wide = step.wide() if dtype == torch.float64 else None
+    if wide is None:
+        raise GantoolsError(
+            f"This step cannot be computed in {dtype}: leave dtype out, or convert the game and its batches yourself "
+            "(of a run: run.double())."
+        )
+    return wide
+
+
+def _game_optimizer(optimizer: GameOptimizer | Optimizers, game: Game | None, turns: Turns) -> GameOptimizer:
     """Return the optimizer itself, or the step of `torch.optim`'s as one."""
     if isinstance(optimizer, GameOptimizer):
         return optimizer
     if game is None:
-        raise GantoolsError("An optimizer of torch.optim knows no game: call update_operator(..., game=game).")
+        raise GantoolsError(
+            "An optimizer of torch.optim knows no game: call update_operator(optimizer, batch, game=game), or train "
+            "with one that does, gt.trainers.make('simultaneous', game, lr=1e-3, base='adam')."
+        )
     return TorchStep(game, optimizer, turns)

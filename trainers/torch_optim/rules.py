@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gantools.errors import GantoolsError
 from gantools.trainers.base_rules import Memory, safe_sqrt
+from gantools.trainers.scales import Unit
 
 
 class TorchRule(Protocol):
@@ -21,6 +22,20 @@ class TorchRule(Protocol):
     @property
     def keys(self) -> tuple[str, ...]:
         """Names of the memory's tensors, each of the parameter's shape."""
+        ...
+
+    @property
+    def units(self) -> dict[str, Unit]:
+        """What each of them is measured in, see `gantools.trainers.scales`."""
+        ...
+
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+        ...
+
+    def divisor(self, memory: Memory, count: int) -> Tensor | None:
+        """Return the divisor (m,) of the step that led to this memory as the `count`-th; None for 1."""
         ...
 
     def update(self, w: Tensor, gradient: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
@@ -60,6 +75,13 @@ class TorchSGD(_Group):
     def keys(self) -> tuple[str, ...]:
         return ("momentum_buffer",) if self.momentum else ()
 
+    @property
+    def units(self) -> dict[str, Unit]:
+        return dict.fromkeys(self.keys, "gradient")
+
+    def divisor(self, memory: Memory, count: int) -> None:
+        return None
+
     def update(self, w: Tensor, gradient: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
         d = self.direction(w, gradient)
         if not self.momentum:
@@ -82,14 +104,21 @@ class TorchRMSprop(_Group):
     def keys(self) -> tuple[str, ...]:
         return ("square_avg", *["momentum_buffer"] * (self.momentum > 0), *["grad_avg"] * self.centered)
 
+    @property
+    def units(self) -> dict[str, Unit]:
+        return {"square_avg": "square", "momentum_buffer": "direction", "grad_avg": "gradient"}
+
+    def divisor(self, memory: Memory, count: int) -> Tensor:
+        variance = memory["square_avg"] - memory["grad_avg"].square() if self.centered else memory["square_avg"]
+        return safe_sqrt(variance) + self.eps
+
     def update(self, w: Tensor, gradient: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
         d = self.direction(w, gradient)
         square = self.alpha * memory["square_avg"] + (1 - self.alpha) * d.square()
-        moved, variance = {"square_avg": square}, square
+        moved = {"square_avg": square}
         if self.centered:
-            mean = self.alpha * memory["grad_avg"] + (1 - self.alpha) * d
-            moved["grad_avg"], variance = mean, square - mean.square()
-        step = d / (safe_sqrt(variance) + self.eps)
+            moved["grad_avg"] = self.alpha * memory["grad_avg"] + (1 - self.alpha) * d
+        step = d / self.divisor(moved, count + 1)
         if self.momentum > 0:
             step = moved["momentum_buffer"] = self.momentum * memory["momentum_buffer"] + step
         return w - self.lr * step, moved
@@ -108,6 +137,14 @@ class TorchAdam(_Group):
     def keys(self) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * self.amsgrad)
 
+    @property
+    def units(self) -> dict[str, Unit]:
+        return {"exp_avg": "gradient", "exp_avg_sq": "square", "max_exp_avg_sq": "square"}
+
+    def divisor(self, memory: Memory, count: int) -> Tensor:
+        moment = memory["max_exp_avg_sq" if self.amsgrad else "exp_avg_sq"]
+        return safe_sqrt(moment) / (1 - self.betas[1] ** count) ** 0.5 + self.eps
+
     def update(self, w: Tensor, gradient: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
         if self.decoupled:
             d = -gradient if self.maximize else gradient
@@ -116,12 +153,11 @@ class TorchAdam(_Group):
             d = self.direction(w, gradient)
         beta1, beta2 = self.betas
         m = beta1 * memory["exp_avg"] + (1 - beta1) * d
-        largest = v = beta2 * memory["exp_avg_sq"] + (1 - beta2) * d.square()
+        v = beta2 * memory["exp_avg_sq"] + (1 - beta2) * d.square()
         moved = {"exp_avg": m, "exp_avg_sq": v}
         if self.amsgrad:
-            largest = moved["max_exp_avg_sq"] = torch.maximum(memory["max_exp_avg_sq"], v)
-        denominator = safe_sqrt(largest) / (1 - beta2 ** (count + 1)) ** 0.5 + self.eps
-        return w - (self.lr / (1 - beta1 ** (count + 1))) * m / denominator, moved
+            moved["max_exp_avg_sq"] = torch.maximum(memory["max_exp_avg_sq"], v)
+        return w - (self.lr / (1 - beta1 ** (count + 1))) * m / self.divisor(moved, count + 1), moved
 
 
 def _shared(group: Mapping[str, Any]) -> Any:

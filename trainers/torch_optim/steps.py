@@ -13,6 +13,7 @@ from gantools.games import functional
 from gantools.games.game import Game
 from gantools.registry import suggest
 from gantools.trainers.optimizer import GameOptimizer, State
+from gantools.trainers.scales import unit_scale
 from gantools.trainers.torch_optim.rules import TorchRule, rule_of
 
 Optimizers = Optimizer | Mapping[str, Optimizer] | Sequence[Optimizer]
@@ -79,6 +80,20 @@ class TorchStep(GameOptimizer):
         """Return the optimizers' present state; that of parameters never moved is zero."""
         memory = {key: value.to(w, copy=True) for key, value in self._memory.items()}
         return State(memory, dict(self._counters), self.game.buffers())
+
+    def scales(self, w: Tensor, state: State) -> Tensor:
+        own, memory = torch.ones_like(w), {key: torch.ones_like(value) for key, value in state.memory.items()}
+        for piece in self._all():
+            if piece.rule is None:
+                continue
+            values = {key: state.memory[f"{piece.player}:{key}"][part] for key, part in piece.memory.items()}
+            divisor = piece.rule.divisor(values, max(state.counters[piece.counter], 1))
+            divisor = torch.ones_like(w[piece.part]) if divisor is None else divisor
+            root = own[piece.part] = ((piece.rule.lr or 1.0) / divisor).sqrt()
+            for key, part in piece.memory.items():
+                unit = piece.rule.units[key]
+                memory[f"{piece.player}:{key}"][part] = unit_scale(unit, root, divisor, values[key])
+        return torch.cat([own, *memory.values()])
 
     def step(self, batch: Any, *more: Any, check: Any = None) -> Any:
         """Refuse: the optimizers of `torch.optim` make the steps, in the training loop."""
