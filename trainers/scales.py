@@ -58,9 +58,11 @@ def memory_units(optimizer: GameOptimizer, state: State) -> dict[str, Unit]:
     units: dict[str, Unit] = {}
     for key in state.memory:
         player, _, name = key.rpartition(":")
-        units[key] = {**rule_units(optimizer.rules[player]), **optimizer.memory_units}.get(name, "gradient")
-        if units[key] not in get_args(Unit):
-            raise GantoolsError(f"The memory {key!r} has the unit {units[key]!r}: use {', '.join(get_args(Unit))}.")
+        known: dict[str, Unit] = {**rule_units(optimizer.rules[player]), **optimizer.memory_units}
+        unit = known.get(name, "gradient")
+        if unit not in get_args(Unit):
+            raise GantoolsError(f"The memory {key!r} has the unit {unit!r}: use {', '.join(get_args(Unit))}.")
+        units[key] = unit
     return units
 
 
@@ -68,7 +70,8 @@ def base_denominator(optimizer: GameOptimizer, w: Tensor, state: State) -> Tenso
     """Return the divisor of each parameter's step (n,) by its base rule's second moments, in this state."""
     parts = []
     for player, like in optimizer.by_player(w).items():
-        rule, memory = optimizer.rules[player], state.memory_of(player)
+        memory = state.memory_of(player)
+        rule: Any = optimizer.rules[player]
         squares = [key for key, unit in rule_units(rule).items() if unit == "square"]
         if squares:
             # A gradient whose square is the second moment leaves it as it is.

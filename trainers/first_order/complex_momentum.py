@@ -38,8 +38,8 @@ class RotatingMomentum:
     @property
     def units(self) -> dict[str, Unit]:
         """What the memory is measured in."""
-        moments = {key: unit for key, unit in rule_units(self.over).items() if key != "exp_avg"}
-        return {"momentum_real": "gradient", "momentum_imaginary": "gradient", **moments}
+        units: dict[str, Unit] = {"momentum_real": "gradient", "momentum_imaginary": "gradient"}
+        return units | {key: unit for key, unit in rule_units(self.over).items() if key != "exp_avg"}
 
     def denominator(self, direction: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
         """Return the divisor of the buffer, and the new second moment."""
