@@ -219,7 +219,8 @@ def test_rules_of_the_users_own_without_units_work():
     game, batch = cases.tanh_gan(), cases.gan_batch()
     U = update_operator(Simultaneous(game, lr=0.1, base=Own()), batch)
     V = update_operator(Simultaneous(game, lr=0.1, base=gt.trainers.Momentum(0.5)), batch)
-    assert torch.equal(U.scales, V.scales) and torch.equal(U.dense(), V.dense())
+    torch.testing.assert_close(U.scales, V.scales)
+    torch.testing.assert_close(U.dense(), V.dense())
 
     class Wrong(Own):
         units = {"mean": "metres"}
