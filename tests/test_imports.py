@@ -14,10 +14,11 @@ FOLDERS = {"gantools": "gantools", "analysis": "gantools.analysis", "trainers": 
 BELOW = {
     "errors": [],
     "registry": ["errors"],
+    "random_vectors": [],
     "batches": ["registry"],
     "losses": ["registry"],
     "schedules": ["registry"],
-    "regularizers": ["batches", "losses", "schedules"],
+    "regularizers": ["batches", "losses", "schedules", "random_vectors"],
     "games": ["regularizers"],
     "nn": ["games"],
     "networks": ["nn"],

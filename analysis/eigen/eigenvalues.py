@@ -13,9 +13,9 @@ from gantools.analysis.eigen.guard import NOT_ALL, find_doubt, unite
 from gantools.analysis.eigen.interior import interior
 from gantools.analysis.eigen.search import SearchRequest, search
 from gantools.analysis.eigen.spectrum import Spectrum
-from gantools.analysis.krylov.basis import STORAGES
 from gantools.analysis.krylov.iteration import Progress, ignore
 from gantools.analysis.krylov.selection import INTERIOR, criterion
+from gantools.analysis.krylov.storage import STORAGES
 from gantools.analysis.operators.balanced import balanced, in_own_coordinates, rows
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError

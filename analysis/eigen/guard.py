@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gantools.analysis.eigen.spectrum import Spectrum
-from gantools.analysis.krylov.gram_schmidt import random_vector
 from gantools.analysis.krylov.selection import leading, scores
 from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.random_vectors import normal_columns
 
 PROBES = 2
 NOT_ALL = "Not all converged, so better ones may be missing."
@@ -39,7 +39,7 @@ def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> 
     if not s.converged.all():
         return dataclasses.replace(s, doubt=NOT_ALL)
     generator = torch.Generator().manual_seed(seed + 7)
-    u = torch.stack([random_vector(A.n, A.dtype, A.device, generator) for _ in range(PROBES)], dim=1)
+    u = normal_columns(A.n, PROBES, A.dtype, A.device, generator)
     halves = not A.symmetric and name in ("LI", "LR", "SR")
     if not (halves or name in ("LM", "LR", "SR")):
         return s

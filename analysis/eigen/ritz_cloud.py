@@ -68,8 +68,7 @@ def ritz_cloud(A: LinearOperator, starts: int = 4, steps: int = 60, seed: int = 
     values, residuals, scale, before = [], [], 0.0, A.matvecs
     for start in range(starts):
         basis = KrylovBasis(A, steps, torch.Generator().manual_seed(seed + start))
-        for _ in range(steps):
-            basis.expand()
+        basis.fill()
         found, vectors = (part.numpy() for part in torch.linalg.eig(torch.from_numpy(basis.square)))
         values.append(found)
         residuals.append(basis.residuals(vectors) / np.linalg.norm(vectors, axis=0))

@@ -79,6 +79,7 @@ def search(
         basis.lock(*real_form(known))
     stopping = _stopping(request, size, A.symmetric, minimum=known.matvecs if known else 0)
     store = BasisStore(path)
+    A.prepare(3 * size)  # what most searches take
     before = store.load(basis)
     ritz, products = iterate(method, basis, stopping, before or 0, request.progress, partial(store.save, basis))
     found = measured(A, basis, ritz, request, seed)

@@ -93,8 +93,7 @@ def _from_start(
         basis.lock(*real_form(known))
     first, due = basis.length, min(size, most)
     while True:
-        while basis.length < due:
-            basis.expand()
+        basis.fill(due)
         look, whole = _look(basis, request, first), basis.length == A.n
         certain = look.enough and (whole or look.hidden <= UNLIKELY)
         request.progress(A.matvecs, request.k if certain else 0, request.k)

@@ -9,6 +9,7 @@ from torch import Tensor
 from gantools.analysis.estimates.density import Density
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
+from gantools.random_vectors import normal_columns
 
 
 def kernel_polynomial(
@@ -51,7 +52,7 @@ def kernel_polynomial(
 
 def _moments(A: LinearOperator, middle: float, half: float, moments: int, probes: int, seed: int) -> np.ndarray:
     generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(A.n, probes, generator=generator, dtype=torch.float64).to(dtype=A.dtype, device=A.device)
+    start = normal_columns(A.n, probes, A.dtype, A.device, generator)
     total = float(start.double().square().sum())
     before, now = start, (A @ start - middle * start) / half
     mu = [1.0, float((start * now).sum(dtype=torch.float64)) / total]

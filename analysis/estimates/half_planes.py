@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from gantools.analysis.eigen.eigenvalues import eigenvalues
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.estimates.index_result import NAMES, Index, Interval
-from gantools.analysis.krylov.gram_schmidt import ROUNDING, random_vector
+from gantools.analysis.krylov.gram_schmidt import ROUNDING
 from gantools.analysis.nonnormal.condition import conditions
 from gantools.analysis.operators.algebra import symmetric_part
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
+from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
 
@@ -155,7 +156,7 @@ def _bendixson(A: LinearOperator, relative: float, tol: float | None, seed: int)
     hidden from one start is not hidden from the other.
     """
     S, generator = symmetric_part(A), torch.Generator().manual_seed(seed)
-    u = random_vector(A.n, A.dtype, A.device, generator)
+    u = normal_vector(A.n, A.dtype, A.device, generator)
     scale = float((A @ u).double().norm() / u.double().norm())
     first = [_outermost(S, which, seed) for which in BOX]
     scale = max(scale, *(s.scale for s in first))

@@ -19,9 +19,9 @@ from gantools.analysis.estimates.index_result import NAMES, Index, IndexCurve
 from gantools.analysis.estimates.inertia import counts_from_factors, gap_tolerance
 from gantools.analysis.estimates.quadrature.plan import plan
 from gantools.analysis.estimates.quadrature.probes import Probing, Tell, untold
-from gantools.analysis.krylov.gram_schmidt import random_vector
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
+from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
 
@@ -167,5 +167,5 @@ def _exact_curve(values: Array, taus: Array) -> IndexCurve:
 
 def _zero_rows(A: LinearOperator, seed: int) -> int:
     """Count the zero rows: those, and no others, make a product with a random vector exactly zero."""
-    u = random_vector(A.n, A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
+    u = normal_vector(A.n, A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
     return int(((A @ u) == 0).sum())

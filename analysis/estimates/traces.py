@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError, NonFiniteFieldError
+from gantools.random_vectors import normal_columns
 from gantools.registry import Registry
 
 BLOCK = 64
@@ -189,7 +190,7 @@ def _xtrace(A: LinearOperator, matvecs: int, generator: torch.Generator) -> _Sam
     scaled back to its expected length.
     """
     k = matvecs // 2
-    omega = torch.randn(A.n, k, generator=generator, dtype=torch.float64).to(A.device)
+    omega = normal_columns(A.n, k, torch.float64, A.device, generator)
     omega *= A.n**0.5 / omega.norm(dim=0)
     Y = _products(A, omega)
     Q, R = torch.linalg.qr(Y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,34 +11,19 @@ from torch import Tensor
 
 from gantools.analysis.krylov.gram_schmidt import (
     ROUNDING,
-    cleared,
-    coefficients_on,
     combined,
     orthogonalise,
-    random_vector,
+    orthogonalise_block,
 )
+from gantools.analysis.krylov.storage import BasisState, allocate_basis
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
+from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
 
-STORAGES = ("device", "host", "bfloat16")
-
-
-class BasisState(NamedTuple):
-    """A state from which a basis can go on: its decomposition and its random numbers.
-
-    Attributes:
-        vectors: (length + width, n) rows, the basis and its continuation.
-        projected: see `KrylovBasis`.
-        scale: see `KrylovBasis`.
-        generator: state of the random generator.
-    """
-
-    vectors: Tensor
-    projected: Tensor
-    scale: float
-    generator: Tensor
+# Vectors appended on a GPU before their coefficients are read. Reading waits for the device, which then idles.
+AHEAD = 8
 
 
 class KrylovBasis:
@@ -62,6 +47,7 @@ class KrylovBasis:
         projected: (size + width, size): A V[:j]^T = V[:j + width]^T projected[:j + width, :j].
         length: vectors in the basis at present, j.
         scale: the largest ||A v|| seen, a lower estimate of the norm of A.
+        ahead: vectors that `expand` may append before their coefficients are read and judged, see `settle`.
     """
 
     def __init__(
@@ -79,24 +65,12 @@ class KrylovBasis:
         self.length = 0
         self.scale = 0.0
         self.epsilon = operator.precision
-        self.vectors = self._allocate(storage)
+        self.vectors = allocate_basis(size + width, operator, storage)
         self.projected = np.zeros((size + width, size))
+        self.ahead = AHEAD if self.vectors.is_cuda and width == 1 else 1
+        self._unread: list[Tensor] = []  # of each vector appended and not yet judged: coefficients and three norms
+        self._careful = 0  # vectors to come that are judged one by one
         self._go_on(0)
-
-    def _allocate(self, storage: str) -> Tensor:
-        shape = (self.size + self.width, self.operator.n)
-        device = torch.device("cpu") if storage == "host" else self.operator.device
-        dtype = torch.bfloat16 if storage == "bfloat16" else self.operator.dtype
-        try:
-            return torch.empty(shape, dtype=dtype, device=device)
-        except RuntimeError as error:  # also torch.OutOfMemoryError
-            gigabytes = shape[0] * shape[1] * dtype.itemsize / 2**30
-            elsewhere = ", keep the basis in main memory (storage='host')" if device.type != "cpu" else ""
-            raise GantoolsError(
-                f"A basis of {shape[0]} vectors of {shape[1]} numbers needs {gigabytes:.3g} GiB on {device}, more than "
-                f"there is: lower basis= or k=, store it as bfloat16{elsewhere}, or take a player or a layer instead "
-                "of the whole."
-            ) from error
 
     def _go_on(self, rows: int) -> None:
         """Make random vectors the continuation of the first `rows` vectors."""
@@ -105,7 +79,7 @@ class KrylovBasis:
 
     def _fresh(self, rows: int, beside: Tensor | None = None) -> Tensor:
         """Return a random unit vector orthogonal to the first rows, and to the columns of `beside` (n, b)."""
-        w = random_vector(self.operator.n, self.operator.dtype, self.vectors.device, self.generator)
+        w = normal_vector(self.operator.n, self.operator.dtype, self.vectors.device, self.generator)
         for _ in range(2):
             if rows:
                 w = orthogonalise(self.vectors[:rows], w)[1]
@@ -132,17 +106,66 @@ class KrylovBasis:
         self.vectors[0] = vector.to(self.vectors) / torch.linalg.vector_norm(vector)
 
     def expand(self) -> None:
-        """Append one vector or block: as many products, two passes of Gram-Schmidt, one transfer to the host."""
-        if self.width == 1:
-            self._append_vector()
-        else:
+        """Append one vector or block: as many products, and two passes of Gram-Schmidt.
+
+        Single vectors may go unjudged for a while (`ahead`): `projected`, `scale` and what follows from them are valid
+        after `settle`.
+        """
+        if self.width > 1:
             self._append_block()
+            return
+        if self._careful or self.ahead == 1:
+            self._careful = max(self._careful - 1, 0)
+            self._append_vector()
+            return
+        self._append_unread()
+        if len(self._unread) >= self.ahead or self.full:
+            self.settle()
+
+    def fill(self, length: int | None = None) -> None:
+        """Append vectors until there are `length` that have been judged, by default as many as there is room for."""
+        length = self.size - self.width + 1 if length is None else length
+        while self.length < length or not self.settle():
+            self.expand()
+
+    def settle(self) -> bool:
+        """Read and judge the coefficients of the vectors appended since the last time.
+
+        Where one broke down or lost its orthogonality, it and all behind it are dropped, and the next ones are judged
+        one by one.
+
+        Returns:
+            Whether all were kept.
+        """
+        if not self._unread:
+            return True
+        columns, self._unread = self._unread, []
+        sizes = [len(column) for column in columns]
+        first = self.length - len(columns)
+        for i, host in enumerate(np.split(torch.cat(columns).cpu().numpy(), np.cumsum(sizes)[:-1])):
+            column, (before, once, beta) = host[:-3], host[-3:]
+            self._require_finite(host)
+            self.scale = max(self.scale, float(before))
+            if self._breaks_down(beta) or beta < 0.5 * once:
+                self.length, self._careful = first + i, 2 * self.ahead
+                return False
+            self.projected[: len(column), first + i] = column
+            self.projected[len(column), first + i] = beta
+        return True
 
     def _times(self, rows: Tensor) -> Tensor:
         """Return A times a row (n,) of the basis or rows (b, n), as a vector or as columns, where the basis is."""
         A = self.operator
         u = rows.to(dtype=A.dtype, device=A.device)
         return (A @ (u.T if u.dim() == 2 else u)).to(self.vectors.device)
+
+    def _append_unread(self) -> None:
+        j = self.length
+        w = self._times(self.vectors[j])
+        coefficients, w, norms = orthogonalise(self.vectors[: j + 1], w, *self._recurrence())
+        self._unread.append(torch.cat([coefficients, norms]))
+        self.vectors[j + 1] = w / norms[-1]
+        self.length = j + 1
 
     def _append_vector(self) -> None:
         j = self.length
@@ -152,18 +175,21 @@ class KrylovBasis:
         self._require_finite(host)
         column, (before, once, beta) = host[: j + 1], host[j + 1 :]
         self.scale = max(self.scale, float(before))
-        breakdown = beta <= ROUNDING * self.epsilon * self.scale
-        if not breakdown and beta < 0.5 * once:
+        if not self._breaks_down(beta) and beta < 0.5 * once:
             # The second pass removed much again, so its own rounding matters; rare, hence outside the fixed two.
             more, w, norms = orthogonalise(self.vectors[: j + 1], w)
             column, beta = column + more.cpu().numpy(), float(norms[-1])
-            breakdown = beta <= ROUNDING * self.epsilon * self.scale
+        breakdown = self._breaks_down(beta)
         self.projected[: j + 1, j] = column
         # A breakdown means an invariant subspace, which holds one copy of each of its eigenvalues: other copies, and
         # other eigenvalues, are looked for from a fresh direction, decoupled by an exact zero.
         self.projected[j + 1, j] = 0.0 if breakdown else beta
         self.vectors[j + 1] = self._fresh(j + 1) if breakdown else w / beta
         self.length = j + 1
+
+    def _breaks_down(self, beta: float) -> bool:
+        """Return whether rounding is all that is left of a product."""
+        return beta <= ROUNDING * self.epsilon * self.scale
 
     def _append_block(self) -> None:
         """Append a block by block Gram-Schmidt (Barlow and Smoktunowicz, Numer. Math. 123, 2013)."""
@@ -173,15 +199,7 @@ class KrylovBasis:
         norms = torch.linalg.vector_norm(w, dim=0)
         self._require_finite(norms.cpu().numpy())
         self.scale = max(self.scale, float(norms.max()))
-        column, border = torch.zeros(end, b, dtype=torch.float64), torch.eye(b, dtype=torch.float64)
-        for attempt in range(4):
-            part = coefficients_on(rows, w)
-            w, triangle = torch.linalg.qr(cleared(rows, w, part))
-            column += part.double().cpu() @ border
-            border = triangle.double().cpu() @ border
-            # From the second pass on w is orthonormal before: if the pass shrinks it much, rounding was removed.
-            if attempt and float(torch.linalg.matrix_norm(triangle, -2)) > 0.5:
-                break
+        column, border, w = orthogonalise_block(rows, w)
         # Rotated so that a lack of rank shows in whole columns.
         left, sizes, right = torch.linalg.svd(border)
         w = w @ left.to(w)
@@ -206,6 +224,8 @@ class KrylovBasis:
         j = self.length
         if not self.operator.symmetric or j == 0:
             return None, 0
+        if self._unread:
+            return self._unread[-1][-1:].to(self.operator.dtype), j - 1
         row = self.projected[j, :j]
         start = int(np.argmax(row != 0.0)) if row.any() else j
         return torch.as_tensor(row[start:]).to(dtype=self.operator.dtype, device=self.vectors.device), start
@@ -244,7 +264,12 @@ class KrylovBasis:
         self.length = kept
 
     def state(self) -> BasisState:
-        """Return what `restore` goes on from, on the host; it may share memory with the basis."""
+        """Return what `restore` goes on from, on the host; it may share memory with the basis.
+
+        Vectors that were not judged yet are dropped.
+        """
+        self.length -= len(self._unread)
+        self._unread = []
         rows = self.vectors[: self.length + self.width].cpu()
         return BasisState(rows, torch.from_numpy(self.projected), self.scale, self.generator.get_state())
 

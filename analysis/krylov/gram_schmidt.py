@@ -11,11 +11,6 @@ ROUNDING = 10.0
 _AT_ONCE = 16  # rows of a bfloat16 basis that are widened together
 
 
-def random_vector(n: int, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Tensor:
-    """Return a normal vector (n,), drawn on the CPU so that every device starts from the same one."""
-    return torch.randn(n, generator=generator, dtype=torch.float64).to(dtype=dtype, device=device)
-
-
 def coefficients_on(rows: Tensor, w: Tensor) -> Tensor:
     """Return rows @ w for w (n,) or (n, b), in the precision of w."""
     if rows.dtype == w.dtype:
@@ -70,3 +65,25 @@ def orthogonalise(
         coefficients[len(basis) - len(rows) :] += part
         norms.append(torch.linalg.vector_norm(w, dtype=None if first else torch.float64).double())
     return coefficients, w, torch.stack(norms)
+
+
+def orthogonalise_block(basis: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Remove the rows of `basis` (j, n) from the columns of w (n, b), and these from each other.
+
+    Block Gram-Schmidt, repeated until a pass removes little (Barlow and Smoktunowicz, Numer. Math. 123, 2013).
+
+    Returns:
+        The coefficients (j, b) on the basis and those (b, b) among the columns, float64 on the host, and the
+        orthonormal columns.
+    """
+    b = w.shape[1]
+    column, border = torch.zeros(len(basis), b, dtype=torch.float64), torch.eye(b, dtype=torch.float64)
+    for attempt in range(4):
+        part = coefficients_on(basis, w)
+        w, triangle = torch.linalg.qr(cleared(basis, w, part))
+        column += part.double().cpu() @ border
+        border = triangle.double().cpu() @ border
+        # From the second pass on w is orthonormal before: if the pass shrinks it much, rounding was removed.
+        if attempt and float(torch.linalg.matrix_norm(triangle, -2)) > 0.5:
+            break
+    return column, border, w

@@ -157,7 +157,7 @@ def iterate(
         try:
             basis.expand()
             products += basis.width
-            if not schedule.due(basis, products):
+            if not schedule.due(basis, products) or not basis.settle():
                 continue
             ritz = method.extract(basis)
             errors = error_bounds(ritz.residuals, ritz.gaps)

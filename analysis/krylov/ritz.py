@@ -60,9 +60,11 @@ def excess(errors: Array, values: Array, tol: float, scale: float, epsilon: floa
 
 
 def final_residuals(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[Array, Array, Tensor]:
-    """Return values, true residuals and unit vectors (n, k), from one block product, in float64.
+    """Return values, true residuals and unit vectors (n, k), from one block product.
 
-    A conjugate pair needs two real products, not four: with X = [Re x, Im x], A X = X [[a, b], [-b, a]].
+    Lengths, residuals and a symmetric operator's Rayleigh quotients are computed in float64, vector by vector: copies
+    of all would need twice the memory of the vectors. A conjugate pair needs two real products, not four: with
+    X = [Re x, Im x], A X = X [[a, b], [-b, a]].
     """
     values = ritz.values
     upper = np.flatnonzero(np.imag(values) > 0)
@@ -70,25 +72,32 @@ def final_residuals(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[
     real = np.real(ritz.coordinates).copy()
     real[:, lower] = np.imag(ritz.coordinates)[:, upper]
     X = basis.lift(real).to(A.device)
-    product = (A @ X).double()
-    X = X.double()
+    product = A @ X
     small = np.diag(np.real(values))
     small[upper, lower] = np.imag(values)[upper]
     small[lower, upper] = -np.imag(values)[upper]
-    length = torch.linalg.vector_norm(X, dim=0)
-    if A.symmetric:
-        # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
-        quotient = (X * product).sum(dim=0) / length**2
-        values = quotient.cpu().numpy()
-        small = np.diag(values)
-    residual = torch.linalg.vector_norm(product - X @ torch.as_tensor(small).to(X.device), dim=0)
-    lengths, residuals = torch.stack([length, residual]).cpu().numpy()
+    partner = np.arange(len(values))
+    partner[upper], partner[lower] = lower, upper
+    measured = [_measured(X, product, i, int(partner[i]), small, A.symmetric) for i in range(len(values))]
+    lengths, residuals, quotients = torch.stack(measured).cpu().numpy().T
     for part in (lengths, residuals):
         part[upper] = part[lower] = np.hypot(part[upper], part[lower])
-    X = X / torch.as_tensor(lengths).to(X.device)
-    if not A.symmetric:
-        Z = torch.complex(X, torch.zeros_like(X))
-        Z[:, upper] = torch.complex(X[:, upper], X[:, lower])
-        Z[:, lower] = Z[:, upper].conj()
-        return values, residuals / lengths, Z.to(A.dtype.to_complex())
-    return values, residuals / lengths, X.to(A.dtype)
+    X /= torch.as_tensor(lengths).to(X)
+    if A.symmetric:
+        return quotients, residuals / lengths, X
+    Z = torch.complex(X, torch.zeros_like(X))
+    Z[:, upper] = torch.complex(X[:, upper], X[:, lower])
+    Z[:, lower] = Z[:, upper].conj()
+    return values, residuals / lengths, Z
+
+
+def _measured(X: Tensor, product: Tensor, i: int, partner: int, small: Array, symmetric: bool) -> Tensor:
+    """Return the length of column i of X (n, k), the norm of column i of A X - X `small`, and x.(A x) / x.x."""
+    x, image = X[:, i].double(), product[:, i].double()
+    square = x @ x
+    quotient = (x @ image) / square
+    # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
+    image -= x * (quotient if symmetric else small[i, i])
+    if partner != i:
+        image -= X[:, partner].double() * small[partner, i]
+    return torch.stack([square.sqrt(), torch.linalg.vector_norm(image), quotient])

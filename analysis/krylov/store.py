@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from gantools.analysis.krylov.basis import BasisState, KrylovBasis
+from gantools.analysis.krylov.basis import KrylovBasis
+from gantools.analysis.krylov.storage import BasisState
 from gantools.errors import GantoolsError
 
 

@@ -14,6 +14,7 @@ from gantools.analysis.landscape.sampler import FieldSampler, Point, as_point
 from gantools.errors import GantoolsError
 from gantools.games.functional import as_real
 from gantools.games.game import Game
+from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
 
@@ -161,7 +162,8 @@ def plane(
 
 def random_direction(game: Game, generator: torch.Generator, normalized: bool = True) -> Tensor:
     """Return a normal random direction (n,), by default scaled filter by filter (`filter_normalized`)."""
-    d = torch.randn(game.num_parameters, generator=generator, dtype=torch.float64).to(game.vector())
+    w = game.vector()
+    d = normal_vector(len(w), w.dtype, w.device, generator)
     return filter_normalized(game, d) if normalized else d
 
 

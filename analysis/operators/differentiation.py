@@ -15,7 +15,8 @@ from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.analysis.operators.snapshot import Snapshot
 from gantools.analysis.products import autograd as engines
 from gantools.analysis.products.differences import DifferenceProducts
-from gantools.analysis.products.recorded import PatientProducts, ReplayProducts
+from gantools.analysis.products.patient import PatientProducts
+from gantools.analysis.products.recorded import ReplayProducts
 from gantools.batches import each_batch, fingerprint, is_batch, map_tensors
 from gantools.errors import GantoolsError
 from gantools.registry import suggest
@@ -57,6 +58,7 @@ class DifferentiatedOperator(LinearOperator):
         self.method = method
         self.field_norm: float | None = None
         self.remark = ""
+        self._products = products
         self.no_transpose = (
             f"Differences multiply with J and not with its transpose, and {self.n} x {self.n} is too large to have the "
             "whole of J: use what needs no transpose, or a loss that PyTorch can differentiate twice."
@@ -64,6 +66,10 @@ class DifferentiatedOperator(LinearOperator):
 
     def __repr__(self) -> str:
         return super().__repr__() + (f": {self.remark}" if self.remark else "")
+
+    def prepare(self, products: int) -> None:
+        if isinstance(self._products, PatientProducts):
+            self._products.prepare(products)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,8 +231,10 @@ class Differentiation:
             yield float(self.size(batch)), self.function(batch, number)
 
     def _choose(self, function: engines.Function, reverse: Any) -> str:
-        if not self.dual_numbers or (self.symmetric and not self.several):
-            # One backward pass against one more evaluation: slower in every model of bench_products.py.
+        if not self.dual_numbers:
+            return "reverse"
+        if self.symmetric and not self.several and not self.snapshot.point.is_cuda:
+            # One backward pass against one more evaluation: slower on a CPU in every model of bench_products.py.
             return "reverse"
         rebuild = partial(self.reversed, function) if self.several else None
         forward = self.make_forward(function, self.snapshot.point)

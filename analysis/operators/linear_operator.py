@@ -116,6 +116,12 @@ class LinearOperator:
         transposed.scales = None if self.scales is None else self.scales.reciprocal()
         return transposed
 
+    def prepare(self, products: int) -> None:
+        """Announce that products with about so many vectors are going to be asked for.
+
+        An operator may spend something beforehand to make them cheaper; this one does nothing.
+        """
+
     @property
     def has_transpose(self) -> bool:
         """Whether `.T` works."""
@@ -178,6 +184,7 @@ class LinearOperator:
 
     def dense(self, chunk: int | None = None) -> Tensor:
         """Return the whole matrix (n, n), assembled from blocks of `chunk` columns (default: at most 256)."""
+        self.prepare(self.n)
         chunk = chunk or min(self.n, 256)
         matrix = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)
         for start in range(0, self.n, chunk):

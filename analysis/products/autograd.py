@@ -17,6 +17,7 @@ from gantools.analysis.products.batching import Batching, timed
 from gantools.errors import GantoolsError
 from gantools.games.functional import forward_product, lacks_derivative, no_derivative
 from gantools.games.plain_field import sizes
+from gantools.random_vectors import normal_entries
 
 Function = Callable[[Tensor], Tensor]
 
@@ -216,7 +217,7 @@ def forward_pays(
 
 def probe(point: Tensor, seed: int = 0) -> Tensor:
     """Return a fixed normal vector like the point, to compare two ways of computing a product."""
-    return torch.randn(point.numel(), generator=torch.Generator().manual_seed(seed)).to(point)
+    return normal_entries(seed, 0, point.numel(), point.dtype, point.device)
 
 
 def differ(a: Tensor, b: Tensor, function: Function, point: Tensor, u: Tensor) -> bool:

@@ -22,14 +22,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
 from gantools.analysis.products.autograd import Function, Products, differ, probe
-from gantools.analysis.products.batching import BLOCK, Batching, timed
+from gantools.analysis.products.batching import BLOCK, Batching
 from gantools.errors import GantoolsError, first_line
 from gantools.games.functional import forward_product
 
 BACKEND = "inductor"
-# After so many columns and so many seconds of blocks a recording is tried. Tracing takes up to a second, whatever the
-# size of the tensors, and saves a fifth to a half of what follows.
-PATIENCE_COLUMNS, PATIENCE_SECONDS = 512, 5.0
 
 _TRANSPARENT = (torch.ops.aten.detach.default, torch.ops.aten.alias.default, torch.ops.aten.lift_fresh.default)
 # `aten.copy`, which stands for a copy in place, has no forward derivative.
@@ -256,41 +253,3 @@ class ReplayProducts:
             return self._batching.apply(
                 lambda row: program.one(row, constants), lambda rows: program.many(rows, constants), u
             )
-
-
-class PatientProducts:
-    """Given products, replaced for blocks by a recording, once these have cost much and if it is faster."""
-
-    def __init__(self, products: Any, make_replay: Callable[[], ReplayProducts]):
-        self._products = products
-        self._make_replay = make_replay
-        self._replay: ReplayProducts | None = None
-        self._columns, self._seconds = 0, 0.0
-        self._tried = False
-
-    def product(self, u: Tensor) -> Tensor:
-        return self._block(u) if u.dim() == 2 and u.shape[1] > 3 else self._products.product(u)
-
-    def transposed(self, u: Tensor) -> Tensor:
-        return self._products.transposed(u)
-
-    def _block(self, u: Tensor) -> Tensor:
-        if self._replay is not None:
-            return self._replay.product(u)
-        result, seconds = timed(lambda: self._products.product(u), u.device)
-        self._columns += u.shape[1]
-        self._seconds += seconds
-        if not self._tried and self._columns > PATIENCE_COLUMNS and self._seconds > PATIENCE_SECONDS:
-            self._tried = True
-            self._try(u[:, :8])
-        return result
-
-    def _try(self, u: Tensor) -> None:
-        try:
-            replay = self._make_replay()
-            # The first two blocks are learnt from, and not typical.
-            ours = min(timed(lambda: replay.product(u), u.device)[1] for _ in range(3))
-        except (GantoolsError, RuntimeError):
-            return
-        if ours < 0.8 * timed(lambda: self._products.product(u), u.device)[1]:
-            self._replay = replay

@@ -25,6 +25,7 @@ from torch import Tensor
 from gantools.errors import GantoolsError
 from gantools.games import functional
 from gantools.games.plain_field import few, require_field, same_draws, shift, sizes, undisturbed, widened
+from gantools.random_vectors import normal_entries
 
 if TYPE_CHECKING:
     from gantools.games.game import Game
@@ -100,9 +101,8 @@ class _Judgement:
         self.noise = 100 * torch.finfo(self.point.dtype).eps / sizes(self.point)
         for player, part in game.slices.items():
             self.noise[part] *= self.losses[player].abs().to(self.noise)
-        source = torch.Generator().manual_seed(2)
-        self.direction = sizes(self.point) * torch.randn(len(w), generator=source).to(self.point)
-        self.weights = torch.randn(len(w), generator=source).to(self.point)
+        self.direction = sizes(self.point) * normal_entries(2, 0, len(w), self.point.dtype, self.point.device)
+        self.weights = normal_entries(3, 0, len(w), self.point.dtype, self.point.device)
         edges = list(itertools.accumulate((x.numel() for x in game.unflatten(w)), initial=0))
         self.pieces = [slice(*pair) for pair in itertools.pairwise(edges)]  # of each parameter
         self.differences: dict[tuple[str, float], Tensor] = {}  # by player and step

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from gantools.batches import Parts, first_samples, map_tensors
 from gantools.errors import GantoolsError
 from gantools.games import functional
+from gantools.random_vectors import normal_entries
 
 if TYPE_CHECKING:
     from gantools.games.game import Game
@@ -106,8 +107,7 @@ def sizes(w: Tensor) -> Tensor:
 
 def shift(w: Tensor) -> Tensor:
     """Return the step (n,) from a point to the one near by, always the same."""
-    source = torch.Generator().manual_seed(1)
-    return SHIFT * sizes(w) * torch.randn(len(w), generator=source).to(w)
+    return SHIFT * sizes(w) * normal_entries(1, 0, len(w), w.dtype, w.device)
 
 
 def _compare_fields(game: Game, point: Tensor, batch: Any) -> None:

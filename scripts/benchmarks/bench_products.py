@@ -105,7 +105,7 @@ def unrestarted(problem: Problem, truth: np.ndarray, seed: int, limit: int = 90)
     basis = KrylovBasis(hessian(model, loss, (x, y), method="reverse"), limit, torch.Generator().manual_seed(seed))
     while basis.length < limit:
         basis.expand()
-        if basis.length >= K:
+        if basis.settle() and basis.length >= K:
             values = np.linalg.eigvalsh(basis.square, UPLO="U")
             if worst_error(values[leading(values, K, "LM")], truth) <= ACCURACY:
                 return basis.length

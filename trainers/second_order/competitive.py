@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gantools.errors import GantoolsError
 from gantools.games import functional
+from gantools.random_vectors import normal_entries
 from gantools.registry import setting
 from gantools.trainers.base_rules import clipped, safe_sqrt
 from gantools.trainers.field_graph import FieldGraph
@@ -130,9 +131,9 @@ class Competitive(GameOptimizer):
 
     def _zero_sum(self, graph: FieldGraph) -> bool:
         """Return whether a probe finds the second derivatives across two players antisymmetric."""
-        source, field = torch.Generator().manual_seed(0), graph.value.vector
+        field = graph.value.vector
         first, second = self.game.slices.values()
-        probe = torch.randn(len(field), generator=source, dtype=torch.float64).to(field)
+        probe = normal_entries(0, 0, len(field), field.dtype, field.device)
         u, v = probe.clone(), probe.clone()
         u[second], v[first] = 0, 0
         forth, back = graph.transposed(u)[second], graph.transposed(v)[first]

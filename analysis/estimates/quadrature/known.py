@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gantools.analysis.eigen.eigenvalues import eigenvalues
-from gantools.analysis.krylov.gram_schmidt import random_vector
 from gantools.analysis.krylov.iteration import Progress
 from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
 
@@ -114,7 +114,7 @@ def find_known(A: LinearOperator, leading: int, seed: int, progress: Progress | 
     vector differs from three times the first by the rounding of both.
     """
     before = A.matvecs
-    u = random_vector(A.n, A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
+    u = normal_vector(A.n, A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
     product = A @ u
     norm = float(torch.linalg.vector_norm(u, dtype=torch.float64))
     difference = torch.linalg.vector_norm(A @ (3 * u) / 3 - product, dtype=torch.float64)

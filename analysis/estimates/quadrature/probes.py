@@ -19,9 +19,9 @@ from gantools.analysis.estimates.quadrature.known import KnownPart, find_known
 from gantools.analysis.estimates.quadrature.measure import ProbeMeasure, pooled
 from gantools.analysis.estimates.quadrature.plan import ProbePlan
 from gantools.analysis.estimates.quadrature.recurrence import ProbeRecurrence
-from gantools.analysis.krylov.gram_schmidt import random_vector
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
+from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
 Tell = Callable[[int, int], None]  # products made, and planned
@@ -34,7 +34,7 @@ def untold(made: int, planned: int) -> None:
 def draw(A: LinearOperator, seed: int, index: int) -> Tensor:
     """Return the normal probe (n,) of this number."""
     generator = torch.Generator().manual_seed((seed + 1) * 1_000_003 + index)
-    return random_vector(A.n, A.dtype, A.device, generator)
+    return normal_vector(A.n, A.dtype, A.device, generator)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 
 from gantools.analysis import LinearOperator, eigenvalues
 from gantools.analysis.eigen.guard import find_doubt
+from gantools.random_vectors import normal_vector
 from tests import oracles
 
 
@@ -37,7 +38,7 @@ def test_doubt_about_an_all_real_spectrum():
 
 
 def test_doubt_where_the_frobenius_norm_needs_more():
-    start = torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    start = normal_vector(400, torch.float64, "cpu", torch.Generator().manual_seed(0))
     # All of the start lies in the small eigenspace: what is large stays unseen.
     P = torch.outer(start, start) / start.square().sum()
     A = oracles.matrix_operator(0.1 * P + 50 * (torch.eye(400, dtype=torch.float64) - P), symmetric=True)
@@ -83,7 +84,7 @@ def test_verify_agrees(which):
 def test_verify_finds_what_the_first_start_cannot_see():
     """The top eigenvector is orthogonal to the first start, which cannot see it; the second does."""
     values = np.concatenate([np.linspace(0, 1, 200), [1.5]])
-    start = torch.randn(201, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    start = normal_vector(201, torch.float64, "cpu", torch.Generator().manual_seed(0))
     # Make the top eigenvector orthogonal to the start vector of seed 0, exactly enough to stay hidden for some steps.
     top = torch.linalg.qr(torch.stack([start, torch.ones(201, dtype=torch.float64)], dim=1))[0][:, 1]
     basis = torch.linalg.qr(torch.cat([top[:, None], torch.eye(201, dtype=torch.float64)[:, :200]], dim=1))[0]

@@ -62,7 +62,7 @@ def test_memory_is_bounded(monkeypatch):
     together = spectral_density(A, probes=3, steps=10, leading=2)
     monkeypatch.setattr("gantools.analysis.estimates.quadrature.plan.TOGETHER_BYTES", 1)
     alone = spectral_density(A, probes=3, steps=10, leading=2)
-    assert alone.nodes.shape == (3, 11)
+    assert alone.nodes.shape == together.nodes.shape
     np.testing.assert_allclose(alone.weights.sum(dim=1).numpy(), 1, atol=1e-12)
     np.testing.assert_allclose(alone.weights, together.weights, atol=1e-9)
 

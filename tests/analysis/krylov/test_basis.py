@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gantools.analysis import LinearOperator, eigenvalues
+from gantools.analysis.krylov.basis import KrylovBasis
 from gantools.errors import GantoolsError
 from tests import oracles
 from tests.oracles import DTYPES, accuracy, check_vectors
@@ -138,5 +139,56 @@ def test_a_store_that_is_none(tmp_path):
 
     with pytest.raises(GantoolsError, match="cannot be kept"):
         eigenvalues(A, k=3, store=tmp_path / "no" / "basis.pt", progress=stop)
-    with pytest.raises(GantoolsError, match="keeps no shift-invert"):
+    with pytest.raises(GantoolsError, match="keeps the basis of LM"):
         eigenvalues(A, k=3, which="SM", dense_limit=10, store=tmp_path / "basis.pt")
+
+
+class TestUnjudgedVectors:
+    """On a GPU several vectors are appended before their coefficients are read; here the same is asked of a CPU."""
+
+    @staticmethod
+    def bases(A, size=24, ahead=8):
+        plain, ahead_basis = (KrylovBasis(A, size, torch.Generator().manual_seed(0)) for _ in range(2))
+        ahead_basis.ahead = ahead
+        return plain, ahead_basis
+
+    @pytest.mark.parametrize("symmetric", [True, False])
+    def test_equals_vectors_judged_one_by_one(self, symmetric):
+        real = np.linspace(-1, 1, 30)
+        A = oracles.symmetric(np.linspace(0, 1, 60)) if symmetric else oracles.rotations(real, real[::-1])[0]
+        plain, ahead = self.bases(A)
+        for basis in (plain, ahead):
+            basis.fill()
+            basis.restart(np.eye(24)[:, :7], basis.square[:7, :7])
+            basis.fill()
+        np.testing.assert_allclose(ahead.projected, plain.projected, atol=1e-12)
+        torch.testing.assert_close(ahead.vectors, plain.vectors, rtol=0, atol=1e-10)
+        assert ahead.scale == pytest.approx(plain.scale)
+
+    @pytest.mark.parametrize("symmetric", [True, False])
+    @pytest.mark.parametrize("values", [[0.0], [3.0, 1.0, -2.0, 0.0]])
+    def test_breakdowns_start_afresh(self, values, symmetric):
+        # Every Krylov space from one vector ends after as many products as there are different eigenvalues.
+        diagonal = torch.tensor(values, dtype=torch.float64).repeat_interleave(10).repeat(2)
+        A = LinearOperator(lambda u: diagonal * u, len(diagonal), symmetric=symmetric)
+        _, basis = self.bases(A, size=15)
+        basis.fill()
+        assert A.matvecs > 15  # some vectors were dropped
+        V, S = basis.vectors[: basis.length], torch.from_numpy(basis.square)
+        torch.testing.assert_close(V @ V.T, torch.eye(basis.length, dtype=V.dtype), rtol=0, atol=1e-10)
+        torch.testing.assert_close(V @ (A @ V.T), S.triu(-1), rtol=0, atol=1e-9)
+
+    def test_a_state_leaves_out_what_was_not_judged(self):
+        _, basis = self.bases(oracles.symmetric(np.linspace(0, 1, 60)))
+        for _ in range(11):
+            basis.expand()
+        state = basis.state()
+        assert basis.length == 8 and len(state.vectors) == 9
+        basis.fill()
+        assert basis.restore(state)
+
+    def test_nan_is_reported(self):
+        A = LinearOperator(lambda u: u * float("nan"), 50)
+        _, basis = self.bases(A)
+        with pytest.raises(GantoolsError, match="NaN"):
+            basis.fill()

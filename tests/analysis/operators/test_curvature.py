@@ -264,7 +264,7 @@ class Noisy(nn.Linear):
         (lambda m, x: fisher(m, lambda f, b: f.mean(), x, kind="empirical"), "loss for each of the 10 samples"),
         (lambda m, x: gauss_newton(m, lambda f, b: f, x), r"must return a scalar, not shape \(10, 3\)"),
         (lambda m, x: gauss_newton(m, lambda f, b: f.sum(), x * float("nan")), "NaN or infinite"),
-        (lambda m, x: gauss_newton(m.forward, lambda f, b: f.sum(), x), "pass a torch.nn.Module"),
+        (lambda m, x: gauss_newton(m.forward, lambda f, b: f.sum(), x), "give the torch.nn.Module"),
         (lambda m, x: gauss_newton(Noisy(4, 2), lambda f, b: f.sum(), x.float()), "outputs differ between two"),
     ],
 )

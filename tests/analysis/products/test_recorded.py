@@ -164,39 +164,6 @@ def test_of_a_recording_that_goes_wrong_on_a_later_batch():
         jacobian(game, batches, method="replay", check=False)
 
 
-@pytest.mark.parametrize("faster", [True, False])
-def test_blocks_that_cost_much_try_a_recording(faster, monkeypatch):
-    class Slow:
-        def product(self, u):
-            return 2 * u
-
-        transposed = product
-
-    made = []
-    clock = iter([2.0, *[0.5 if faster else 3.0] * 3, 1.0])
-    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 1.0)
-    monkeypatch.setattr(replay, "PATIENCE_COLUMNS", 7)
-    monkeypatch.setattr(replay, "timed", lambda work, device: (work(), next(clock, 1.0)))
-    products = replay.PatientProducts(Slow(), lambda: made.append(Slow()) or made[-1])
-    u = torch.ones(3, 8)
-    for _ in range(3):
-        assert torch.equal(products.product(u), 2 * u)
-        assert torch.equal(products.product(u[:, 0]), 2 * u[:, 0])
-    assert len(made) == 1
-    assert (products._replay is made[0]) == faster
-
-
-@pytest.mark.slow
-def test_auto_records_when_it_pays(monkeypatch):
-    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(replay, "PATIENCE_COLUMNS", 0)
-    game, batch = cases.tanh_gan(), cases.gan_batch()
-    A, kept = (jacobian(game, batch, method=method) for method in ("auto", "reverse"))
-    for width in (30, 5, 70):
-        u = block(30, width)
-        torch.testing.assert_close(A @ u, kept @ u)
-
-
 def test_a_block_is_learnt_from_without_waste():
     """Every column is multiplied exactly once, whichever way it goes."""
     seen = []
