@@ -5,6 +5,7 @@ tensors shaped like the parameters, so that a game optimizer's update can be lin
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -40,6 +41,8 @@ class Base(Protocol):
         """
         ...
 
+
+BaseChoice = str | Base | Mapping[str, str | Base]  # one for all players, or one for each by name
 
 BASES: Registry[Any] = Registry("base")
 

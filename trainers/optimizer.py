@@ -22,7 +22,7 @@ from gantools.registry import Registry, setting, suggest
 from gantools.schedules import Scheduled, value_at
 from gantools.trainers import scales
 from gantools.trainers.base_rules import Base, clipped, make_base
-from gantools.trainers.per_player import LearningRate, player_rates
+from gantools.trainers.per_player import LearningRate, player_rates, player_values
 from gantools.trainers.state import State, StepInfo, require_fit
 
 # As autograd says it of a fused kernel: "derivative for aten::..._backward is not implemented".
@@ -31,22 +31,25 @@ _MISSING_DERIVATIVE = re.compile(r"derivative for \S+ is not implemented")
 
 def base_setting(default: str = "sgd") -> Any:
     """Return the dataclass field of a method's base rule."""
-    return setting(default, "base update rule, which makes a step of the direction")
+    return setting(
+        default, "base update rule, which makes a step of the direction: one for all players, or one for each"
+    )
 
 
 @dataclasses.dataclass(eq=False)
 class GameOptimizer:
     """Base class of game optimizers: a subclass is a dataclass of its settings and defines `_update`.
 
-    A method with base rules has a setting `base`. A learning rate, and any other setting of type `Scheduled`, may be a
-    schedule (`gantools.schedules`): a function of the number of updates that the player has made.
+    A method with base rules has a setting `base`: one for all players, or a mapping from players to theirs. A learning
+    rate, and any other setting of type `Scheduled`, may be a schedule (`gantools.schedules`): a function of the number
+    of updates that the player has made.
 
     Attributes:
         game: the game whose players the steps move.
         lr: the learning rate as given, one for all players or one for each.
         clip_norm: the largest norm of each player's direction, longer ones are shortened; None for no bound.
         rates: the learning rate of each player, a number or a schedule.
-        rules: the base rule of each player; the same one unless a method says otherwise.
+        rules: the base rule of each player.
         second_order: whether a step differentiates the field.
         memory_units: units of what the method itself remembers, by name, see `gantools.trainers.scales`.
         cost: the cost of one step at the default settings, in gradients (evaluations of the whole field) and products
@@ -74,7 +77,9 @@ class GameOptimizer:
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise GantoolsError(f"clip_norm = {self.clip_norm} is not a length: pass a positive number, or None.")
         self.rates = player_rates(self.lr, self.game)
-        self.rules: dict[str, Base] = dict.fromkeys(self.game.slices, make_base(getattr(self, "base", "sgd")))
+        bases = player_values(getattr(self, "base", "sgd"), self.game, "base", "base rule")
+        made = {id(base): make_base(base) for base in bases.values()}  # one object where one was given for all
+        self.rules: dict[str, Base] = {player: made[id(base)] for player, base in bases.items()}
         self._state: State | None = None
         self._examined = False
         self._kernels_fit: bool | None = None  # whether fused kernels have the derivatives; the first step finds out

@@ -12,7 +12,17 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from gantools.cli.schedule_text import EXAMPLE, number_text, parse_number, parse_rate, rate_text, takes_schedule
+from gantools.cli.schedule_text import (
+    BASE_EXAMPLE,
+    EXAMPLE,
+    bases_text,
+    number_text,
+    parse_bases,
+    parse_number,
+    parse_rate,
+    rate_text,
+    takes_schedule,
+)
 from gantools.data.sources import DATA, parse_spec
 from gantools.errors import GantoolsError
 from gantools.losses import LOSSES
@@ -79,7 +89,11 @@ def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainReque
 def _defaults(argv: Sequence[str], target: str | None, stored: TrainConfig | None) -> TrainConfig:
     """Return the configuration of what the arguments choose, before its settings are read from them."""
     axes = ["optimizer", "optimizer.base", "average"] + (["data", "network"] if target is None else [])
-    chosen = {axis.split(".")[-1]: Choice(words[-1]) for axis in axes if (words := _chosen(argv, f"--{axis}"))}
+    chosen: dict[str, Any] = {
+        axis.split(".")[-1]: Choice(words[-1]) for axis in axes if (words := _chosen(argv, f"--{axis}"))
+    }
+    if "base" in chosen and "=" in chosen["base"].name:
+        chosen["base"] = parse_bases(chosen["base"].name)
     values: dict[str, Any] = {}
     if target is None:
         values["regularizers"] = [Choice(name) for name in _chosen(argv, "--regularizer")] or None
@@ -131,8 +145,11 @@ def _settings(cls: Any, choice: Choice) -> type | None:
             texts = tuple(map(number_text, default)) if several else number_text(default)
             kind = tuple[(str,) * len(texts)] if several else str
             fields.append(_field(f.name, kind, texts, f"{help}; or a schedule"))
+        elif f.name == "base" and isinstance(default, Mapping):
+            fields.append(_field("base_name", str, bases_text(default), help, flag="base"))
         elif f.name == "base":
-            fields.append(_field("base_name", _names(BASES), default.name, help, flag="base"))
+            text = f"{help}, as {BASE_EXAMPLE}"
+            fields.append(_field("base_name", _names(BASES), default.name, text, flag="base"))
             fields += _nested("base", _settings(BASES[default.name], default))
         else:
             default = tuple(default) if isinstance(default, list) else default
@@ -202,22 +219,25 @@ def _config(defaults: TrainConfig, answers: dict[str, Any]) -> TrainConfig:
     """Return the configuration with the answers in place of the defaults."""
     values = {f.name: answers[f.name] for f in dataclasses.fields(TrainConfig) if f.name in answers}
     for axis, entry in _entries(defaults).items():
-        values[axis] = Choice(getattr(defaults, axis).name, _read(entry, answers.get(axis, {})))
+        default = getattr(defaults, axis)
+        values[axis] = Choice(default.name, _read(entry, answers.get(axis, {}), default.settings))
     given = _plain(answers.get("regularizer", {}))
     alone = len(defaults.regularizers) == 1
     values["regularizers"] = tuple(
-        Choice(r.name, _read(REGULARIZERS[r.name], given if alone else given.get(r.name, {})))
+        Choice(r.name, _read(REGULARIZERS[r.name], given if alone else given.get(r.name, {}), r.settings))
         for r in defaults.regularizers
     )
     return dataclasses.replace(defaults, **values)
 
 
-def _read(cls: Any, answers: Any) -> dict[str, Any]:
-    """Return the settings that the answers of `_settings(cls, ...)` spell out."""
+def _read(cls: Any, answers: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the answers of `_settings(cls, ...)` spell out, where these were the defaults."""
     settings, hints = _plain(answers), typing.get_type_hints(cls)
     if "base_name" in settings:
         base = settings.pop("base_name")
-        settings["base"] = Choice(base, _read(BASES[base], settings.get("base", {})))
+        chosen = defaults["base"]
+        given = {} if isinstance(chosen, Mapping) else _read(BASES[base], settings.get("base", {}), chosen.settings)
+        settings["base"] = chosen if isinstance(chosen, Mapping) else Choice(base, given)  # bases were read before
     for key, text in settings.items():
         if key == "lr":
             settings[key] = parse_rate(text)

@@ -1,7 +1,6 @@
-"""Notation of the command line for numbers that may be schedules, and for learning rates of each player."""
+"""Notation of the command line for numbers that may be schedules, and for rates and base rules of each player."""
 
 import dataclasses
-import re
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from gantools.runs.config import Choice
 from gantools.schedules import SCHEDULES, Schedule
 
 EXAMPLE = "cosine(2e-4, 5e-5, 5000)"
-_OUTSIDE_BRACKETS = re.compile(r",(?![^(]*\))")
+BASE_EXAMPLE = "generator=adam,discriminator=adam(betas=(0, 0.9))"
 
 
 def takes_schedule(kind: Any) -> bool:
@@ -50,7 +49,7 @@ def number_text(value: Any) -> str:
 
 def parse_rate(text: str) -> Any:
     """Return the learning rate of "1e-4", or of "generator=1e-4,discriminator=4e-4", each perhaps a schedule."""
-    parts = _OUTSIDE_BRACKETS.split(text)
+    parts = _parts(text)
     named = ["=" in part.partition("(")[0] for part in parts]
     try:
         if not any(named):
@@ -66,6 +65,42 @@ def parse_rate(text: str) -> Any:
             f"{text!r} is not a learning rate: write a number, one for each player as "
             f"generator=1e-4,discriminator=4e-4, or a schedule as {EXAMPLE}."
         ) from error
+
+
+def _parts(text: str) -> list[str]:
+    """Split a text at its commas outside of brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def parse_bases(text: str) -> dict[str, Choice]:
+    """Return each player's base rule of "generator=adam,discriminator=adam(betas=(0, 0.9))".
+
+    Raises:
+        GantoolsError: when it is none such; names are checked by their registry.
+    """
+    bases = {}
+    for part in _parts(text):
+        player, _, call = part.partition("=")
+        try:
+            name, positional, settings = parse_call(call)
+        except ValueError:
+            name, positional, settings = "", [], {}
+        if not name or positional or player.strip() in bases:
+            raise GantoolsError(f"{text!r} names no base rule for each player: write {BASE_EXAMPLE}.")
+        bases[player.strip()] = Choice(name, settings)
+    return bases
+
+
+def bases_text(bases: Mapping[str, Choice]) -> str:
+    """Return each player's base rule in the notation of `parse_bases`."""
+    return ",".join(f"{player}={number_text(base)}" for player, base in bases.items())
 
 
 def rate_text(rate: Any) -> str:

@@ -19,7 +19,7 @@ from gantools.trainers.averages import AVERAGES
 def configure(
     optimizer: Choice | None = None,
     *,
-    base: Choice | None = None,
+    base: Choice | Mapping[str, Choice] | None = None,
     target: str | None = None,
     data: Choice | None = None,
     network: Choice | None = None,
@@ -34,7 +34,7 @@ def configure(
 
     Args:
         optimizer: the method; consensus by default.
-        base: its base rule.
+        base: its base rule, or each player's by name.
         target: FILE.py:FUNCTION of a user's own game, which has no data, network and regularizers of the registries.
         data: the data set; the digits by default.
         network: both players' networks.
@@ -78,7 +78,9 @@ def completed(entry: Any, choice: Choice) -> Choice:
     settings = {}
     for name, field in fields.items():
         value = choice.settings.get(name, field.default)
-        if name == "base":
+        if name == "base" and isinstance(value, Mapping):
+            value = {player: completed(BASES[base.name], base) for player, base in value.items()}
+        elif name == "base":
             base = value if isinstance(value, Choice) else Choice(value)
             value = completed(BASES[base.name], base)
         settings[name] = list(value) if isinstance(value, tuple) else value
@@ -92,6 +94,16 @@ def _over(given: Choice | None, default: Choice) -> Choice:
     return Choice(given.name, {**default.settings, **given.settings}) if given.name == default.name else given
 
 
+def _base_over(given: Choice | Mapping[str, Choice], default: Any) -> Any:
+    """Return the given base rule, or each player's, over the default one, or each player's."""
+    if isinstance(given, Mapping):
+        old = default if isinstance(default, Mapping) else dict.fromkeys(given, default)
+        return {player: _base_over(base, old.get(player, base)) for player, base in given.items()}
+    if isinstance(default, Mapping):
+        return given
+    return _over(given, default if isinstance(default, Choice) else Choice(default))
+
+
 def _optimizer(chosen: Choice, base: Choice | None, advice: Mapping[str, Any]) -> Choice:
     if chosen.name in BASES and chosen.name not in OPTIMIZERS:
         raise GantoolsError(
@@ -103,8 +115,7 @@ def _optimizer(chosen: Choice, base: Choice | None, advice: Mapping[str, Any]) -
     advised = {k: v for k, v in {**advice["optimizer"], **advice.get(chosen.name, {})}.items() if k in fields}
     settings = {**advised, **chosen.settings}
     if base is not None and "base" in settings:
-        default = settings["base"]
-        settings["base"] = _over(base, default if isinstance(default, Choice) else Choice(default))
+        settings["base"] = _base_over(base, settings["base"])
     return completed(entry, Choice(chosen.name, settings))
 
 

@@ -112,3 +112,61 @@ def test_safe_sqrt_has_derivative_zero_at_zero():
 def test_wrong_settings_are_refused(make, sentence):
     with pytest.raises(GantoolsError, match=sentence):
         make()
+
+
+class TestABaseForEachPlayer:
+    BASES = {"generator": Adam((0.5, 0.999)), "discriminator": Adam((0.0, 0.9))}  # noqa: RUF012
+
+    def test_equals_an_optimizer_for_each_player_over_steps(self):
+        game, plain = cases.tanh_gan(dtype=torch.float64), cases.tanh_gan(dtype=torch.float64)
+        optimizer = gt.trainers.Simultaneous(game, lr=1e-2, base=self.BASES)
+        optimizers = [
+            torch.optim.Adam(plain.players[player].parameters(), lr=1e-2, betas=base.betas)
+            for player, base in self.BASES.items()
+        ]
+        for step in range(10):
+            batch = cases.gan_batch(seed=step, dtype=torch.float64)
+            optimizer.step(batch)
+            plain_simultaneous_step(*plain.players.values(), optimizers, batch)
+        assert relative(game.vector(), flat(*plain.players.values())) < 1e-12
+
+    @pytest.mark.parametrize("name", ["lookahead", "unrolled", "lead", "complex_momentum", "consensus"])
+    def test_is_taken_by_every_method_and_resumes(self, name):
+        game, batch = cases.tanh_gan(dtype=torch.float64), cases.gan_batch(dtype=torch.float64)
+        bases = {"generator": "adam", "discriminator": "sgd"}
+        optimizer = gt.trainers.make(name, game, lr=1e-2, base=bases)
+        optimizer.step(batch)
+        saved, w = optimizer.state_dict(), game.vector()
+        optimizer.step(batch)
+        expected = game.vector()
+        again = gt.trainers.make(name, game, lr=1e-2, base=bases)
+        game.load_vector(w)
+        again.load_state_dict(saved)
+        again.step(batch)
+        assert torch.equal(game.vector(), expected)
+
+    def test_has_to_name_every_player_and_rule(self):
+        game = cases.tanh_gan()
+        with pytest.raises(GantoolsError, match="no base rule for 'discriminator'"):
+            gt.trainers.Simultaneous(game, base={"generator": "sgd"})
+        with pytest.raises(GantoolsError, match="Did you mean 'generator'"):
+            gt.trainers.Simultaneous(game, base={"generater": "sgd", "discriminator": "sgd"})
+
+
+def test_lead_over_a_base_for_each_player_scales_the_force_by_its_rate_where_that_is_not_sgd():
+    game, batch = cases.tanh_gan(dtype=torch.float64), cases.gan_batch(dtype=torch.float64)
+
+    def moved(base):
+        game.load_vector(start)
+        optimizer = gt.trainers.make("lead", game, lr=1e-2, alpha=0.3, base=base)
+        for _ in range(3):
+            optimizer.step(batch)
+        return game.vector()
+
+    start = game.vector()
+    momentum = Momentum(0.0)  # SGD's steps, but not SGD
+    mixed = moved({"generator": "sgd", "discriminator": momentum})
+    part = game.slices["generator"]
+    one, other = moved("sgd"), moved(momentum)
+    assert relative(one, other) > 1e-6 and relative(mixed, one) > 1e-9 and relative(mixed, other) > 1e-9
+    assert relative(mixed[part], one[part]) < relative(mixed[part], other[part])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gantools.registry import setting
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, StepInfo, base_setting
 from gantools.trainers.scales import Unit
 
@@ -30,7 +30,7 @@ class AlexGDA(GameOptimizer):
     over another base than `sgd`, the base's step takes the place of $h\,\xi$.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     gamma: float = setting(2.0, "extrapolation factor of the first player's step; 1 for none")
     delta: float = setting(1.0, "extrapolation factor of the other players' steps; 1 for none")
 

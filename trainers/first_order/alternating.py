@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gantools.errors import GantoolsError
 from gantools.registry import setting
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, StepInfo, base_setting
 
 
@@ -25,7 +25,7 @@ class Alternating(GameOptimizer):
     A step takes one batch for each update of the longest turn; a shorter turn uses the last of them.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     n_d: int = setting(1, "updates of the player that moves first (discriminator)")
     n_g: int = setting(1, "updates of each player after it (generator)")
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gantools.errors import GantoolsError
 from gantools.registry import setting
-from gantools.trainers.base_rules import SGD, Base, Memory
+from gantools.trainers.base_rules import SGD, Base, BaseChoice, Memory
 from gantools.trainers.first_order.momentum import Order, OrderedMomentum, order_setting
 from gantools.trainers.optimizer import OPTIMIZERS, base_setting
 from gantools.trainers.scales import Unit, rule_units
@@ -79,7 +79,7 @@ class ComplexMomentum(OrderedMomentum):
     correction for the start scales it, so that steps are up to $1/|1 - \beta|$ times as long as Adam's.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     modulus: float = setting(0.8, "modulus of the momentum, within [0, 1)")
     phase: float = setting(cmath.pi / 8, "phase of the momentum, in radians")
     order: Order = order_setting("simultaneous")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gantools.errors import GantoolsError
 from gantools.registry import setting
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 from gantools.trainers.scales import Unit
 
@@ -34,7 +34,7 @@ class Extragradient(GameOptimizer):
     does; with "same" both fields are of one batch, which on a fixed batch is the deterministic method.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     sample: Sample = setting("same", "'same' batch for extrapolation and update, or two 'independent' batches a step")
 
     cost = "2 gradients"
@@ -71,7 +71,7 @@ class PastExtragradient(GameOptimizer):
     The losses and norms that `step` returns are those at the extrapolated point, where the field is evaluated.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
 
     cost = "1 gradient"
     paper = "Gidel et al. 2019, arXiv:1802.10551; Popov 1980"

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gantools.errors import GantoolsError
 from gantools.registry import setting
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting, make
 from gantools.trainers.scales import Unit
 
@@ -28,7 +28,7 @@ class Lookahead(GameOptimizer):
     $1 - \alpha + \alpha\mu^k$, and 0 for each of the slow weights $\bar w$, which are memory.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     k: int = setting(5, "inner steps before the players go back")
     alpha: float = setting(0.5, "weight of the present weights in the mean, within (0, 1]")
     inner: Inner = setting("alternating", "method of the inner steps, with its default settings")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 from gantools.trainers.scales import Unit
 
@@ -28,7 +28,7 @@ class Optimistic(GameOptimizer):
     keeps the last gradient by reference, which in-place zeroing turns into plain descent.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
 
     cost = "1 gradient"
     paper = "Daskalakis et al. 2018, arXiv:1711.00141"

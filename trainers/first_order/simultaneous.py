@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 
@@ -20,7 +20,7 @@ class Simultaneous(GameOptimizer):
     $1 \mp i h s$. With one player it is gradient descent.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
 
     cost = "1 gradient"
     paper = "baseline"

@@ -11,7 +11,7 @@ from gantools.errors import GantoolsError
 from gantools.games.game import FieldValue
 from gantools.registry import setting
 from gantools.schedules import Scheduled
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 from gantools.trainers.per_player import require_weight
 
@@ -43,7 +43,7 @@ class Consensus(GameOptimizer):
     that may be too long.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     gamma: Scheduled = setting(10.0, "weight of the squared norm of the field")
     estimator: Estimator = setting("same", "'same' as published, or 'independent': two half batches, unbiased")
     every: int = setting(1, "k: the penalty only at each k-th step, k times as heavy; 1 as published")

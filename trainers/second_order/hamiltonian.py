@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
@@ -21,7 +21,7 @@ class Hamiltonian(GameOptimizer):
     rather than a method to train with. On a bilinear game the update has the eigenvalue $1 - hs^2$, twice.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
 
     second_order = True
     cost = "1 gradient + 1 product"

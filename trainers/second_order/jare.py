@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gantools.registry import setting
 from gantools.schedules import Scheduled
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 from gantools.trainers.per_player import require_weight
@@ -25,7 +25,7 @@ class Jare(GameOptimizer):
     $A^{\mathsf T}\xi$ of `sga`. On a bilinear game the update has the eigenvalues $1 - h\gamma s^2 \mp ihs$.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     gamma: Scheduled = setting(10.0, "weight of the others' squared gradient norms")
 
     second_order = True

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gantools.registry import setting
-from gantools.trainers.base_rules import SGD, Base
+from gantools.trainers.base_rules import SGD, BaseChoice
 from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 from gantools.trainers.scales import Unit
@@ -32,7 +32,7 @@ class Lead(GameOptimizer):
     of the direction, $\xi(w) + \alpha\,O(w - w_-)$; with `adam` this is LEAD-Adam, whose momentum is Adam's $\beta_1$.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     beta: float = setting(0.0, "momentum, in addition to the base's own")
     alpha: float = setting(1e-3, "weight of the force from the other players' last move; over sgd not scaled by lr")
 
@@ -48,11 +48,10 @@ class Lead(GameOptimizer):
         graph = FieldGraph(self.game, w, state.buffers, batches[0])
         velocity = self.recall(state, VELOCITY)
         force = self.alpha * graph.off_diagonal(graph.product, velocity)
-        direction, drift = graph.value.vector, self.beta * velocity
-        if all(isinstance(rule, SGD) for rule in self.rules.values()):
-            drift = drift - force
-        else:
-            direction = direction + force
+        plain = {player: isinstance(rule, SGD) for player, rule in self.rules.items()}
+        parts = self.by_player(force).items()
+        outside = torch.cat([part if plain[player] else torch.zeros_like(part) for player, part in parts])
+        direction, drift = graph.value.vector + (force - outside), self.beta * velocity - outside
         steps, state = self.base_steps(self.by_player(direction), state, graph.value)
         velocity = drift - torch.cat(list(steps.values()))
         return w + velocity, self.remember(state, VELOCITY, velocity)

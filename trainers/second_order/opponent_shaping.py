@@ -10,7 +10,7 @@ from torch import Tensor
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
 from gantools.registry import setting
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
 
@@ -129,7 +129,7 @@ class Lola(OpponentShaping):
     whatever the base.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     alpha: float | None = alpha_setting()
 
     cost = "1 gradient + 2 products"
@@ -161,7 +161,7 @@ class StableOpponentShaping(OpponentShaping):
     whatever the base; where the players' $\alpha_j$ differ, they stand inside the sums.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     alpha: float | None = alpha_setting()
     a: float = setting(0.5, "share of the squared norm that the shaping may take from the agreement, within (0, 1)")
     b: float = setting(0.1, "norm of the field below which the shaping fades, within (0, 1)")

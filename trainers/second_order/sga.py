@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gantools.registry import setting
 from gantools.schedules import Scheduled
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 
@@ -28,7 +28,7 @@ class SymplecticGradientAdjustment(GameOptimizer):
     $1 - h((\mu + \lambda s^2) \pm is(1 - \lambda\mu))$ (arXiv:1802.05642).
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     weight: Scheduled = setting(1.0, "weight lambda of the adjustment")
     align: bool = setting(True, "whether the weight takes the sign that turns towards stable points")
     eps: float = setting(0.1, "added to the alignment before its sign is taken: positive favours stability")

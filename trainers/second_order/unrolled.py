@@ -9,7 +9,7 @@ from torch import Tensor
 from gantools.errors import GantoolsError
 from gantools.games.game import FieldValue
 from gantools.registry import setting
-from gantools.trainers.base_rules import Base
+from gantools.trainers.base_rules import BaseChoice
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting, make
 
 GENERATOR = "generator"
@@ -35,7 +35,7 @@ class Unrolled(GameOptimizer):
     $(X - 1 + 2kh^2s^2)(X - 1) + h^2s^2 = 0$, which for k > 0 contract where $hs < \sqrt{4/(4k - 1)}$.
     """
 
-    base: "str | Base" = base_setting()
+    base: BaseChoice = base_setting()
     k: int = setting(5, "steps of the others that the leader differentiates through; 0 for none")
     inner_lr: float | None = setting(None, "learning rate of these inner steps; by default the others' own")
     leader: str | None = setting(None, "player that unrolls the others; by default the generator, or the first player")

@@ -91,3 +91,28 @@ def test_rates():
     for text in ("", "fast", "generator=", "generator=1,discriminator"):
         with pytest.raises(GantoolsError, match="not a learning rate"):
             parse_rate(text)
+
+
+class TestABaseForEachPlayer:
+    TEXT = "generator=adam(betas=(0.5, 0.999)),discriminator=adam(eps=1e-6, betas=(0, 0.9))"
+
+    def test_is_typed_in_one_word_and_resumed(self, tmp_path):
+        chosen = config("--optimizer", "alternating", "--optimizer.base", self.TEXT)
+        bases = chosen.optimizer.settings["base"]
+        assert bases["discriminator"] == Choice("adam", {"betas": [0, 0.9], "eps": 1e-6})
+        assert bases["generator"] == Choice("adam", {"betas": [0.5, 0.999], "eps": 1e-8})
+        assert TrainConfig.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
+        (tmp_path / "config.json").write_text(json.dumps({"config": chosen.to_dict()}))
+        assert config("--resume", "--out", str(tmp_path)) == chosen
+        with pytest.raises(GantoolsError, match="another --out"):
+            config("--resume", "--out", str(tmp_path), "--optimizer.base", "generator=sgd,discriminator=sgd")
+
+    def test_is_a_mistake_in_a_sentence(self):
+        for text, words in {
+            "generator=adam,discriminator=": "names no base rule",
+            "generator=adam(0.5),discriminator=sgd": "names no base rule",
+            "generator=adamm,discriminator=sgd": "Did you mean 'adam'",
+            "generator=adam(beta=1),discriminator=sgd": "Did you mean 'betas'",
+        }.items():
+            with pytest.raises(GantoolsError, match=words):
+                config("--optimizer.base", text)
