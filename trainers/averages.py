@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gantools.errors import GantoolsError
-from gantools.games import functional
+from gantools.games.elementary.power_iterations import power_iteration_buffers
 from gantools.games.game import Game
 from gantools.registry import Registry, setting
 
@@ -92,7 +92,7 @@ class Average:
         self.count = 0
         self._vector = game.vector()
         self._buffers = game.buffers()
-        self._copied = functional.power_iteration_buffers(game.module)
+        self._copied = power_iteration_buffers(game.module)
 
     @property
     def vector(self) -> Tensor:

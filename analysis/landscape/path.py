@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gantools.analysis.landscape.sampler import FieldSampler, Point, as_point
 from gantools.errors import GantoolsError
-from gantools.games.functional import power_iteration_buffers
+from gantools.games.elementary.power_iterations import power_iteration_buffers
 from gantools.games.game import Game
 
 Array = NDArray[Any]

@@ -1,8 +1,7 @@
 r"""Operators of games and models: the Jacobian of the field, the Hessian, and the Jacobian of a whole training step.
 
 All are matrix-free and act on the device that the players are on. They are snapshots: copies of the parameters and
-buffers are held, each module's train or eval mode is kept, power iterations stand still, and later training steps
-change nothing.
+buffers are held, each module's train or eval mode is kept, and later training steps change nothing.
 """
 
 import dataclasses
@@ -18,16 +17,31 @@ from gantools.analysis.operators.differentiation import DifferentiatedOperator, 
 from gantools.analysis.operators.snapshot import snapshot
 from gantools.analysis.operators.training_step import TrainingStep
 from gantools.analysis.products import autograd as engines
+from gantools.analysis.products.checks import DIFFERS, is_symmetric, require_deterministic, require_finite
 from gantools.batches import batch_size
 from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
 from gantools.games import arbiter, functional
+from gantools.games.elementary.power_iterations import moves_vectors
 from gantools.games.game import Game, minimization
+from gantools.registry import suggest
 from gantools.trainers.optimizer import GameOptimizer
 from gantools.trainers.torch_optim.steps import Optimizers, TorchStep, Turns
 
+# How singular vectors may be taken, and what is said of it.
+VECTORS = {
+    "exact": "Singular vectors of spectral norm follow the weights (spectral_norm='frozen' holds them still).",
+    "frozen": "Singular vectors of spectral norm stand still (spectral_norm='exact' lets them follow the weights).",
+}
+
 
 def jacobian(
-    game: Game, batch: Any, *, size: Callable[[Any], float] = batch_size, method: str = "auto", check: bool = True
+    game: Game,
+    batch: Any,
+    *,
+    size: Callable[[Any], float] = batch_size,
+    method: str = "auto",
+    check: bool = True,
+    spectral_norm: str = "exact",
 ) -> DifferentiatedOperator:
     r"""Return the Jacobian $J = D\xi$ of a game's field at the present parameters; for one player, the Hessian.
 
@@ -48,12 +62,15 @@ def jacobian(
             where memory has the room.
         check: whether to judge, once for a game and at the cost of about 20 gradients of four samples, that its field
             is that of plain autograd, and its derivatives central differences of it (`gantools.games.arbiter`).
+        spectral_norm: "exact": singular vectors of spectral norm follow the weights, by each layer's own power
+            iterations in training mode, as in the field that training follows; "frozen": they stand still. In eval
+            mode they are constants.
 
     Raises:
         GantoolsError: for active dropout, a field that differs between evaluations, a shuffled loader, a field, or a
             derivative of the method asked for, that the arbiter finds wrong, and either of them not finite.
     """
-    return _field_operator(_field_derivative(game, batch, size, method), check)
+    return _field_operator(_field_derivative(game, batch, size, method, spectral_norm), check)
 
 
 def hessian(
@@ -65,6 +82,7 @@ def hessian(
     size: Callable[[Any], float] = batch_size,
     method: str = "auto",
     check: bool = True,
+    spectral_norm: str = "frozen",
 ) -> DifferentiatedOperator:
     """Return a Hessian: `hessian(model, loss, batch)`, or `hessian(game, batch, player=...)` for one player's block.
 
@@ -77,6 +95,8 @@ def hessian(
         size: see `jacobian`.
         method: see `jacobian`.
         check: see `jacobian`.
+        spectral_norm: see `jacobian`; here the vectors stand still by default, as other buffers do, since the gradient
+            with vectors that are still on their way is that of no function, and its derivative not symmetric.
     """
     game, batch = game_of(subject, loss, batch, "hessian")
     if player is None and len(game.slices) > 1:
@@ -84,7 +104,7 @@ def hessian(
             f"A game of {len(game.slices)} players has a Hessian for each: pass player= one of "
             f"{', '.join(map(repr, game.slices))} (jacobian(game, batch) is the whole)."
         )
-    derivative = _field_derivative(game, batch, size, method)
+    derivative = _field_derivative(game, batch, size, method, spectral_norm)
     if len(game.slices) == 1 and player in (None, *game.slices):
         return _field_operator(derivative, check)
     game.require_player(cast(str, player))
@@ -104,8 +124,13 @@ def game_of(subject: Game | nn.Module, loss: Any, batch: Any, caller: str) -> tu
     )
 
 
-def _field_derivative(game: Game, batch: Any, size: Callable[[Any], float], method: str) -> Differentiation:
-    return Differentiation.over(snapshot(game), batch, size, method, lambda there, one, _: there.field(one))
+def _field_derivative(
+    game: Game, batch: Any, size: Callable[[Any], float], method: str, spectral_norm: str
+) -> Differentiation:
+    if spectral_norm not in VECTORS:
+        raise suggest("spectral_norm", spectral_norm, list(VECTORS))
+    there = snapshot(game, follow=spectral_norm == "exact")
+    return Differentiation.over(there, batch, size, method, lambda there, one, _: there.field(one))
 
 
 def _field_operator(derivative: Differentiation, check: bool, whole: bool = True) -> DifferentiatedOperator:
@@ -124,16 +149,16 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
     if check:
         verdict = arbiter.judge(game, derivative.first)
         if not verdict.repeats:
-            raise GantoolsError(_DIFFERS)
+            raise GantoolsError(DIFFERS)
         if verdict.forward is False:
             derivative = dataclasses.replace(derivative, dual_numbers=False)
         wrong = wrong or verdict.wrong
     if wrong or reverse is None:
         return _by_differences(derivative, wrong, value, whole)
     if check:
-        _require_deterministic(function(reverse.point), function, reverse)
-        _require_finite(reverse)
-    if derivative.symmetric and game.module.stops.met and not _is_symmetric(function, reverse.point):
+        require_deterministic(function(reverse.point), function, reverse)
+        require_finite(reverse)
+    if derivative.symmetric and game.module.stops.met and not is_symmetric(function, reverse.point):
         # A stop-gradient or a custom function: what is differentiated is no gradient of one loss.
         derivative = dataclasses.replace(derivative, one_gradient=False)
         reverse = derivative.reversed(function)
@@ -141,6 +166,8 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
         derivative.require_same_order()
     operator = derivative.operator(function, reverse)
     operator.field_norm = None if derivative.several else float(reverse.value.norm())
+    if moves_vectors(game.module):
+        operator.remark = VECTORS["exact" if derivative.snapshot.follow else "frozen"]
     # A part of what was checked needs no check; its derivative may vanish to rounding, which looks like a wrong one.
     operator.restricted = lambda where: _restricted(derivative, where, check=False)
     return operator
@@ -179,42 +206,6 @@ _NO_GRADIENT = ("does not require grad", "doesn't require gradient", "has requir
 def _needs_gradient(error: RuntimeError) -> bool:
     """Return whether a loss failed because it differentiates, itself, by parameters that are constants now."""
     return type(error) is RuntimeError and any(words in str(error) for words in _NO_GRADIENT)
-
-
-_DIFFERS = (
-    "The field differs between two evaluations on the same batch: something draws random numbers inside the loss "
-    "(functional dropout, noise, a penalty's mixing). Draw them once, into the batch."
-)
-
-
-def _require_deterministic(again: Tensor, function: engines.Function, products: engines.ReverseProducts) -> None:
-    """Refuse a function whose value `again` is not the one that the products were built at."""
-
-    def differs(value: Tensor) -> bool:
-        # Parallel sums may differ in the last digits; a fresh random draw differs in the first.
-        tolerance = torch.finfo(value.dtype).eps ** 0.75
-        return bool((value - products.value).norm() > tolerance * products.value.norm())
-
-    # Without a graph, or by dual numbers, the same function may round otherwise; once more as before, it may not.
-    if differs(again) and differs(function(products.point.clone().requires_grad_()).detach()):
-        raise GantoolsError(_DIFFERS)
-
-
-def _require_finite(products: engines.ReverseProducts) -> None:
-    """Refuse a field that has no derivative where it is differentiated."""
-    if not products.transposed(engines.probe(products.point)).isfinite().all():
-        raise NonFiniteFieldError(
-            "The field is finite, but its derivative is NaN or infinite: a loss is not twice differentiable at these "
-            "parameters (a norm or a root at zero, a power below 2). Add a small number under the root, or move away."
-        )
-
-
-def _is_symmetric(function: engines.Function, point: Tensor) -> bool:
-    """Return whether J u = J^T u to rounding, for a normal vector."""
-    u = engines.probe(point, 1)
-    products = engines.ReverseProducts(function, point)
-    forth, back = products.product(u), products.transposed(u)
-    return bool((forth - back).norm() <= 0.3 * engines.rounding(point.dtype) * (forth.norm() + back.norm()))
 
 
 def update_operator(
@@ -262,8 +253,8 @@ def update_operator(
     verdict = arbiter.judge(stepped.game, step.batches[0])
     verdict.require_derivatives()
     if not verdict.repeats:
-        raise GantoolsError(_DIFFERS)
-    _require_deterministic(step(products.point), step, products)
+        raise GantoolsError(DIFFERS)
+    require_deterministic(step(products.point), step, products)
     operator = DifferentiatedOperator(products, "reverse", step.slices, step.point, kind="map")
     operator.parameters = parameter_slices(stepped.game)
     operator.scales = None if scales is None else scales.to(step.point)

@@ -27,6 +27,7 @@ class Snapshot:
         slices: slices in the vectors (k,) of the players that move as a whole, by name.
         parameters: slices in the vectors (k,) of the parameters that move as a whole, by "player.name".
         where: indices (k,), ascending, of the entries of the game's vector that move; by default all of them.
+        follow: whether singular vectors of spectral norm follow the weights, see `Game.frozen`.
 
     Attributes:
         point: (k,) the values of the parameters that move.
@@ -40,8 +41,10 @@ class Snapshot:
         slices: dict[str, slice],
         parameters: dict[str, slice],
         where: Tensor | None = None,
+        follow: bool = False,
     ):
         self.game = game
+        self.follow = follow
         self.slices, self.parameters = slices, parameters
         self._values, self._modes = values, modes
         self._whole = game.flatten([functional.as_real(values[name]) for name in game.names])
@@ -67,20 +70,20 @@ class Snapshot:
         if self._where is not None:
             where = self._where[where]
         if not constant:
-            return Snapshot(self.game, self._values, self._modes, slices, parameters, where)
+            return Snapshot(self.game, self._values, self._modes, slices, parameters, where, self.follow)
         touched = torch.zeros(len(self._whole), dtype=torch.bool)
         touched[where.cpu()] = True
         parts = parameter_slices(self.game).values()
         chosen = [index for index, part in enumerate(parts) if touched[part].any()]
         moving = torch.cat([torch.arange(part.start, part.stop) for part in parts if touched[part].any()])
         inner = touched[moving].nonzero().squeeze(1).to(where.device)
-        return Snapshot(self.game.part(chosen), self._values, self._modes, slices, parameters, inner)
+        return Snapshot(self.game.part(chosen), self._values, self._modes, slices, parameters, inner, self.follow)
 
     def field(self, batch: Any) -> Function:
         """Return the field of the parameters that move, (k,), as a function of them."""
 
         def function(own: Tensor) -> Tensor:
-            with self.game.frozen(self._modes):
+            with self.game.frozen(self._modes, self.follow):
                 vector = self.game.field_at(self._embedded(own), self._buffers, batch).vector
             return vector if self._where is None else vector[self._where]
 
@@ -93,7 +96,7 @@ class Snapshot:
         def function(own: Tensor) -> Tensor:
             w = own if self._where is None else whole.index_copy(0, self._where, own)
             leaves = [piece.detach().requires_grad_() for piece in self.game.layout.unflatten(w, w.dtype)]
-            with self.game.frozen(self._modes):
+            with self.game.frozen(self._modes, self.follow):
                 vector = self.game.field_of(leaves, buffers, inputs).vector
             return vector if self._where is None else vector[self._where]
 
@@ -103,7 +106,7 @@ class Snapshot:
         """Return the value of the game's `losses` on a batch as a function of the moving parameters; any structure."""
 
         def function(own: Tensor) -> Any:
-            with self.game.frozen(self._modes), torch.enable_grad():
+            with self.game.frozen(self._modes, self.follow), torch.enable_grad():
                 leaves = self.game.leaves(self._embedded(own))
                 inputs = map_tensors(Tensor.detach, batch)
                 return self.game.module.call(self.game.names, leaves, self._buffers, inputs)[0]
@@ -114,7 +117,7 @@ class Snapshot:
         return own if self._where is None else self._whole.index_copy(0, self._where, own)
 
 
-def snapshot(game: Game) -> Snapshot:
-    """Return a snapshot of a game in which all its parameters move."""
+def snapshot(game: Game, follow: bool = False) -> Snapshot:
+    """Return a snapshot of a game in which all its parameters move; `follow`: see `Game.frozen`."""
     values = {name: t.detach().clone() for name, t in game.module.tensors([*game.names, *game.constants]).items()}
-    return Snapshot(game, values, game.modes(), dict(game.slices), parameter_slices(game))
+    return Snapshot(game, values, game.modes(), dict(game.slices), parameter_slices(game), follow=follow)

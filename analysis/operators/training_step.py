@@ -92,7 +92,7 @@ class TrainingStep:
         w, *pieces = z.split([game.num_parameters, *(value.numel() for value in before.values())])
         memory = {name: piece.view_as(value) for piece, (name, value) in zip(pieces, before.items(), strict=True)}
         state = State(memory, self.state.counters, self.state.buffers)
-        with game.frozen(self.modes):
+        with game.frozen(self.modes, follow=True):
             for _ in range(self.optimizer.period):
                 w, state = self.optimizer.update(w, state, *self.batches)
         return w, state

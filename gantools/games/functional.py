@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from gantools.errors import GantoolsError, first_line
 from gantools.games.elementary import ElementaryOperations
+from gantools.games.elementary.power_iterations import power_iterations_followed
 from gantools.games.recompute import checkpoints_kept, uncompiled
 from gantools.games.stop_gradients import StopGradients
 
@@ -221,39 +222,6 @@ def modes_restored(module: nn.Module, modes: Mapping[nn.Module, bool] | None) ->
             m.training = training
 
 
-def _power_iterations(module: nn.Module) -> list[tuple[Any, str]]:
-    """Find what moves singular vectors in a forward pass, and how their names begin: parametrizations, older hooks."""
-    found: list[tuple[Any, str]] = []
-    for name, m in module.named_modules():
-        dot = f"{name}." if name else ""
-        candidates = [(m, f"{dot}_"), *((hook, f"{dot}{hook.name}_") for hook in _hooks(m))]
-        found += [(c, start) for c, start in candidates if hasattr(c, "n_power_iterations")]
-    return found
-
-
-def _hooks(module: nn.Module) -> list[Any]:
-    return [hook for hook in module._forward_pre_hooks.values() if hasattr(hook, "name")]
-
-
-def power_iteration_buffers(module: nn.Module) -> set[str]:
-    """Return the names of the buffers that hold singular vectors."""
-    return {start + side for _, start in _power_iterations(module) for side in "uv"}
-
-
-@contextmanager
-def power_iterations_frozen(module: nn.Module) -> Iterator[None]:
-    """Hold the singular vectors of spectral normalisation still, so that the derivative is that of what is computed."""
-    found = [owner for owner, _ in _power_iterations(module)]
-    counts = [c.n_power_iterations for c in found]
-    try:
-        for c in found:
-            c.n_power_iterations = 0
-        yield
-    finally:
-        for c, count in zip(found, counts, strict=True):
-            c.n_power_iterations = count
-
-
 def drops_out(module: nn.Module) -> bool:
     """Return whether this module, without its children, has active dropout."""
     if not module.training:
@@ -287,6 +255,7 @@ def twice_differentiable(module: AllPlayers, exact: bool | None = None) -> Itera
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(checkpoints_kept())
         stack.enter_context(uncompiled())
+        stack.enter_context(power_iterations_followed(module, module.stops.stopped))
         if any(isinstance(m, nn.RNNBase) for m in module.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         present = module.safe, module.exact

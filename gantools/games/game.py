@@ -9,7 +9,7 @@ gradient and its Jacobian is the Hessian.
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gantools.batches import batch_size, each_batch, map_tensors
 from gantools.errors import GantoolsError
 from gantools.games import arbiter, functional
+from gantools.games.elementary.power_iterations import power_iterations_frozen
 from gantools.games.field import FieldValue, checked_losses, evaluate, gradient
 from gantools.games.flat_vector import Layout
 from gantools.games.plain_field import require_field
@@ -245,16 +246,18 @@ class Game:
         return evaluate(self, leaves, buffers, batch, create_graph, players, by_all)
 
     @contextmanager
-    def frozen(self, modes: Mapping[nn.Module, bool] | None = None) -> Iterator[None]:
+    def frozen(self, modes: Mapping[nn.Module, bool] | None = None, follow: bool = False) -> Iterator[None]:
         """Within this block the field is a function of `w` and the batch alone.
 
-        Power iterations (spectral norm) stand still, and fused kernels without a second derivative are avoided. Active
-        dropout is refused.
+        Fused kernels without a second derivative are avoided. Active dropout is refused.
 
         Args:
             modes: each module's train or eval mode, from `modes()`; the present ones by default.
+            follow: whether the singular vectors of spectral norm follow the weights, by each module's own power
+                iterations, as they do in training mode; by default they stand still.
         """
-        with functional.modes_restored(self.module, modes), functional.power_iterations_frozen(self.module):
+        vectors = nullcontext() if follow else power_iterations_frozen(self.module)
+        with functional.modes_restored(self.module, modes), vectors:
             functional.refuse_dropout(self.module, list(self.players))
             before, self.still = self.still, True
             try:

@@ -11,7 +11,8 @@ from gantools.nn.complex.layers import as_complex
 class _ComplexSpectralNorm(nn.Module):
     """Divide a stored weight by the largest singular value of the complex matrix that it stands for.
 
-    `n_power_iterations` is the name by which analysis finds power iterations and holds them still.
+    `n_power_iterations` is the name by which analysis finds power iterations. The vectors are replaced and not written
+    into, so that their derivatives by the weight can be followed.
     """
 
     left: Tensor
@@ -35,17 +36,18 @@ class _ComplexSpectralNorm(nn.Module):
     @torch.no_grad()
     def _iterate(self, matrix: Tensor, times: int) -> None:
         for _ in range(times):
-            for name, other, m in (("left", self.right, matrix), ("right", self.left, matrix.mH)):
-                image = m @ as_complex(other)
-                image = image / image.norm().clamp_min(self.eps)
-                getattr(self, name).copy_(torch.view_as_real(image))
+            self.left = self._image(matrix, self.right)
+            self.right = self._image(matrix.mH, self.left)
+
+    def _image(self, matrix: Tensor, vector: Tensor) -> Tensor:
+        image = matrix @ as_complex(vector)
+        return torch.view_as_real(image / image.norm().clamp_min(self.eps))
 
     def forward(self, stored: Tensor) -> Tensor:
         matrix = self._matrix(stored)
         if self.training:
             self._iterate(matrix.detach(), self.n_power_iterations)
-        # Copies: the next forward pass moves the buffers, and this one's graph needs them as they are.
-        left, right = as_complex(self.left.clone()), as_complex(self.right.clone())
+        left, right = as_complex(self.left), as_complex(self.right)
         return stored / (left.conj() @ matrix @ right).real
 
     def right_inverse(self, stored: Tensor) -> Tensor:

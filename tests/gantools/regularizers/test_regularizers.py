@@ -545,7 +545,7 @@ def test_every_regularizer_trains_and_its_step_is_linearised(name, make):
     step = period_map(optimizer, [batch])
 
     def frozen_step(z):
-        with game.frozen():
+        with game.frozen(follow=True):
             return step(z)
 
     # Clamped coordinates stand at the edge of the box, which small steps do not leave the same side of.

@@ -1,0 +1,42 @@
+"""Checks of a function at the point where it is differentiated: repeatable, with a finite derivative, symmetric."""
+
+import torch
+from torch import Tensor
+
+from gantools.analysis.products.autograd import Function, ReverseProducts, probe, rounding
+from gantools.errors import GantoolsError, NonFiniteFieldError
+
+DIFFERS = (
+    "The field differs between two evaluations on the same batch: something draws random numbers inside the loss "
+    "(functional dropout, noise, a penalty's mixing). Draw them once, into the batch."
+)
+
+
+def require_deterministic(again: Tensor, function: Function, products: ReverseProducts) -> None:
+    """Refuse a function whose value `again` is not the one that the products were built at."""
+
+    def differs(value: Tensor) -> bool:
+        # Parallel sums may differ in the last digits; a fresh random draw differs in the first.
+        tolerance = torch.finfo(value.dtype).eps ** 0.75
+        return bool((value - products.value).norm() > tolerance * products.value.norm())
+
+    # Without a graph, or by dual numbers, the same function may round otherwise; once more as before, it may not.
+    if differs(again) and differs(function(products.point.clone().requires_grad_()).detach()):
+        raise GantoolsError(DIFFERS)
+
+
+def require_finite(products: ReverseProducts) -> None:
+    """Refuse a field that has no derivative where it is differentiated."""
+    if not products.transposed(probe(products.point)).isfinite().all():
+        raise NonFiniteFieldError(
+            "The field is finite, but its derivative is NaN or infinite: a loss is not twice differentiable at these "
+            "parameters (a norm or a root at zero, a power below 2). Add a small number under the root, or move away."
+        )
+
+
+def is_symmetric(function: Function, point: Tensor) -> bool:
+    """Return whether J u = J^T u to rounding, for a normal vector."""
+    u = probe(point, 1)
+    products = ReverseProducts(function, point)
+    forth, back = products.product(u), products.transposed(u)
+    return bool((forth - back).norm() <= 0.3 * rounding(point.dtype) * (forth.norm() + back.norm()))
