@@ -1,11 +1,15 @@
 """Settings for every test: one thread a worker, no screen, GPU tests skipped where there is none."""
 
+import os
+import tempfile
+
 import matplotlib
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
 matplotlib.use("Agg")
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="gantools-state-")  # what was executed on this machine: nothing
 torch.set_num_threads(1)
 settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")

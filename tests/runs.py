@@ -133,7 +133,7 @@ def cheapen_looks(monkeypatch) -> None:
         return Figure(figsize=(1, 1), dpi=8)
 
     monkeypatch.setattr("gantools.runs.training_loop.METRIC_SAMPLES", 64)
-    for name in ("gantools.board.pictures", "gantools.board.writer"):
+    for name in ("gantools.runs.store.recorder", "gantools.board.writer"):
         monkeypatch.setattr(f"{name}.spectrum_figure", small_figure)
     monkeypatch.setattr("gantools.board.pictures.scatter_figure", small_figure)
 
@@ -160,14 +160,15 @@ def die(*args, **kwargs) -> None:
 
 
 def checkpoint(run: Path, step: int) -> dict:
-    """Return what a checkpoint holds."""
-    return torch.load(run / "checkpoints" / f"step-{step:08d}.pt", weights_only=True)
+    """Return the state that a checkpoint holds, without what it says of the run's other files."""
+    saved = torch.load(run / "checkpoints" / f"step-{step:08d}.pt", weights_only=True)
+    return {key: value for key, value in saved.items() if key not in ("record", "logs")}
 
 
 def records(run: Path) -> list[dict]:
-    """Return the records of metrics.jsonl without timing, and without those that hold nothing else."""
+    """Return the records of metrics.jsonl without timing and checks, and without those that hold nothing else."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    timeless = [{k: v for k, v in line.items() if k != "step_seconds"} for line in lines]
+    timeless = [{k: v for k, v in line.items() if k not in ("step_seconds", "check")} for line in lines]
     return [line for line in timeless if len(line) > 1]
 
 

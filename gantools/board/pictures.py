@@ -1,30 +1,36 @@
-"""Figures of samples and spectra as files and as pixels."""
+"""Pictures of samples and figures as pixels, and the content of their files."""
 
-from pathlib import Path
+import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from gantools.board import image_grid, scatter_figure, spectrum_figure
+from gantools.board import image_grid, scatter_figure
 
 
-def draw_samples(samples: np.ndarray, reference: np.ndarray, title: str, path: Path) -> np.ndarray:
-    """Write samples as a picture, images as a grid and points as a scatter plot, and return its pixels (H, W, 3)."""
+def samples_picture(samples: np.ndarray, reference: np.ndarray, title: str) -> np.ndarray:
+    """Return samples as pixels (H, W, 3) uint8: images as a grid, points as a scatter plot with the reference."""
+    if samples.ndim == 4:
+        return image_grid(samples[:64], scale=max(1, 32 // samples.shape[2]))
+    flat = samples.reshape(len(samples), -1)
+    return figure_pixels(scatter_figure(flat, reference.reshape(len(reference), -1), title))
+
+
+def png(picture: Any) -> bytes:
+    """Return a figure, or pixels (H, W, 3), as the content of a PNG file."""
     from matplotlib.image import imsave
 
-    if samples.ndim == 4:
-        pixels = image_grid(samples[:64], scale=max(1, 32 // samples.shape[2]))
-    else:
-        flat = samples.reshape(len(samples), -1)
-        pixels = figure_pixels(scatter_figure(flat, reference.reshape(len(reference), -1), title))
-    imsave(path, pixels)
-    return pixels
+    file = io.BytesIO()
+    imsave(file, picture, format="png") if isinstance(picture, np.ndarray) else picture.savefig(file, format="png")
+    return file.getvalue()
 
 
-def save_spectrum(path: Path, spectrum: Any, title: str) -> None:
-    """Write a spectrum's numbers to PATH.npz and its figure to PATH.png."""
-    np.savez(path.with_suffix(".npz"), **spectrum.to_numpy())
-    spectrum_figure(spectrum, title).savefig(path.with_suffix(".png"))
+def npz(arrays: Mapping[str, Any]) -> bytes:
+    """Return arrays as the content of an .npz file."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def figure_pixels(figure: Any) -> np.ndarray:

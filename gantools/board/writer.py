@@ -1,13 +1,11 @@
 """Spectra, indices, densities, paths and surfaces in TensorBoard: numbers for its live tab, figures, scalars."""
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from gantools.board.distribution_figures import density_figure, index_figure
 from gantools.board.figures import spectrum_figure
-from gantools.board.frames import Frame
 from gantools.board.landscape_figures import line_figure, path_figure, plane_figure
 from gantools.board.live.looks import density_look, index_look, path_look, spectrum_look
 from gantools.board.live.summaries import add_look
@@ -27,21 +25,9 @@ def add_spectrum(
         lr: the step size whose stable disc the tab shows first.
     """
     add_look(writer, tag, spectrum_look(spectrum, lr), step)
-    frame = frame_of(writer, tag)
-    writer.add_figure(tag, spectrum_figure(spectrum, title=f"{tag}, step {step}", frame=frame), step)
+    writer.add_figure(tag, spectrum_figure(spectrum, title=f"{tag}, step {step}"), step)
     for name, value in spectrum_scalars(spectrum).items() if scalars else ():
         writer.add_scalar(f"{tag}/{name}", value, step)
-
-
-_FRAMES: WeakKeyDictionary[Any, dict[str, Frame]] = WeakKeyDictionary()
-
-
-def frame_of(writer: Any, tag: str) -> Frame:
-    """Return the axes that all pictures of a tag share in the log of one writer."""
-    try:
-        return _FRAMES.setdefault(writer, {}).setdefault(tag, Frame())
-    except TypeError:  # a writer that cannot be a key: each picture for itself
-        return Frame()
 
 
 def spectrum_scalars(spectrum: Any) -> dict[str, float]:

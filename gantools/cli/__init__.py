@@ -2,12 +2,15 @@
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from gantools import __version__
 from gantools.errors import GantoolsError
 from gantools.registry import suggest
+from gantools.signals import Stopped, ended_by_signals
 
 # One line each; the functions are imported on use, so that `gantools --help` does not wait for torch.
 COMMANDS = {
@@ -39,7 +42,8 @@ commands:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for a mistake that a sentence explains, 130 after Ctrl-C."""
+    """Run the command line and return its exit code: 0, 2 for what a sentence explains, 128 + n after signal n."""
+    _open_streams()
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         width = max(map(len, COMMANDS)) + 2
@@ -49,19 +53,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] == "--version":
         print(f"gantools {__version__}")
         return 0
+    received: list[int] = []
     try:
-        return _command(args[0])(args[1:])
+        with ended_by_signals() as received:
+            code = _command(args[0])(args[1:])
+        sys.stdout.flush()
+        return code
     except GantoolsError as error:
         if os.environ.get("GANTOOLS_TRACEBACK"):
             raise
-        print(f"gantools: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("gantools: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes
-        return 0
+        return _failed(str(error))
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Stopped) else received[0] if received else signal.SIGINT
+        name = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+        return _failed(f"{name}; what was finished before is kept", 128 + number)
+    except OSError as error:
+        _discard_output()
+        if isinstance(error, BrokenPipeError):  # the reader of our output, `head` say, has seen enough
+            return 0
+        if os.environ.get("GANTOOLS_TRACEBACK"):
+            raise
+        what = "the standard output" if error.filename is None else os.fspath(error.filename)
+        return _failed(f"{what} cannot be used ({error.strerror or error}): make room, or mend its permissions.")
+
+
+def _failed(sentence: str, code: int = 2) -> int:
+    with suppress(OSError):
+        print(f"gantools: {sentence}", file=sys.stderr, flush=True)
+    return code
+
+
+def _open_streams() -> None:
+    """Open the standard streams that are closed (`2>&-`), so that no file of ours gets their number; print any path."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115 - for as long as we run
+        elif getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Let what is still to be printed go nowhere: else Python complains when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command(name: str) -> Callable[[list[str]], int]:

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from gantools import analysis
 from gantools.analysis.estimates.quadrature.plan import amount
+from gantools.board.pictures import npz, png
 from gantools.cli.terminal import command, wrapped
 from gantools.data.random_state import seed_global_generators
 from gantools.errors import GantoolsError
@@ -22,8 +22,10 @@ from gantools.games.game import Game
 from gantools.runs.config import require_positive
 from gantools.runs.experiment import load_own, resolve_device, set_threads
 from gantools.runs.load import Run, load
-from gantools.runs.store.atomic import file_part, step_name, unwritable
+from gantools.runs.store.atomic import file_part, say, step_name, unwritable, write_atomically
+from gantools.runs.store.checkpoint import MissingCheckpointError
 from gantools.runs.store.progress import ProductProgress
+from gantools.runs.store.recorder import writer_errors_once
 from gantools.runs.user_file import is_target, own_errors
 
 
@@ -62,34 +64,38 @@ class AnalysedPoint:
     target: str | None
 
 
-def open_points(
-    where: str, checkpoint: str, device: str, batch_size: int, out: Path | None = None
-) -> tuple[Iterator[AnalysedPoint], Path]:
+def open_points(args: Any) -> tuple[Iterator[AnalysedPoint], Path]:
     """Open the points that a command analyses, one for every checkpoint, and name the folder for its results.
 
     A point is loaded when the iterator comes to it. Seeds the global generators for a user's file, and sets PyTorch's
     threads, as a program does.
 
     Args:
-        where: a run folder, or FILE.py:FUNCTION.
-        checkpoint: "last", "all" or a step.
-        device: "auto", "cpu", "cuda", ...
-        batch_size: samples in the batch that a run is analysed on.
-        out: the folder for results, if one was chosen.
+        args: the command's arguments: `where` (a run folder, or FILE.py:FUNCTION), `checkpoint` ("last", "all" or a
+            step), `device`, `batch_size`, `code`, `trust`, and `out`, the folder for results, if one was chosen.
     """
-    require_positive(batch_size=batch_size)
-    if is_target(where):
-        if checkpoint != "last":
+    require_positive(batch_size=args.batch_size)
+    if is_target(args.where):
+        if args.checkpoint != "last":
             raise GantoolsError("--checkpoint is for runs; FILE.py:FUNCTION has only the point that it builds.")
         seed_global_generators(0)  # as in training: a function that draws its weights gives the same game each time
-        on = resolve_device(device)
-        game, _, batches = load_own(where, on)
+        on = resolve_device(args.device)
+        game, _, batches = load_own(args.where, on)
         set_threads(game)
-        name = Path(where.rpartition(":")[0]).stem
-        return iter([AnalysedPoint(name, game, batches, 0, where)]), out or Path("runs") / f"{name}-analysis"
-    run = load(where, device=device)
+        name = Path(args.where.rpartition(":")[0]).stem
+        points = iter([AnalysedPoint(name, game, batches, 0, args.where)])
+        return points, args.out or Path("runs") / f"{name}-analysis"
+    run = load(args.where, device=args.device, code=args.code, trust=args.trust)
     set_threads(run.game, run.config.threads)
-    return (_point(run.at(step), batch_size) for step in run.chosen_steps(checkpoint)), out or run.path / "analysis"
+    return _points(run, run.chosen_steps(args.checkpoint), args.batch_size), args.out or run.path / "analysis"
+
+
+def _points(run: Run, steps: list[int], batch_size: int) -> Iterator[AnalysedPoint]:
+    for step in steps:
+        try:
+            yield _point(run.at(step), batch_size)
+        except MissingCheckpointError:
+            say(f"The checkpoint of step {step} was deleted meanwhile, by the rule of the run that goes on.")
 
 
 def _point(run: Run, batch_size: int) -> AnalysedPoint:
@@ -102,7 +108,7 @@ def results(folder: Path) -> Iterator[SummaryWriter]:
     """Make a folder and yield its TensorBoard writer; an OSError within the block becomes a `GantoolsError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with SummaryWriter(str(folder)) as writer:
+        with writer_errors_once(), SummaryWriter(str(folder)) as writer:
             yield writer
     except OSError as error:
         raise unwritable(folder, error) from None
@@ -180,7 +186,7 @@ def at_each_hessian(
 
 def at_each_point(args: Any, look: Callable[[AnalysedPoint, Path], None]) -> int:
     """Call `look` with each point and the folder for results; return the exit code."""
-    found, folder = open_points(args.where, args.checkpoint, args.device, args.batch_size, args.out)
+    found, folder = open_points(args)
     for point in found:
         with own_errors(point.target):
             look(point, folder)
@@ -194,7 +200,7 @@ def save_result(
     """Write a figure and its numbers, and log it under its tag in TensorBoard."""
     file = folder / f"analysis-{file_part(name)}-{step_name(step, 'png')}"
     with results(folder) as writer:
-        np.savez(file.with_suffix(".npz"), **arrays)
-        figure.savefig(file)
+        write_atomically(file.with_suffix(".npz"), npz(arrays))
+        write_atomically(file, png(figure))
         log(writer, f"analysis/{name}")
     print(f"  figure and numbers: {file}, {file.with_suffix('.npz').name}")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from gantools.cli.arguments import CODE_HELP, TRUST_HELP
 from gantools.cli.schedule_text import (
     BASE_EXAMPLE,
     EXAMPLE,
@@ -28,8 +29,10 @@ from gantools.errors import GantoolsError
 from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.regularizers import REGULARIZERS
-from gantools.runs.config import WHICH, Choice, TrainConfig, read_config, require_same_run
+from gantools.runs.code.trust import CodeChoice
+from gantools.runs.config import WHICH, Choice, TrainConfig, changed_settings
 from gantools.runs.configure import configure
+from gantools.runs.store.folder import RunFolder
 from gantools.runs.user_file import is_target
 from gantools.trainers.averages import AVERAGES
 from gantools.trainers.base_rules import BASES
@@ -45,12 +48,16 @@ class TrainRequest:
         out: the run folder, if one was chosen.
         resume: whether to go on with the run in `out`.
         dry_run: whether to print the configuration and stop.
+        code: for a file of the user's that changed since the run began, which text to go on with.
+        trust: whether to execute a file that the run brings along and this machine does not know.
     """
 
     config: TrainConfig
     out: Path | None
     resume: bool
     dry_run: bool
+    code: CodeChoice | None
+    trust: bool
 
 
 def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainRequest:
@@ -69,7 +76,7 @@ def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainReque
         out = _chosen(argv, "--out")
         if not out:
             raise GantoolsError("--resume needs the run: add --out with the folder to go on in.")
-        stored = read_config(Path(out[0]) / "config.json")
+        stored = RunFolder(out[0]).record().config
         target = target or stored.target
     defaults = _defaults(argv, target, stored)
     description = (
@@ -79,8 +86,8 @@ def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainReque
     answers = vars(tyro.cli(_form(defaults), args=argv, prog=prog, description=description))
     config = _config(defaults, answers)
     if stored is not None:
-        require_same_run(stored, config)
-    return TrainRequest(config, answers["out"], answers["resume"], answers["dry_run"])
+        changed_settings(stored, config)
+    return TrainRequest(config, *(answers[name] for name in ("out", "resume", "dry_run", "code", "trust")))
 
 
 # The first stage: what was chosen on each axis -----------------------------------------------------------------------
@@ -187,6 +194,8 @@ def _form(defaults: TrainConfig) -> type:
         _field("out", Path | None, None, "run folder; by default a new one in runs/"),
         _field("resume", bool, False, "go on with the run in --out"),
         _field("dry_run", bool, False, "print the configuration and stop"),
+        _field("code", CodeChoice | None, None, f"with --resume: {CODE_HELP}"),
+        _field("trust", bool, False, f"with --resume: {TRUST_HELP}"),
     ]
     for axis, entry in _entries(defaults).items():
         fields += _nested(axis, _settings(entry, getattr(defaults, axis)))

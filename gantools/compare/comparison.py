@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from gantools import board
+from gantools.board.pictures import png
 from gantools.compare.contraction import GRID, rate_of
 from gantools.compare.tables import (
     RATES,
@@ -112,7 +113,7 @@ class Comparison:
         draw = board.rates_figure if self.analytic else board.trainings_figure
         title = f"{self.game}, {self.steps} steps" if not self.analytic else f"{self.game} game"
         try:
-            draw(ordered(self.rows), title).savefig(self.path / "figure.png")
+            write_atomically(self.path / "figure.png", png(draw(ordered(self.rows), title)))
         except OSError as error:
             raise unwritable(self.path, error) from None
         self._write(self.path / "table.md", f"{self.table()}\n\n{self.explanation()}\n")

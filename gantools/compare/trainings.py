@@ -66,7 +66,15 @@ class Training:
 
 
 class Interrupted(Exception):
-    """Raised where a signal stopped a training run; the run is saved and can go on."""
+    """Raised where a signal stopped a training run; the run is saved and can go on.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
 
 
 def configuration(
@@ -99,7 +107,7 @@ def train_one(config: TrainConfig, path: Path) -> Training:
     try:
         outcome = trainer.run()
         if outcome.stopped_by:
-            raise Interrupted
+            raise Interrupted(outcome.stopped_by)
     except NonFiniteFieldError as error:
         diverged = error
     records = folder.metrics()

@@ -1,10 +1,8 @@
 """The configuration of a training run: one dataclass for the library, the command line, and the run folder."""
 
 import dataclasses
-import json
 import typing
 from dataclasses import MISSING
-from pathlib import Path
 from typing import Any
 
 from gantools.errors import GantoolsError
@@ -85,6 +83,12 @@ class TrainConfig:
         "LM", "which eigenvalues lead: by modulus, largest or smallest real part, imaginary part"
     )
     checkpoint_every: int = setting(250, "steps between checkpoints; the last one always")
+    keep_last: int = setting(
+        5,
+        "checkpoints kept: this many of the newest, and those of --keep-every and of steps with a spectrum or another "
+        "analysis in the folder; 0 keeps all",
+    )
+    keep_every: int = setting(0, "checkpoints of multiples of this many steps are kept too; 0 for none")
 
     def __post_init__(self) -> None:
         require_positive(latent_size=self.latent_size, batch_size=self.batch_size, accumulate=self.accumulate)
@@ -97,6 +101,8 @@ class TrainConfig:
             "spectrum_every",
             "spectrum_k",
             "checkpoint_every",
+            "keep_last",
+            "keep_every",
         ):
             if getattr(self, name) < 0:
                 raise GantoolsError(f"--{name.replace('_', '-')} is {getattr(self, name)}: pass 0 or more.")
@@ -113,8 +119,8 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
-        """Return the configuration that `to_dict` wrote."""
-        values = dict(values)
+        """Return the configuration that `to_dict` wrote; without the rule for checkpoints, one that keeps them all."""
+        values = {"keep_last": 0, "keep_every": 0, **values}
         for name in _CHOICES:
             values[name] = Choice.from_dict(values[name])
         values["regularizers"] = tuple(Choice.from_dict(r) for r in values["regularizers"])
@@ -141,43 +147,39 @@ RESUMABLE = (
     "spectrum_k",
     "spectrum_which",
     "checkpoint_every",
+    "keep_last",
+    "keep_every",
 )
+# What may change too, and makes it another run from that step on: config.json records it.
+CHANGEABLE = ("optimizer.lr",)
 
 
-def require_same_run(stored: TrainConfig, given: TrainConfig) -> None:
-    """Refuse to resume a run under settings that would have computed something else."""
-    old, new = _flat(stored.to_dict()), _flat(given.to_dict())
-    for name in old | new:
-        if name not in RESUMABLE and old.get(name) != new.get(name):
+def changed_settings(stored: TrainConfig, given: TrainConfig) -> dict[str, list[Any]]:
+    """Return {name: [old, new]} of the settings that change what a resumed run computes from here on.
+
+    Raises:
+        GantoolsError: for a setting that cannot change within a run.
+    """
+    old, new = flat(stored.to_dict()), flat(given.to_dict())
+    changed = {name: [old.get(name), new.get(name)] for name in sorted(old | new) if old.get(name) != new.get(name)}
+    for name in [name for name in changed if name in RESUMABLE]:
+        del changed[name]
+    for name, (before, now) in changed.items():
+        if not any(name == free or name.startswith(f"{free}.") for free in CHANGEABLE):
             raise GantoolsError(
-                f"This run was started with {name} = {old.get(name)}, not {new.get(name)}: resume it without that "
+                f"This run was started with {name} = {before}, not {now}: resume it without that "
                 "flag, or start a new run with another --out."
             )
+    return changed
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings as one dictionary, named as the flags are: "optimizer.base.alpha"."""
-    flat = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
         name = prefix + key
         if isinstance(value, dict):
-            flat |= _flat(value, f"{name}.")
+            found |= flat(value, f"{name}.")
         else:
-            flat[name.removesuffix(".name")] = value
-    return flat
-
-
-def read_config(path: Path) -> TrainConfig:
-    """Return the configuration stored in a run folder's config.json."""
-    try:
-        return TrainConfig.from_dict(json.loads(path.read_text())["config"])
-    except FileNotFoundError:
-        raise GantoolsError(
-            f"{path.parent} is not a run folder (it holds no {path.name}): pass the folder that `gantools train` wrote."
-        ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GantoolsError(
-            f"{path} is damaged ({type(error).__name__}: {error}): restore it, or start a new run."
-        ) from None
-    except OSError as error:
-        raise GantoolsError(f"{path} cannot be read ({error.strerror}): check the path and its permissions.") from None
+            found[name.removesuffix(".name")] = value
+    return found

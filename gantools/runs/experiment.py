@@ -21,6 +21,7 @@ from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.registry import Registry, suggest
 from gantools.regularizers import REGULARIZERS
+from gantools.runs.code.stored import Code
 from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.user_file import load_target, own_errors
 from gantools.schedules import SCHEDULES
@@ -71,6 +72,13 @@ class Experiment:
             self.optimizer.load_state_dict(saved)
         else:
             self._saved = saved
+
+    def reconfigure(self, config: TrainConfig) -> None:
+        """Take a configuration that differs in the settings of the optimizer alone, which is built anew."""
+        if config.optimizer != self.config.optimizer:
+            vars(self).pop("optimizer", None)
+            self._saved = None
+        self.config = config
 
     def analysis_batch(self, size: int = 256, step: int = 0) -> Any:
         """Return the batch that spectra are computed on: always the same one, so that they differ by the point alone.
@@ -131,16 +139,17 @@ def set_threads(game: Game, threads: int = 0) -> None:
         torch.set_num_threads(threads or 1)
 
 
-def build(config: TrainConfig, optimizer: bool = True) -> Experiment:
+def build(config: TrainConfig, optimizer: bool = True, code: Code | None = None) -> Experiment:
     """Build what the configuration describes; parameters are drawn from its seed, as they were the first time.
 
     Args:
         config: the configuration of a run.
         optimizer: whether to build the optimizer at once, so that settings which do not fit it are refused here.
+        code: the text of a user's file; by default as it is now.
     """
     device = resolve_device(config.device)
     if config.target:
-        game, own, batches = load_own(config.target, device)
+        game, own, batches = load_own(config.target, device, code)
         source, stream, first = None, IteratedStream(own, device), _first(config.target, batches)
     else:
         source = make_source(config.data.name, **config.data.settings)
@@ -155,9 +164,9 @@ def build(config: TrainConfig, optimizer: bool = True) -> Experiment:
     return experiment
 
 
-def load_own(target: str, device: torch.device) -> tuple[Game, Any, Any]:
+def load_own(target: str, device: torch.device, code: Code | None = None) -> tuple[Game, Any, Any]:
     """Return the game of FILE.py:FUNCTION on the device, its batches as returned, and the same in every pass."""
-    game, batches = load_target(target)
+    game, batches = load_target(target, code)
     game.module.to(device)
     return game, batches, repeatable(batches, device)
 

@@ -10,10 +10,16 @@ from gantools.data.random_state import random_state_kept, seed_global_generators
 from gantools.data.streams import GanBatches
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
-from gantools.runs.config import TrainConfig, read_config
+from gantools.runs.code.stored import Code
+from gantools.runs.code.trust import CodeChoice, chosen_code
+from gantools.runs.config import TrainConfig
 from gantools.runs.experiment import Experiment, build
+from gantools.runs.record import Record, damaged
+from gantools.runs.store.checkpoint import load_checkpoint
 from gantools.runs.store.folder import RunFolder
 from gantools.trainers.optimizer import GameOptimizer
+
+READS = 5  # of a folder that is being written, before it is called inconsistent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Run:
         experiment: everything that the configuration builds, in the state of the checkpoint.
         step: the step of the checkpoint.
         steps: all steps that have a checkpoint.
+        record: config.json as it was at the checkpoint, where a folder was opened.
+        opened: the other arguments of `load`.
     """
 
     path: Path
@@ -33,6 +41,8 @@ class Run:
     experiment: Experiment
     step: int
     steps: list[int]
+    record: Record | None = None
+    opened: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def game(self) -> Game:
@@ -62,9 +72,16 @@ class Run:
         folder = RunFolder(self.path)
         if step not in self.steps:
             raise no_such_step(self.path, step, self.steps)
+        saved = folder.read(step)
+        record = folder.record().at(saved, folder.checkpoint_path(step))
+        known = self.record is None or record.code == self.record.code
+        if not known and self.opened.get("code") != "current":  # another text is another game
+            return load(self.path, step, **self.opened)
+        config = dataclasses.replace(record.config, device=self.config.device)
         with random_state_kept():
-            folder.load(step, self.experiment)
-        return dataclasses.replace(self, step=step)
+            self.experiment.reconfigure(config)
+            load_checkpoint(folder.checkpoint_path(step), saved, self.experiment)
+        return dataclasses.replace(self, step=step, config=config, record=record)
 
     def chosen_steps(self, text: str) -> list[int]:
         """Return the steps that a command line's "last", "all" or number names."""
@@ -84,23 +101,64 @@ def no_such_step(path: Path, step: int, steps: list[int]) -> GantoolsError:
     return GantoolsError(f"{path} has no checkpoint of step {step}: it has {', '.join(map(str, steps)) or 'none'}.")
 
 
-def load(path: str | Path, step: int | None = None, device: str | None = None) -> Run:
-    """Open a run folder at its last checkpoint, or at that of `step`; the global random state is left alone."""
+def load(
+    path: str | Path,
+    step: int | None = None,
+    device: str | None = None,
+    code: CodeChoice | None = None,
+    trust: bool = False,
+) -> Run:
+    """Open a run folder at its last checkpoint, or at that of `step`; the global random state is left alone.
+
+    Args:
+        path: the run folder. Another process may be training in it.
+        step: of the checkpoint.
+        device: by default the run's own.
+        code: for a run of a user's file that was changed since: "stored" for the text that it was trained with,
+            "current" for the file as it is now.
+        trust: whether to execute a user's file that the run brings along and this machine never executed before.
+
+    Raises:
+        GantoolsError: for what is no run, is damaged, or is not trusted.
+    """
     folder = RunFolder(path)
-    config = read_config(folder.config_path)
-    if device is not None:
-        config = dataclasses.replace(config, device=device)
-    steps = folder.steps()
-    if not steps:
-        raise GantoolsError(f"{folder.path} holds no checkpoint yet: let `gantools train` write one first.")
-    if step is not None and step not in steps:
-        raise no_such_step(folder.path, step, steps)
+    folder.require_no_links()
+    record, steps, step, saved = _checkpoint(folder, step)
+    then = record.at(saved, folder.checkpoint_path(step))
+    text = chosen_code(then, folder.code, code, trust) if then.config.target else None
+    config = then.config if device is None else dataclasses.replace(then.config, device=device)
     with random_state_kept():
         # A user's function may draw its data: from the seed that it had when it was trained.
         seed_global_generators(config.seed)
-        experiment = build(config, optimizer=False)
-        if step is None:
-            step = folder.load_last(experiment)
-        else:
-            folder.load(step, experiment)
-    return Run(folder.path, config, experiment, step, steps)
+        experiment = build_stored(config, folder, text)
+        load_checkpoint(folder.checkpoint_path(step), saved, experiment)
+    return Run(folder.path, config, experiment, step, steps, then, {"device": device, "code": code, "trust": trust})
+
+
+def _checkpoint(folder: RunFolder, step: int | None) -> tuple[Record, list[int], int, dict[str, Any]]:
+    """Return config.json, the steps that have a checkpoint, the one wanted, and its content, all of one moment."""
+    for attempt in range(READS):
+        record, steps = folder.record(), folder.steps()
+        if not steps:
+            raise GantoolsError(f"{folder.path} holds no checkpoint yet: let `gantools train` write one first.")
+        if step is not None and step not in steps:
+            raise no_such_step(folder.path, step, steps)
+        try:
+            chosen, saved = folder.read_last(steps) if step is None else (step, folder.read(step))
+            record.at(saved, folder.checkpoint_path(chosen))
+            return record, steps, chosen, saved
+        except GantoolsError:
+            # Training goes on: what was listed may have been deleted by its rule, or resumed with another rate.
+            if attempt + 1 == READS or (folder.steps() == steps and folder.record().content == record.content):
+                raise
+    raise AssertionError
+
+
+def build_stored(config: TrainConfig, folder: RunFolder, code: Code | None, optimizer: bool = False) -> Experiment:
+    """Build what a run folder describes; a configuration that describes nothing is a damaged one."""
+    try:
+        return build(config, optimizer, code)
+    except GantoolsError:
+        raise
+    except (AttributeError, TypeError, KeyError, ValueError, AssertionError) as error:
+        raise damaged(folder.config_path, f"{type(error).__name__}: {error}") from error

@@ -1,32 +1,28 @@
 """The training loop: batches, steps, logging, spectra, checkpoints, and stopping on a signal."""
 
 import dataclasses
-import io
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gantools import analysis
 from gantools.batches import split
 from gantools.data.random_state import random_state_kept, seed_global_generators
-from gantools.data.sources import FiniteSource
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.metrics.distances import evaluate
-from gantools.metrics.features import DigitFeatures, train_features
+from gantools.runs.beginning import begun, resumed
+from gantools.runs.code.trust import CodeChoice
 from gantools.runs.config import TrainConfig
-from gantools.runs.experiment import Experiment, build, set_threads
-from gantools.runs.store.atomic import write_atomically
+from gantools.runs.experiment import Experiment
+from gantools.runs.kept_features import kept_features
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.recorder import Recorder, writer_errors_once
 from gantools.runs.user_file import own_errors
+from gantools.signals import stop_requested
 from gantools.trainers.optimizer import State, StepInfo
 
 METRIC_SAMPLES = 2560
@@ -58,27 +54,39 @@ def train(config: TrainConfig, path: str | Path, resume: bool = False) -> Outcom
     return prepare(config, path, resume).run()
 
 
-def prepare(config: TrainConfig, path: str | Path, resume: bool = False) -> "Trainer":
+def prepare(
+    config: TrainConfig,
+    path: str | Path,
+    resume: bool = False,
+    code: CodeChoice | None = None,
+    trust: bool = False,
+) -> "Trainer":
     """Build what the configuration describes and open its run folder; seeds the global generators, as a program does.
+
+    The folder is locked until the trainer has run.
+
+    Args:
+        config: the configuration.
+        path: the run folder.
+        resume: whether to go on with the run that it holds.
+        code: see `gantools.load`, as for `trust`.
+        trust: whether to execute what a run of a user's file brings along, if this machine never executed it before.
 
     Raises:
         GantoolsError: for whatever in the configuration or the folder cannot be used, before anything is computed;
             `NonFiniteFieldError` when a player's field is NaN or infinite, with the last good checkpoint kept.
     """
     folder = RunFolder(path)
-    seed_global_generators(config.seed)
-    experiment = build(config)
-    set_threads(experiment.game, config.threads)
-    first = 0
-    if resume:
-        # A run killed before its first checkpoint begins again.
-        first = folder.load_last(experiment) if folder.steps() else 0
-        if first > config.steps:
-            raise GantoolsError(f"The run in {path} has {first} steps already: pass --steps above that to go on.")
-        folder.resume(config, first)
-    else:
-        folder.create(config)
-    return Trainer(experiment, folder, first)
+    try:
+        seed_global_generators(config.seed)
+        if resume:
+            experiment, first = resumed(folder, config, code, trust)
+        else:
+            experiment, first = begun(folder, config), 0
+        return Trainer(experiment, folder, first)
+    except BaseException:
+        folder.release()
+        raise
 
 
 class Trainer:
@@ -94,7 +102,8 @@ class Trainer:
         self.folder = folder
         self.first = first
         self.recorder = Recorder(folder, first, self.config.steps)
-        self.features = self._features()
+        wanted = experiment.source if self.config.sample_every else None
+        self.features = kept_features(folder, wanted, self.config.seed)
         self.reference = None if experiment.source is None else experiment.source.reference(METRIC_SAMPLES, 0)
         self._last: dict[str, Any] = {"spectrum": None, "metrics": {}}
         self._losses: dict[str, float] = {}
@@ -118,6 +127,7 @@ class Trainer:
             ) from error
         finally:
             self.recorder.abandon()
+            self.folder.release()
         seconds = time.perf_counter() - start
         return Outcome(self.folder, step, seconds, signals[0] if signals else None, **self._last)
 
@@ -240,23 +250,6 @@ class Trainer:
             self.recorder.flush()  # resuming from here logs nothing of before again
             self.folder.save(step, self.experiment)
 
-    def _features(self) -> nn.Module | None:
-        """Return the feature network of the run: trained once, then read from its folder."""
-        source = self.experiment.source
-        if not isinstance(source, FiniteSource) or source.labels is None or not self.config.sample_every:
-            return None
-        path = self.folder.features
-        model = DigitFeatures(source.shape, int(source.labels.max()) + 1)
-        # Where the file is damaged they are trained again: they depend on the seed alone.
-        with suppress(Exception):
-            model.load_state_dict(torch.load(path, weights_only=True))
-            return model.eval().requires_grad_(False)
-        model = train_features(source, self.config.seed)
-        buffer = io.BytesIO()
-        torch.save(model.state_dict(), buffer)
-        write_atomically(path, buffer.getvalue())
-        return model
-
 
 def leading_spectrum(
     experiment: Experiment, k: int, which: str = "LM", batch: Any = None, verify: bool = False, step: int = 0
@@ -276,24 +269,3 @@ def leading_spectrum(
 def due(step: int, every: int) -> bool:
     """Return whether this step is one of every `every` steps; never for 0."""
     return every > 0 and step % every == 0
-
-
-@contextmanager
-def stop_requested() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM, so that the step under way is finished; the second signal is not held back."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def note(number: int, frame: Any) -> None:
-        received.append(number)
-        if len(received) > 1:
-            raise KeyboardInterrupt
-
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

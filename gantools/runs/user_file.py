@@ -13,6 +13,9 @@ import torch
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
 from gantools.registry import suggest
+from gantools.runs.code.stored import Code, importing, read_code
+
+_executed: set[str] = set()  # users' files, as tracebacks name them
 
 
 def is_target(text: str) -> bool:
@@ -21,25 +24,23 @@ def is_target(text: str) -> bool:
     return bool(colon) and path.endswith(".py") or text.endswith(".py")
 
 
-def load_target(spec: str) -> tuple[Game, Any]:
-    """Import the file, call the function, and return the game and the batches that it returns.
+def load_target(spec: str, code: Code | None = None) -> tuple[Game, Any]:
+    """Execute the file, call the function, and return the game and the batches that it returns.
+
+    Args:
+        spec: FILE.py:FUNCTION.
+        code: the text of the file and its neighbours; by default as they are now.
 
     Raises:
         GantoolsError: for a missing file or function, an error while it runs, or another result than (game, batches).
     """
-    name, colon, function_name = spec.rpartition(":")
-    if not colon or not function_name or not name.endswith(".py"):
-        raise GantoolsError(
-            f"{spec!r} names no function: write FILE.py:FUNCTION, a function that returns (game, batches)."
-        )
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise GantoolsError(f"There is no file {name!r}: give the path of a Python file, as in FILE.py:FUNCTION.")
-    with _neighbours(path):
-        module = _import(path)
+    code = target_code(spec) if code is None else code
+    function_name = spec.rpartition(":")[2]
+    with importing(code):
+        module = _import(code)
         if not callable(getattr(module, function_name, None)):
             functions = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
-            raise suggest(f"function in {path.name}", function_name, functions)
+            raise suggest(f"function in {code.entry}", function_name, functions)
         with own_errors(spec):
             result = getattr(module, function_name)()
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Game)):
@@ -48,6 +49,20 @@ def load_target(spec: str) -> tuple[Game, Any]:
             "gantools.minimization or gantools.Game, and batches is one batch or a list or DataLoader of them."
         )
     return result
+
+
+def target_code(spec: str) -> Code:
+    """Return the text of FILE.py:FUNCTION and its neighbours, as they are now.
+
+    Raises:
+        GantoolsError: for a text that names no function, and a file that is missing or cannot be read.
+    """
+    name, colon, function_name = spec.rpartition(":")
+    if not colon or not function_name or not name.endswith(".py"):
+        raise GantoolsError(
+            f"{spec!r} names no function: write FILE.py:FUNCTION, a function that returns (game, batches)."
+        )
+    return read_code(Path(name).expanduser())
 
 
 @contextmanager
@@ -62,40 +77,28 @@ def own_errors(spec: str | None) -> Iterator[None]:
     except Exception as error:
         if spec is None:
             raise
-        raise GantoolsError(f"{spec} failed: {_place(error, Path(spec.rpartition(':')[0]).expanduser())}") from error
+        raise GantoolsError(f"{spec} failed: {_place(error)}") from error
 
 
-@contextmanager
-def _neighbours(path: Path) -> Iterator[None]:
-    """Let the file import its neighbours, as it would when run as a script."""
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-
-
-def _import(path: Path) -> Any:
+def _import(code: Code) -> Any:
     # A name of its own: a user's random.py must not become everybody's `random`.
-    name = f"_gantools_target_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
+    name = f"_gantools_target_{Path(code.entry).stem}"
+    spec = code.entry_spec(name)
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    _executed.add(code.entry_shown)
     sys.modules[name] = module  # dataclasses and pickle look their module up here
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise GantoolsError(f"{path} cannot be imported: {_place(error, path)}") from error
+        raise GantoolsError(f"{code.folder / code.entry} cannot be imported: {_place(error)}") from error
     return module
 
 
-def _place(error: Exception, path: Path) -> str:
-    """Return the error in a line, with the last line of the user's own file that led to it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-    where = f" (line {own[-1].lineno} of {path.name})" if own else ""
+def _place(error: Exception) -> str:
+    """Return the error in a line, with the last line of a user's file that led to it."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in _executed]
+    where = f" (line {own[-1].lineno} of {Path(own[-1].filename).name})" if own else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}. For the traceback set GANTOOLS_TRACEBACK=1."
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import signal
 from pathlib import Path
 
 import torch
@@ -63,8 +64,8 @@ def run(argv: list[str]) -> int:
     with random_state_kept():
         try:
             comparison.complete(methods, args.seeds, lambda text: print(text, flush=True))
-        except (KeyboardInterrupt, Interrupted):
-            code = 130
+        except (KeyboardInterrupt, Interrupted) as stop:
+            code = 128 + getattr(stop, "number", signal.SIGINT)
     if comparison.rows:
         print(f"\n{comparison.table()}\n\n{wrapped(comparison.explanation())}\n")
         print(f"table, figure, numbers: {comparison.write()}, figure.png, results.json")

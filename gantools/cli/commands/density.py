@@ -10,7 +10,7 @@ from gantools import analysis, board
 from gantools.analysis.estimates.density import PRODUCTS
 from gantools.analysis.estimates.quadrature.plan import plan
 from gantools.cli.analysed import AnalysedPoint, Shown, at_each_hessian, at_each_point, save_result, tell_duration
-from gantools.cli.arguments import Checkpoint, Where
+from gantools.cli.arguments import Checkpoint, Code, Trust, Where
 from gantools.cli.terminal import wrapped
 from gantools.runs.config import require_positive
 
@@ -39,6 +39,8 @@ class DensityArguments:
     starts: int = 4
     batch_size: int = 256
     device: str = "auto"
+    code: Code = None
+    trust: Trust = False
     seed: int = 0
     out: Path | None = None
 

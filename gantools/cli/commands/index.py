@@ -11,7 +11,7 @@ import tyro
 from gantools import analysis, board
 from gantools.analysis.estimates.quadrature.plan import plan
 from gantools.cli.analysed import AnalysedPoint, Shown, at_each_hessian, at_each_point, results, tell_duration
-from gantools.cli.arguments import Checkpoint, Where
+from gantools.cli.arguments import Checkpoint, Code, Trust, Where
 from gantools.cli.terminal import wrapped
 from gantools.runs.config import require_positive
 
@@ -48,6 +48,8 @@ class IndexArguments:
     stationary_steps: int = 100
     batch_size: int = 256
     device: str = "auto"
+    code: Code = None
+    trust: Trust = False
     seed: int = 0
     out: Path | None = None
 

@@ -4,17 +4,18 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 
 from gantools import analysis, board
+from gantools.board.pictures import npz, png
 from gantools.cli.analysed import results
+from gantools.cli.arguments import Code, Trust
 from gantools.cli.terminal import command, wrapped
 from gantools.errors import GantoolsError
 from gantools.runs.config import require_positive
 from gantools.runs.experiment import set_threads
 from gantools.runs.load import load
-from gantools.runs.store.atomic import step_name
+from gantools.runs.store.atomic import step_name, write_atomically
 from gantools.runs.user_file import own_errors
 
 
@@ -37,6 +38,8 @@ class PathArguments:
     points: int = 121
     batch_size: int = 256
     device: str = "auto"
+    code: Code = None
+    trust: Trust = False
     out: Path | None = None
 
 
@@ -44,11 +47,17 @@ def run(argv: list[str]) -> int:
     """Print what the path-angle says; write figure, numbers and TensorBoard."""
     args = tyro.cli(PathArguments, args=argv, prog="gantools path")
     require_positive(batch_size=args.batch_size)
-    run = load(args.run, device=args.device)
+    run = load(args.run, device=args.device, code=args.code, trust=args.trust)
     set_threads(run.game, run.config.threads)
     steps = [run.steps[0] if args.start is None else args.start, run.steps[-1] if args.end is None else args.end]
+    if len(run.steps) == 1:
+        raise GantoolsError(
+            f"A path needs two checkpoints, and {run.path} has one, of step {run.steps[0]}: train on with --resume "
+            "--steps, or train with a smaller --checkpoint-every and --keep-last 0."
+        )
     if steps[0] == steps[1]:
-        raise GantoolsError(f"The path from step {steps[0]} to itself has no length: pass two steps of {run.steps}.")
+        known = ", ".join(map(str, run.steps))
+        raise GantoolsError(f"The path from step {steps[0]} to itself has no length: pass two steps of {known}.")
     first, last = (analysis.point(run.at(step).game) for step in steps)
     with own_errors(run.config.target):
         batch = run.experiment.analysis_batch(args.batch_size)
@@ -59,8 +68,9 @@ def run(argv: list[str]) -> int:
     file = folder / f"analysis-path-{steps[0]}-{step_name(steps[1], 'png')}"
     arrays: dict[str, Any] = result.to_numpy()
     with results(folder) as writer:
-        np.savez(file.with_suffix(".npz"), **arrays)
-        board.path_figure(result, f"{run.path.name}, step {steps[0]} to {steps[1]}").savefig(file)
+        write_atomically(file.with_suffix(".npz"), npz(arrays))
+        figure = board.path_figure(result, f"{run.path.name}, step {steps[0]} to {steps[1]}")
+        write_atomically(file, png(figure))
         board.add_path(writer, "analysis/path", result, steps[1])
     print(f"figure and numbers: {file}, {file.with_suffix('.npz').name}\nTensorBoard: {command('board', folder)}")
     return 0

@@ -7,7 +7,6 @@ from typing import Annotated
 import tyro
 
 from gantools import board
-from gantools.runs.config import read_config
 from gantools.runs.store.atomic import unwritable, write_atomically
 from gantools.runs.store.folder import RunFolder
 
@@ -44,7 +43,7 @@ def _facts(path: Path) -> dict[str, str]:
     folder = RunFolder(path)
     if not folder.config_path.exists():
         return {}
-    config = read_config(folder.config_path)
+    config = folder.record().config
     trained = config.target or config.data.name
     facts = {"trained": f"{trained}, {config.optimizer.name}, {config.steps} steps, seed {config.seed}"}
     last: dict[str, float] = {}

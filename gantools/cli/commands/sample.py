@@ -1,17 +1,19 @@
 """`gantools sample`: samples of a run's generator, as a picture and as .npy."""
 
 import dataclasses
+import io
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tyro
 
-from gantools.board.pictures import draw_samples
+from gantools.board.pictures import png, samples_picture
 from gantools.cli.arguments import Checkpoint
 from gantools.errors import GantoolsError
 from gantools.runs.load import load
-from gantools.runs.store.atomic import unwritable
+from gantools.runs.store.atomic import unwritable, write_atomically
+from gantools.runs.store.folder import RunFolder
 
 
 @dataclasses.dataclass
@@ -40,6 +42,8 @@ def run(argv: list[str]) -> int:
     args = tyro.cli(SampleArguments, args=argv, prog="gantools sample")
     if args.n < 1:
         raise GantoolsError(f"--n is {args.n}: ask for at least one sample.")
+    if RunFolder(args.run).record().config.target:
+        raise GantoolsError("Only a GAN from the registries is sampled: this run trains a game of your own file.")
     run = load(args.run, device=args.device)
     for step in run.chosen_steps(args.checkpoint):
         samples = run.at(step).sample(args.n, args.seed, args.average).numpy()
@@ -49,10 +53,12 @@ def run(argv: list[str]) -> int:
         source = run.experiment.source
         assert source is not None
         try:
-            np.save(path.with_suffix(".npy"), samples)
-            draw_samples(
-                samples, source.reference(512, 0).numpy(), f"{run.path.name}, step {step}", path.with_suffix(".png")
-            )
+            array = io.BytesIO()
+            np.save(array, samples)
+            title = f"{run.path.name}, step {step}"
+            picture = samples_picture(samples, source.reference(512, 0).numpy(), title)
+            write_atomically(path.with_suffix(".npy"), array.getvalue())
+            write_atomically(path.with_suffix(".png"), png(picture))
         except OSError as error:
             raise unwritable(path, error) from None
         print(f"{len(samples)} samples of step {step}: {path.with_suffix('.png')}, {path.with_suffix('.npy')}")

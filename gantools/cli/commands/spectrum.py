@@ -9,12 +9,12 @@ from typing import Literal
 import tyro
 
 from gantools import analysis, board
-from gantools.board.pictures import save_spectrum
+from gantools.board.pictures import npz, png
 from gantools.cli.analysed import open_points, results, verdict
-from gantools.cli.arguments import Checkpoint, Where
+from gantools.cli.arguments import Checkpoint, Code, Trust, Where
 from gantools.cli.terminal import command, wrapped
 from gantools.errors import GantoolsError
-from gantools.runs.store.atomic import file_part, step_name
+from gantools.runs.store.atomic import file_part, step_name, write_atomically
 from gantools.runs.store.progress import SolverProgress
 from gantools.runs.user_file import own_errors
 
@@ -53,6 +53,8 @@ class SpectrumArguments:
     lr: float | None = None
     batch_size: int = 256
     device: str = "auto"
+    code: Code = None
+    trust: Trust = False
     out: Path | None = None
 
 
@@ -61,7 +63,7 @@ def run(argv: list[str]) -> int:
     args = tyro.cli(SpectrumArguments, args=argv, prog="gantools spectrum")
     if args.store is not None:
         _require_store(args.store, args)
-    found, folder = open_points(args.where, args.checkpoint, args.device, args.batch_size, args.out)
+    found, folder = open_points(args)
     for point in found:
         with own_errors(point.target):
             operator: analysis.LinearOperator = analysis.jacobian(point.game, point.batch)
@@ -78,7 +80,8 @@ def run(argv: list[str]) -> int:
         tag += "" if args.part is None else f"-{file_part(args.part)}"
         path = folder / f"{tag.replace('/', '-')}-{args.which if k else 'all'}-{step_name(point.step, 'png')}"
         with results(folder) as writer:
-            save_spectrum(path, result, point.name)
+            write_atomically(path.with_suffix(".npz"), npz(result.to_numpy()))
+            write_atomically(path, png(board.spectrum_figure(result, point.name)))
             board.add_spectrum(writer, tag, result, point.step)
         print(f"figure and numbers: {path}, {path.with_suffix('.npz').name}\n")
     print(f"TensorBoard: {command('board', folder)}")

@@ -4,36 +4,51 @@ import json
 from pathlib import Path
 
 from gantools.cli.analysed import verdict
-from gantools.cli.flags import parse_train
+from gantools.cli.flags import TrainRequest, parse_train
 from gantools.cli.terminal import command, wrapped
 from gantools.data.random_state import random_state_kept, seed_global_generators
+from gantools.runs.code.stored import Code
+from gantools.runs.code.trust import chosen_code, remember
 from gantools.runs.experiment import build
 from gantools.runs.store.atomic import new_folder
+from gantools.runs.store.folder import RunFolder
+from gantools.runs.store.progress import tell
 from gantools.runs.training_loop import Outcome, prepare
+from gantools.runs.user_file import target_code
 
 
 def run(argv: list[str]) -> int:
     """Train, and print a report of the run."""
     request = parse_train(argv)
     config = request.config
+    if request.resume and config.target in argv:  # the user names the file, so it is trusted as it is now
+        remember(target_code(config.target), config.target.rpartition(":")[2])
     if request.dry_run:
         with random_state_kept():
             seed_global_generators(config.seed)
-            build(config)  # what cannot be built is refused here too
+            build(config, code=_code(request))  # what cannot be built is refused here too
         print(json.dumps(config.to_dict(), indent=2))
         return 0
     what = Path(config.target.rpartition(":")[0]).stem if config.target else config.data.name
     path = request.out or new_folder(f"{Path(what.rpartition(':')[2]).stem}-{config.optimizer.name}")
-    trainer = prepare(config, path, request.resume)
+    trainer = prepare(config, path, request.resume, request.code, request.trust)
     n = trainer.experiment.game.num_parameters
     steps = f"from step {trainer.first} to step {config.steps}" if trainer.first else f"for {config.steps} steps"
-    print(f"Training {what} ({n} parameters) with {config.optimizer.name} {steps}; run folder {path}", flush=True)
+    tell(f"Training {what} ({n} parameters) with {config.optimizer.name} {steps}; run folder {path}")
     source = trainer.experiment.source
     if source is not None and source.note:
-        print(f"Data {source.name}: {source.note}", flush=True)
+        tell(f"Data {source.name}: {source.note}")
     outcome = trainer.run()
     print(summary(outcome, config.steps))
     return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
+
+
+def _code(request: TrainRequest) -> Code | None:
+    """Return the code that a resumed run would go on with."""
+    if not (request.resume and request.out):
+        return None
+    folder = RunFolder(request.out)
+    return chosen_code(folder.record(), folder.code, request.code, request.trust)
 
 
 def summary(outcome: Outcome, steps: int) -> str:

@@ -3,7 +3,7 @@
 import io
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gantools.data.random_state import random_state, set_random_state
 from gantools.errors import GantoolsError
-from gantools.runs.store.atomic import write_atomically
+from gantools.runs.store.atomic import read_file, write_atomically
 
 if TYPE_CHECKING:
     from gantools.runs.experiment import Experiment
@@ -20,8 +20,26 @@ if TYPE_CHECKING:
 _PARTS = {"step", "parameters", "buffers", "optimizer", "stream", "random"}
 
 
-def save_checkpoint(path: Path, step: int, experiment: "Experiment") -> None:
-    """Write the state of an experiment after `step` updates, the global random state included."""
+class UnreadableError(GantoolsError):
+    """A file that is there and cannot be read, so that nobody knows whether it is damaged."""
+
+
+class MissingCheckpointError(GantoolsError):
+    """A checkpoint that is not there, or not any more."""
+
+
+def save_checkpoint(
+    path: Path, step: int, experiment: "Experiment", record: str = "", logs: Mapping[str, Any] | None = None
+) -> None:
+    """Write the state of an experiment after `step` updates, the global random state included.
+
+    Args:
+        path: the file.
+        step: updates made.
+        experiment: whose state is written.
+        record: the configuration and the hash of a user's own code, as JSON.
+        logs: what the run's logs hold by now: bytes and checksum of each file, and the number of lines of metrics.
+    """
     game = experiment.game
     state = {
         "step": step,
@@ -30,6 +48,8 @@ def save_checkpoint(path: Path, step: int, experiment: "Experiment") -> None:
         "optimizer": experiment.optimizer.state_dict(),
         "stream": experiment.stream.state_dict(),
         "random": random_state(),
+        "record": record,
+        "logs": dict(logs or {}),
     }
     if experiment.average:
         state["average"] = experiment.average.state_dict()
@@ -39,25 +59,43 @@ def save_checkpoint(path: Path, step: int, experiment: "Experiment") -> None:
     write_atomically(path, buffer.getvalue())
 
 
+def read_tensors(path: Path) -> Any:
+    """Return what a file of torch.save holds, without running any code from it; all its checksums are right.
+
+    Raises:
+        OSError: where the file cannot be read.
+        pickle.UnpicklingError: where it holds more than plain tensors and numbers.
+        Exception: nearly any, of a damaged file.
+    """
+    data = io.BytesIO(read_file(path))
+    with zipfile.ZipFile(data) as archive:  # torch.load does not look at the checksums
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+    data.seek(0)
+    return torch.load(data, map_location="cpu", weights_only=True)
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the content of a checkpoint, without running any code from it.
 
     Raises:
-        GantoolsError: when the file is missing, damaged, or not one of ours.
+        GantoolsError: when the file is missing, damaged, or not one of ours; `UnreadableError` when it is there and
+            the system does not let it be read.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = read_tensors(path)
     except FileNotFoundError:
-        raise GantoolsError(f"There is no checkpoint {path}.") from None
+        raise MissingCheckpointError(f"There is no checkpoint {path}.") from None
+    except OSError as error:
+        raise UnreadableError(
+            f"The checkpoint {path} cannot be read ({error.strerror or error}): mend that first, or move it away."
+        ) from None
     except pickle.UnpicklingError:
         raise GantoolsError(
             f"{path} holds more than plain tensors and numbers, so it could run code: gantools did not write it, and "
             "does not open it."
         ) from None
-    # A damaged file makes zipfile and the unpickler raise nearly anything: KeyError, TypeError, struct.error, OSError.
+    # A damaged file makes zipfile and the unpickler raise nearly anything: KeyError, TypeError, struct.error.
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise GantoolsError(f"The checkpoint {path} is damaged or truncated ({reason}); use an earlier one.") from None
@@ -72,6 +110,17 @@ def load_checkpoint(path: Path, saved: Mapping[str, Any], experiment: "Experimen
     Raises:
         GantoolsError: when it belongs to another architecture, optimizer or data; nothing is changed then.
     """
+    try:
+        _load(path, saved, experiment)
+    except (AttributeError, TypeError, KeyError, IndexError, RuntimeError) as error:  # parts of another form than ours
+        reason = " ".join(str(error).split())
+        raise GantoolsError(
+            f"{path} is not a checkpoint of this run ({type(error).__name__}: {reason}): pass one that `gantools "
+            "train` wrote."
+        ) from error
+
+
+def _load(path: Path, saved: Mapping[str, Any], experiment: "Experiment") -> None:
     game, stream = experiment.game, experiment.stream
     _require_fit(path, "parameters", saved["parameters"], game.named_parameters())
     _require_fit(path, "buffers", saved["buffers"], game.live_buffers())
@@ -79,14 +128,20 @@ def load_checkpoint(path: Path, saved: Mapping[str, Any], experiment: "Experimen
         raise GantoolsError(f"The checkpoint {path} was trained on batches of another kind: use the run's own data.")
     if (experiment.average is not None) != ("average" in saved):
         raise GantoolsError(f"The checkpoint {path} was written under another --average: use the run's own.")
-    experiment.load_optimizer(saved["optimizer"])
-    if experiment.average:
-        experiment.average.load_state_dict(saved["average"])
-    stream.load_state_dict(saved["stream"])
+    before, buffers = game.vector(), game.buffers()
     with torch.no_grad():
         for name, p in game.named_parameters().items():
             p.copy_(saved["parameters"][name])
     game.load_buffers(saved["buffers"])
+    try:
+        experiment.load_optimizer(saved["optimizer"])  # its state takes the buffers over
+    except BaseException:
+        game.load_vector(before)
+        game.load_buffers(buffers)
+        raise
+    if experiment.average:
+        experiment.average.load_state_dict(saved["average"])
+    stream.load_state_dict(saved["stream"])
     set_random_state(saved["random"])
 
 
@@ -104,3 +159,17 @@ def _require_fit(path: Path, what: str, saved: Mapping[str, Tensor], present: Ma
 
 def _form(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def superfluous(steps: Sequence[int], last: int, every: int, measured: Collection[int]) -> list[int]:
+    """Return the steps whose checkpoints the rule does not keep; all are kept where `last` is 0.
+
+    Args:
+        steps: that have a checkpoint, in order.
+        last: how many of the newest are kept.
+        every: those of its multiples are kept; 0 for none.
+        measured: steps that a spectrum or another analysis in the folder refers to, which are kept.
+    """
+    if last == 0:
+        return []
+    return [step for step in steps[:-last] if not (every and step % every == 0) and step not in measured]

@@ -1,102 +1,195 @@
-"""A run folder. Files are written atomically; resuming truncates all logs to one step."""
+"""A run folder: its lock, its files, and going back to one step. docs/run-folder.md says what each file promises."""
 
 import json
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from gantools.errors import GantoolsError
 from gantools.runs.config import TrainConfig
-from gantools.runs.store.atomic import PART, step_name, unwritable, write_atomically
-from gantools.runs.store.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from gantools.runs.record import CONFIG, DamagedRecordError, Record, read_record, write_record
+from gantools.runs.store.atomic import PART, read_file, say, step_name, unwritable
+from gantools.runs.store.checkpoint import (
+    MissingCheckpointError,
+    UnreadableError,
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    superfluous,
+)
+from gantools.runs.store.lock import LOCK_FILES, lock_folder
+from gantools.runs.store.metrics import read_lines
 from gantools.runs.store.provenance import provenance
+from gantools.runs.store.set_aside import SET_ASIDE, SetAside
 
 if TYPE_CHECKING:
     from gantools.runs.experiment import Experiment
+    from gantools.runs.store.events import Tally
 
-_STEP = re.compile(r"step-(\d+)\.")
+_STEP = re.compile(r"step-(\d{8,})\.")
 
 
 class RunFolder:
-    """The files of one run: configuration, metrics, samples, spectra and checkpoints."""
+    """The files of one run: configuration, metrics, samples, spectra and checkpoints.
+
+    Attributes:
+        path: the folder.
+        lines: how many lines metrics.jsonl has; known once the folder was created or resumed.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.config_path = self.path / "config.json"
+        self.config_path = self.path / CONFIG
         self.metrics_path = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.spectra = self.path / "spectra"
+        self.analysis = self.path / "analysis"
+        self.code = self.path / "code"
         self.features = self.path / "features.pt"
+        self.lines = 0
+        self._lock: FileLock | None = None
+        self._tally: Tally | None = None
+        self._record: Record | None = None
+        self._written: set[int] = set()
+
+    def require_no_links(self) -> None:
+        """Refuse a run whose folders or files are links: a run of somebody else's could lead writes anywhere."""
+        folders = (self.checkpoints, self.samples, self.spectra, self.analysis, self.code, self.path / SET_ASIDE)
+        for path in (*folders, self.config_path, self.metrics_path, self.features):
+            if path.is_symlink():
+                raise GantoolsError(
+                    f"{path} is a link, and gantools follows none inside a run: put what it leads to in its place."
+                )
+
+    # The lock --------------------------------------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        """Take the run for this process, until `release`; what a killed one left half written is deleted.
+
+        Raises:
+            GantoolsError: when another process trains in it.
+        """
+        if self._lock is None:
+            self._lock = lock_folder(self.path)
+            for folder in (self.path, self.checkpoints, self.code):
+                for part in folder.glob(f"{PART}*"):
+                    part.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let other processes train in it."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     # Beginning and resuming ------------------------------------------------------------------------------------------
 
-    def create(self, config: TrainConfig) -> None:
-        """Make the folder and write the configuration, versions and git revision.
+    def create(self, config: TrainConfig, code: dict[str, Any] | None = None) -> None:
+        """Make the folder, take its lock, and write the configuration, versions and git revision.
 
         Raises:
             GantoolsError: when it exists with something in it, or cannot be written.
         """
         try:
-            if self.config_path.exists():
-                raise GantoolsError(f"{self.path} holds a run: add --resume to go on with it, or choose another --out.")
-            if self.path.exists() and (not self.path.is_dir() or any(f.name != PART for f in self.path.iterdir())):
-                what = "holds other files" if self.path.is_dir() else "is a file"
-                raise GantoolsError(f"{self.path} {what}: choose another --out.")
+            self._require_empty()
             self.path.mkdir(parents=True, exist_ok=True)
+            self.lock()
+            self._require_empty()
             # First of all: a folder with a configuration can be resumed, one without could not even be used again.
-            self._write_config({"config": config.to_dict(), **provenance()})
+            self._write({"config": config.to_dict(), "code": code, **provenance()})
             self._make_folders()
         except OSError as error:
             raise unwritable(self.path, error) from None
 
-    def resume(self, config: TrainConfig, step: int) -> None:
-        """Go back to a step: drop what was logged at or after it, and note in config.json that the run was resumed."""
+    def _require_empty(self) -> None:
+        if self.config_path.exists():
+            raise GantoolsError(f"{self.path} holds a run: add --resume to go on with it, or choose another --out.")
+        if not (self.path.exists() or self.path.is_symlink()):
+            return
+        ours = (*LOCK_FILES, PART)
+        if not self.path.is_dir() or any(not f.name.startswith(ours) for f in self.path.iterdir()):
+            what = "holds other files" if self.path.is_dir() else "is a file"
+            raise GantoolsError(f"{self.path} {what}: choose another --out.")
+
+    def resume(self, record: Record, step: int, changed: Mapping[str, Any], logs: Mapping[str, Any]) -> SetAside:
+        """Go back to a step: set aside what was logged at or after it, and note in config.json that it was resumed.
+
+        Args:
+            record: the configuration to go on with, and all of config.json.
+            step: that of the checkpoint.
+            changed: {name: [old, new]} of what changes from there on.
+            logs: what the checkpoint says of the run's logs.
+        """
+        aside = SetAside(self.path)
         try:
             self._make_folders()
-            self.cut_after(step)
-            content = json.loads(self.config_path.read_text())
-            content["config"] = config.to_dict()
-            content.setdefault("resumed", []).append({"step": step, **provenance()})
-            self._write_config(content)
+            try:
+                read_record(self.config_path)
+            except DamagedRecordError:
+                if self.config_path.exists():
+                    aside.move(self.config_path)
+            self.cut_after(step, logs, aside)
+            content = {**record.content, "config": record.config.to_dict(), "code": record.code}
+            note = {"step": step, **({"changed": dict(changed)} if changed else {}), **provenance()}
+            content["resumed"] = [*content.get("resumed", []), note]
+            self._write(content)
         except OSError as error:
             raise unwritable(self.path, error) from None
+        return aside
 
     def _make_folders(self) -> None:
         for folder in (self.checkpoints, self.samples, self.spectra):
             folder.mkdir(exist_ok=True)
 
-    def _write_config(self, content: dict[str, Any]) -> None:
-        write_atomically(self.config_path, (json.dumps(content, indent=2) + "\n").encode())
+    def _write(self, content: dict[str, Any]) -> None:
+        self._record = Record.from_values(content, self.config_path)
+        write_record(self.config_path, content)
 
-    def cut_after(self, step: int) -> None:
-        """Drop what was logged at or after a step: metrics, TensorBoard events, samples, spectra, later checkpoints."""
-        if self.metrics_path.exists():
-            kept = "".join(line for line, record in self._metrics_lines() if record["step"] < step)
-            write_atomically(self.metrics_path, kept.encode())
+    def cut_after(self, step: int, logs: Mapping[str, Any] | None = None, aside: SetAside | None = None) -> SetAside:
+        """Set aside what was logged at or after a step: metrics, events, samples, spectra, later checkpoints."""
+        from gantools.runs.store.cut import cut_events, cut_metrics  # TensorBoard is slow to import
+
+        aside = SetAside(self.path) if aside is None else aside
+        logs = logs or {}
+        records, self.lines = cut_metrics(self.metrics_path, step, logs, aside)
         for folder, first in ((self.samples, step), (self.spectra, step), (self.checkpoints, step + 1)):
-            for file in folder.glob("*"):
+            for file in sorted(folder.glob("*")):
                 found = _STEP.search(file.name)
                 if found and int(found[1]) >= first:
-                    file.unlink()
-        from gantools.runs.store.events import cut_events  # TensorBoard is slow to import, and only resuming needs it
+                    aside.move(file)
+        cut_events(self.path, step, logs, aside, records)
+        return aside
 
-        cut_events(self.path, step)
-
-    def _metrics_lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for line in self.metrics_path.read_text(errors="replace").splitlines(keepends=True):
-            try:
-                record = json.loads(line)
-            except ValueError:  # the last line of a killed run
-                continue
-            if isinstance(record, dict) and "step" in record and line.endswith("\n"):
-                yield line, record
+    def record(self) -> Record:
+        """Return what config.json says; where that is damaged, what the newest whole checkpoint says."""
+        try:
+            return read_record(self.config_path)
+        except DamagedRecordError as error:
+            for step in reversed(self.steps()):
+                try:
+                    text = read_checkpoint(self.checkpoint_path(step)).get("record")
+                    values = json.loads(text) if text else None
+                except (GantoolsError, ValueError):
+                    continue
+                if values is not None:
+                    say(f"{error} The configuration is taken from the checkpoint of step {step}.")
+                    return Record.from_values({"format": 2, **values}, self.checkpoint_path(step))
+            raise
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the records of metrics.jsonl, in order."""
-        return [record for _, record in self._metrics_lines()] if self.metrics_path.exists() else []
+        """Return the records of metrics.jsonl, in order; lines that are damaged or missing are named on stderr."""
+        try:
+            lines = read_lines(read_file(self.metrics_path))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise GantoolsError(f"{self.metrics_path} cannot be read ({error.strerror or error}).") from None
+        if lost := lines.lost():
+            say(f"{self.metrics_path}: {lost}; --resume goes on without them.")
+        return [line.record for line in lines.good]
 
     # Checkpoints -----------------------------------------------------------------------------------------------------
 
@@ -110,30 +203,59 @@ class RunFolder:
         return self.checkpoints / step_name(step, "pt")
 
     def save(self, step: int, experiment: "Experiment") -> None:
-        """Write a checkpoint, whole or not at all."""
-        save_checkpoint(self.checkpoint_path(step), step, experiment)
+        """Write a checkpoint, whole or not at all; then delete those that the run's rule does not keep."""
+        record = Record(experiment.config) if self._record is None else self._record
+        save_checkpoint(self.checkpoint_path(step), step, experiment, record.to_json(), self._logs())
+        self._written.add(step)
+        self._prune(record.config)
 
-    def load(self, step: int, experiment: "Experiment") -> None:
-        """Put an experiment into the state of a checkpoint, the global random state included.
+    def _logs(self) -> dict[str, Any]:
+        """Return what the logs hold by now, so that going back to this moment needs no guess."""
+        from gantools.runs.store.events import Tally, event_files
+
+        self._tally = Tally() if self._tally is None else self._tally
+        files = [file for file in (self.metrics_path, *event_files(self.path)) if file.exists()]
+        return {"lines": self.lines, "files": {file.name: self._tally.of(file) for file in files}}
+
+    def _prune(self, config: TrainConfig) -> None:
+        pictures = [*self.spectra.glob("*step-*"), *self.analysis.glob("*step-*")]
+        measured = {int(found[1]) for file in pictures if (found := _STEP.search(file.name))}
+        for step in superfluous(self.steps(), config.keep_last, config.keep_every, measured):
+            if step not in self._written:
+                try:  # one of another process: nothing is deleted that was not read
+                    self.read(step)
+                except GantoolsError:
+                    continue
+            self.checkpoint_path(step).unlink(missing_ok=True)
+
+    def read(self, step: int) -> dict[str, Any]:
+        """Return the content of the checkpoint of a step.
 
         Raises:
-            GantoolsError: when the file is damaged or belongs to another architecture; nothing is changed then.
+            GantoolsError: when the file is missing or damaged, or is the checkpoint of another step.
         """
         path = self.checkpoint_path(step)
-        load_checkpoint(path, read_checkpoint(path), experiment)
+        saved = read_checkpoint(path)
+        if saved["step"] != step:
+            raise GantoolsError(f"The checkpoint {path} is of step {saved['step']!r}: use another one.")
+        return saved
 
-    def load_last(self, experiment: "Experiment") -> int:
-        """Load the newest checkpoint that is whole, and return its step; damaged newer ones are named on stderr."""
-        for step in reversed(self.steps()):
-            path = self.checkpoint_path(step)
+    def read_last(self, steps: list[int], patient: bool = False) -> tuple[int, dict[str, Any]]:
+        """Return the newest of these steps whose checkpoint is whole, and its content; damaged ones are named.
+
+        Args:
+            steps: that had a checkpoint a moment ago.
+            patient: whether to refuse, rather than to pass by, a checkpoint that is there and cannot be read.
+        """
+        for step in reversed(steps):
             try:
-                saved = read_checkpoint(path)
+                return step, self.read(step)
             except GantoolsError as error:
-                print(f"gantools: {error}", file=sys.stderr)
-                continue
-            load_checkpoint(path, saved, experiment)
-            return step
+                if isinstance(error, MissingCheckpointError) or (patient and isinstance(error, UnreadableError)):
+                    raise
+                say(str(error))
         raise GantoolsError(f"{self.path} holds no checkpoint that can be used: start again with another --out.")
 
-
-# Opening a run for analysis ------------------------------------------------------------------------------------------
+    def load(self, step: int, experiment: "Experiment") -> None:
+        """Put an experiment into the state of a checkpoint, the global random state included."""
+        load_checkpoint(self.checkpoint_path(step), self.read(step), experiment)

@@ -1,6 +1,8 @@
 """Provenance of a run: its command, versions, machine and git revision."""
 
+import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -26,14 +28,32 @@ def provenance() -> dict[str, Any]:
     }
 
 
+# Settings of a checkout by which git runs programs of its choice when it looks for changes; hooks and the monitor are
+# switched off below, these cannot be.
+_PROGRAMS = re.compile(r"^(local|worktree)\s+(filter\..*|.*\.promisor|extensions\.partialclone)$", re.MULTILINE)
+_WITHOUT = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+
+
 def git_revision() -> str | None:
-    """Return the revision of the working directory's checkout, "+" appended where files differ from it."""
+    """Return the revision of the working directory's checkout; "+" appended where files differ from it.
+
+    "?" is appended where nobody looked for that: the checkout, which may be somebody else's, names programs that git
+    would run.
+    """
     if shutil.which("git") is None:
         return None
 
     def git(*args: str) -> str | None:
-        done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
+        done = subprocess.run(["git", *_WITHOUT, *args], capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else None
 
-    revision = git("rev-parse", "HEAD")
-    return revision and revision + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    revision = git("rev-parse", "--verify", "HEAD")
+    if revision is None:
+        return None
+    settings = git("config", "--show-scope", "--name-only", "--get-regexp", ".") or ""
+    if _PROGRAMS.search(settings):
+        return revision + "?"
+    # By names and times alone; `git status` would read files, and enter submodules, whose settings are their own.
+    quiet = ("--raw", "--ignore-submodules=all")
+    changed = git("diff-index", "--cached", *quiet, "HEAD") or git("diff-files", *quiet)
+    return revision + ("+" if changed else "")

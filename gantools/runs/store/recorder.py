@@ -1,7 +1,7 @@
 """Records of a training run: numbers and pictures in metrics.jsonl, TensorBoard, image files and the terminal."""
 
-import json
 import math
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,10 +11,11 @@ from typing import Any
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from gantools.board import add_spectrum, spectrum_scalars
-from gantools.board.pictures import draw_samples, save_spectrum
-from gantools.runs.store.atomic import step_name, unwritable
+from gantools.board import add_spectrum, spectrum_figure, spectrum_scalars
+from gantools.board.pictures import npz, png, samples_picture
+from gantools.runs.store.atomic import step_name, unwritable, write_atomically
 from gantools.runs.store.folder import RunFolder
+from gantools.runs.store.metrics import checked_line
 from gantools.runs.store.progress import Progress
 
 
@@ -33,25 +34,29 @@ class Recorder:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Record numbers by name; NaN and infinity are null in metrics.jsonl."""
         record = {"step": step, **{name: v if math.isfinite(v) else None for name, v in values.items()}}
-        self._metrics.write(json.dumps(record).encode() + b"\n")
+        self._metrics.write(checked_line(self.folder.lines, record))
         self._metrics.flush()
+        self.folder.lines += 1
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
     def samples(self, step: int, samples: Tensor, reference: Tensor) -> Path:
         """Record generated samples: a picture in the folder and in TensorBoard."""
         path = self.folder.samples / step_name(step, "png")
-        picture = draw_samples(samples.numpy(), reference.numpy(), f"step {step}", path)
+        picture = samples_picture(samples.numpy(), reference.numpy(), f"step {step}")
+        write_atomically(path, png(picture))
         self.writer.add_image("samples", picture, step, dataformats="HWC")
         return path
 
     def spectrum(self, step: int, spectrum: Any, tag: str = "game/jacobian") -> Path:
         """Record a spectrum: its numbers and figure in the folder, figure and extremes in TensorBoard."""
         name = tag.replace("/", "-")
-        save_spectrum(self.folder.spectra / f"{name}-{step_name(step, 'npz')}", spectrum, f"{tag}, step {step}")
+        path = self.folder.spectra / f"{name}-{step_name(step, 'npz')}"
+        write_atomically(path, npz(spectrum.to_numpy()))
+        write_atomically(path.with_suffix(".png"), png(spectrum_figure(spectrum, f"{tag}, step {step}")))
         self.scalars(step, {f"{tag}/{key}": value for key, value in spectrum_scalars(spectrum).items()})
         add_spectrum(self.writer, tag, spectrum, step, scalars=False)
-        return self.folder.spectra / f"{name}-{step_name(step, 'png')}"
+        return path.with_suffix(".png")
 
     def progress(self, step: int, values: dict[str, float]) -> None:
         """Show how far training is: a bar on a terminal, else a plain line from time to time."""
@@ -62,8 +67,9 @@ class Recorder:
         self._progress.write(text)
 
     def flush(self) -> None:
-        """Put everything recorded so far into its files."""
+        """Put everything recorded so far into its files, on the disk."""
         self.writer.flush()
+        os.fsync(self._metrics.fileno())
 
     def close(self) -> None:
         """Flush and close everything.

@@ -22,6 +22,7 @@ import torch
 
 from gantools.cli import COMMANDS, main
 from gantools.runs import training_loop as trainer
+from gantools.runs.record import write_record
 from tests.runs import QUIET, RING, cheapen_looks, checkpoint, fails, identical, own_file, records, run_ok
 
 pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
@@ -327,6 +328,10 @@ class TestRunFolders:
         assert "cannot be written" in fails(capsys, "sample", trained, "--out", "file/x")
 
 
+def identical_files(run):
+    return {f: f.read_bytes() for f in run.rglob("*") if f.is_file()}
+
+
 class TestFullDisk:
     @staticmethod
     def full(*args, **kwargs):
@@ -337,8 +342,8 @@ class TestFullDisk:
         [
             "gantools.runs.store.atomic.os.replace",
             "gantools.runs.store.atomic.os.fsync",
-            "gantools.runs.store.recorder.json.dumps",
-            "gantools.runs.store.recorder.draw_samples",
+            "gantools.runs.store.recorder.checked_line",
+            "gantools.runs.store.recorder.samples_picture",
             "gantools.board.pictures.np.savez",
             "tensorboard.summary.writer.record_writer.RecordWriter.write",
         ],
@@ -374,7 +379,6 @@ class TestResume:
     @pytest.mark.parametrize(
         ("flags", "words"),
         [
-            (["--optimizer.lr", "1e-3"], "optimizer.lr = 0.0001, not 0.001"),
             (["--optimizer", "consensus"], "optimizer = simultaneous, not consensus"),
             (["--optimizer.base", "adam"], "optimizer.base = rmsprop, not adam"),
             (["--optimizer.base.alpha", "0.5"], "optimizer.base.alpha = 0.99, not 0.5"),
@@ -394,10 +398,34 @@ class TestResume:
         ["", "{", "[]", "{}", '{"config": 3}', '{"config": {}}', '{"config": {"optimizer": "adam"}}', "\0" * 99, "ÿ"],
     )
     def test_a_damaged_configuration(self, capsys, run, content):
+        whole = json.loads((run / "config.json").read_text())["config"]
         (run / "config.json").write_text(content, encoding="latin-1")
+        before = identical_files(run)
+        for argv in (["spectrum", run, "--k", "2", "--out", "x"], ["sample", run, "--n", "1", "--out", "x/y"]):
+            assert main([str(word) for word in argv]) == 0
+            err = capsys.readouterr().err
+            assert "config.json is damaged" in err and "taken from the checkpoint of step 4" in err
+        assert identical_files(run) == before
+        assert main(["train", "--resume", "--out", str(run)]) == 0
+        assert json.loads((run / "config.json").read_text())["config"] == whole
+        (aside,) = run.glob("set-aside/*/config.json")
+        assert aside.read_text(encoding="latin-1") == content
+
+    def test_a_damaged_configuration_of_a_run_without_checkpoints(self, capsys, run):
+        (run / "config.json").write_text("{")
+        for file in (run / "checkpoints").iterdir():
+            file.unlink()
         for command in (["train", "--resume", "--out"], ["spectrum"], ["sample"]):
             assert "config.json is damaged" in fails(capsys, *command, run)
-        assert len(list((run / "checkpoints").iterdir())) == 2
+
+    @pytest.mark.parametrize(
+        ("old", "new"), [("0.0001", "0.0002"), ('"seed": 0', '"seed": 1'), ('"config"', '"konfig"')]
+    )
+    def test_a_changed_digit_of_a_configuration(self, capsys, run, old, new):
+        text = (run / "config.json").read_text()
+        (run / "config.json").write_text(text.replace(old, new, 1))
+        assert main(["sample", str(run), "--n", "1"]) == 0
+        assert "config.json is damaged" in capsys.readouterr().err
 
     def test_a_configuration_that_cannot_be_read(self, capsys, tmp_path):
         (tmp_path / "a" / "config.json").mkdir(parents=True)
@@ -407,10 +435,12 @@ class TestResume:
     def test_any_value_of_a_configuration_replaced_is_a_sentence_at_most(self, capsys, run):
         """Nobody writes such files, but an error in there must not be a traceback."""
         original = json.loads((run / "config.json").read_text())
+        for path in (run / "checkpoints").iterdir():
+            torch.save({**torch.load(path, weights_only=True), "record": ""}, path)
         for name in original["config"]:
-            for junk in ("junk", -3, None, [], {"name": "junk"}, {}):
+            for junk in ("junk", -3, None, [], {"name": "junk"}, {}, {"nama": "ring8"}):
                 content = {**original, "config": {**original["config"], name: junk}}
-                (run / "config.json").write_text(json.dumps(content))
+                write_record(run / "config.json", content)
                 try:
                     assert main(["sample", str(run), "--n", "1"]) in (0, 2)
                     assert main(["train", "--out", str(run), "--resume", "--dry-run"]) in (0, 2)
@@ -453,6 +483,10 @@ class TestResume:
         (run / "checkpoints" / "step-00000004.pt").write_bytes(other.read_bytes())
         before = records(run)
         for argv in (["train", "--resume", "--out", run], ["sample", run]):
+            assert "was written with network.width = 5, but config.json says 4" in fails(capsys, *argv)
+        saved = torch.load(other, weights_only=True)
+        torch.save({**saved, "record": ""}, run / "checkpoints" / "step-00000004.pt")
+        for argv in (["train", "--resume", "--out", run], ["sample", run]):
             err = fails(capsys, *argv)
             assert "another architecture" in err and "(5,) float32 there, (4,) float32 here" in err
         assert records(run) == before
@@ -462,15 +496,19 @@ class TestResume:
         main(["train", f"{path}:shuffled", *QUIET, "--optimizer", "simultaneous", "--steps", "3", "--out", "a"])
         text = (tmp_path / "own.py").read_text()
         (tmp_path / "own.py").write_text(text.replace("def data(n=20)", "def data(n=4)"))
-        assert "with the data that it began with" in fails(capsys, "train", "--resume", "--out", "a", "--steps", "9")
+        again = ["train", "--resume", "--out", "a", "--steps", "9"]
+        assert "own.py changed since" in fails(capsys, *again)
+        assert "with the data that it began with" in fails(capsys, *again, "--code", "current")
         (tmp_path / "own.py").write_text(text.replace("nn.Linear(3, 4)", "nn.Linear(3, 6)").replace("(4, 1)", "(6, 1)"))
-        assert "another architecture" in fails(capsys, "train", "--resume", "--out", "a", "--steps", "9")
+        assert "another architecture" in fails(capsys, *again, "--code", "current")
         assert len(records(tmp_path / "a")) == 3
 
     def test_another_optimizers_state(self, capsys, run, tmp_path):
         main(["train", *RING, *QUIET, "--optimizer.base", "adam", "--steps", "4", "--out", "adam"])
         other = tmp_path / "adam" / "checkpoints" / "step-00000004.pt"
         (run / "checkpoints" / "step-00000004.pt").write_bytes(other.read_bytes())
+        assert "was written with optimizer = consensus" in fails(capsys, "train", "--resume", "--out", run)
+        torch.save({**torch.load(other, weights_only=True), "record": ""}, run / "checkpoints" / "step-00000004.pt")
         assert "does not fit Simultaneous" in fails(capsys, "train", "--resume", "--out", run)
 
     def test_what_is_no_checkpoint_of_ours(self, capsys, run):

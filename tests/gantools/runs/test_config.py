@@ -6,7 +6,8 @@ import json
 import pytest
 
 from gantools.errors import GantoolsError
-from gantools.runs.config import RESUMABLE, Choice, TrainConfig, read_config, require_same_run
+from gantools.runs.config import RESUMABLE, Choice, TrainConfig, changed_settings
+from gantools.runs.record import read_record, write_record
 
 FULL = TrainConfig(
     optimizer=Choice(
@@ -25,8 +26,14 @@ def test_survives_json():
 
 def test_survives_its_file(tmp_path):
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"config": FULL.to_dict(), "versions": {}}))
-    assert read_config(path) == FULL
+    write_record(path, {"config": FULL.to_dict(), "versions": {}})
+    assert read_record(path).config == FULL
+
+
+def test_what_may_change_the_run_is_named_with_both_values():
+    slower = dataclasses.replace(FULL, optimizer=Choice("consensus", {**FULL.optimizer.settings, "lr": 1e-6}))
+    changed = {"optimizer.lr": [None, 1e-6], "optimizer.lr.generator": [1e-4, None]}
+    assert changed_settings(FULL, slower) == changed
 
 
 @pytest.mark.parametrize("name", ["latent_size", "batch_size"])
@@ -50,16 +57,16 @@ def test_which():
 @pytest.mark.parametrize("name", RESUMABLE)
 def test_what_may_change_when_resuming(name):
     value = {"device": "cuda", "spectrum_which": "LR"}.get(name, 99)
-    require_same_run(FULL, dataclasses.replace(FULL, **{name: value}))
+    assert changed_settings(FULL, dataclasses.replace(FULL, **{name: value})) == {}
 
 
 def test_what_may_not_is_named_as_its_flag():
     base = Choice("adam", {"betas": [0.5, 0.9]})
     changed = dataclasses.replace(FULL, optimizer=Choice("consensus", {**FULL.optimizer.settings, "base": base}))
     with pytest.raises(GantoolsError, match=r"optimizer\.base\.betas = \[0, 0\.9\], not \[0\.5, 0\.9\]"):
-        require_same_run(FULL, changed)
+        changed_settings(FULL, changed)
     with pytest.raises(GantoolsError, match="seed = 0, not 1"):
-        require_same_run(FULL, dataclasses.replace(FULL, seed=1))
+        changed_settings(FULL, dataclasses.replace(FULL, seed=1))
 
 
 def test_every_field_is_compared_or_resumable():

@@ -1,0 +1,101 @@
+"""The lines of metrics.jsonl: JSON with a number and a checksum each, so that a damaged or lost line is noticed."""
+
+import dataclasses
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+# The end of a line: its number from 0 on, and the CRC-32 of "NUMBER:" and the line without this.
+_CHECKED = re.compile(rb'^(\{.*), "check": "(\d{1,15})-([0-9a-f]{8})"\}\n$', re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of metrics.jsonl.
+
+    Attributes:
+        number: of the line, from 0 on.
+        raw: its bytes, newline and check included.
+        record: its content, without the check.
+    """
+
+    number: int
+    raw: bytes
+    record: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """The lines of a metrics.jsonl, sorted into good and bad.
+
+    Attributes:
+        good: the lines that are as they were written, in order, none twice.
+        bad: all other bytes, line by line.
+        checked: whether the lines have checks; those of runs from before there were any are taken as they are.
+    """
+
+    good: list[Line]
+    bad: list[bytes]
+    checked: bool
+
+    def lost(self, count: int | None = None) -> str:
+        """Return in words which of the first `count` lines, by default of all, are damaged or missing; "" for none.
+
+        What follows the last newline is no line: one that is being written, or was when its process was killed.
+        """
+        present = {line.number for line in self.good}
+        if count is None or not self.checked:
+            count = max(present, default=-1) + 1
+            more = len(self.bad)
+        else:
+            more = 0
+        gone = [number + 1 for number in range(count) if number not in present]
+        if not gone:
+            return f"{more} of its lines are damaged" if more else ""
+        shown = ", ".join(map(str, gone[:8])) + (", ..." if len(gone) > 8 else "")
+        return f"{len(gone)} of {count} lines are damaged or missing (line {shown})"
+
+
+def checked_line(number: int, record: dict[str, Any]) -> bytes:
+    """Return a record, which is not empty, as the line of this number."""
+    body = json.dumps(record).encode()
+    return body[:-1] + f', "check": "{number}-{_crc(number, body):08x}"}}\n'.encode()
+
+
+def read_lines(data: bytes) -> Lines:
+    """Return the lines of a file: of one in which any line has a check, each needs one."""
+    good: list[Line] = []
+    bad: list[bytes] = []
+    checked = b', "check": "' in data
+    for raw in _whole(data):
+        line = _read(raw, len(good), checked)
+        # A number that does not follow: a line that was copied or moved.
+        follows = line is not None and (not good or line.number > good[-1].number)
+        good.append(line) if line is not None and follows else bad.append(raw)
+    return Lines(good, bad, checked)
+
+
+def _whole(data: bytes) -> Iterator[bytes]:
+    return (line + b"\n" for line in data.split(b"\n")[:-1])
+
+
+def _read(raw: bytes, number: int, checked: bool) -> Line | None:
+    body, match = raw, _CHECKED.match(raw)
+    if match:
+        body, number = match[1] + b"}", int(match[2])
+        if int(match[3], 16) != _crc(number, body):
+            return None
+    elif checked:
+        return None
+    try:
+        record = json.loads(body)
+    except ValueError:
+        return None
+    usable = isinstance(record, dict) and type(record.get("step")) is int
+    return Line(number, raw, record) if usable else None
+
+
+def _crc(number: int, body: bytes) -> int:
+    return zlib.crc32(f"{number}:".encode() + body)

@@ -1,0 +1,64 @@
+"""Signals that ask a command to end: Ctrl-C, SIGTERM, and SIGHUP of a terminal that was closed."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that ends a command where it stands.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def stop_requested() -> Iterator[list[int]]:
+    """Collect signals, so that the step under way is finished; the second one is not held back."""
+    received: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        # Of a terminal that is closed both the system and the shell tell.
+        if len(received) > 1 and number != HANGUP:
+            raise Stopped(number)
+
+    with _handled(note, signal.SIGINT, signal.SIGTERM, HANGUP):
+        yield received
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[list[int]]:
+    """Raise `Stopped` at SIGTERM and SIGHUP, as Python raises KeyboardInterrupt at Ctrl-C; collect their numbers."""
+    received: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        received.append(number)
+        raise Stopped(number)
+
+    with _handled(stop, signal.SIGTERM, HANGUP):
+        yield received
+
+
+@contextmanager
+def _handled(handler: Callable[[int, Any], None], *numbers: int | None) -> Iterator[None]:
+    """Handle signals in the block; those that are ignored, SIGHUP under nohup say, stay so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = [number for number in numbers if number is not None and signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handler) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
