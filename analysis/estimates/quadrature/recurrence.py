@@ -25,9 +25,11 @@ from gantools.errors import GantoolsError
 Array = NDArray[Any]
 
 CHUNK = 32  # steps between two transfers of coefficients to the host
-# What brackets are widened by: weights in units of eps, nodes of the products' rounding. Coverage is measured by
-# scripts/checks/check_brackets.py.
-WEIGHTS, PRODUCTS = 100.0, 4.0
+# What brackets are widened by, at least five times what scripts/checks/check_brackets.py finds necessary. Nodes, in
+# units of eps * scale (of a stored basis ROUNDING), and of the products' rounding; weights, in units of eps, and of
+# eps / sqrt(n): rounding mixes the eigenvectors of near eigenvalues, whose weights in a random probe are alike.
+NODES, PRODUCTS = 30.0, 10.0
+WEIGHTS, MIXING = 100.0, 2e4
 # What `radau_masses` resolves in float64: weights, and nodes in units of the largest.
 INTEGRATION, RESOLUTION = 1e-7, 1e-11
 
@@ -128,9 +130,10 @@ class ProbeRecurrence:
             GantoolsError: for products that are not finite.
         """
         epsilon = self._operator.precision
-        limit = dimension if self._stored else self.steps + 1
+        slack = epsilon * (WEIGHTS + MIXING / dimension**0.5) + INTEGRATION
+        nodes, limit = (ROUNDING, dimension) if self._stored else (NODES, self.steps + 1)
         return [
-            _measure(*coefficients, epsilon, self._known.rounding, limit)
+            _measure(*coefficients, (nodes * epsilon, PRODUCTS * self._known.rounding, slack), limit)
             for coefficients in zip(self.diagonal, self.off_diagonal, self.squared_norms.tolist(), strict=True)
         ]
 
@@ -169,17 +172,26 @@ class ProbeRecurrence:
 
 
 def _measure(
-    diagonal: Array, off_diagonal: Array, squared_norm: float, epsilon: float, rounding: float, limit: int
+    diagonal: Array, off_diagonal: Array, squared_norm: float, rounding: tuple[float, float, float], limit: int
 ) -> ProbeMeasure:
-    """Return the measure up to the first coupling that is no more than rounding, or to the limit of the dimension."""
+    """Return the measure up to the first coupling that is no more than rounding, or to the limit of the dimension.
+
+    Args:
+        diagonal: see `ProbeMeasure`.
+        off_diagonal: see `ProbeMeasure`.
+        squared_norm: see `ProbeMeasure`.
+        rounding: of nodes in units of the largest, of nodes, and of weights.
+        limit: steps after which the rule is the whole measure.
+    """
+    relative, absolute, slack = rounding
     scale = np.maximum.accumulate(np.abs(diagonal) + off_diagonal + np.append(0.0, off_diagonal[:-1]))
-    noise = ROUNDING * epsilon * scale + PRODUCTS * rounding
+    noise = relative * scale + absolute
     ended = np.append(np.flatnonzero(off_diagonal <= noise) + 1, limit)
     length = min(int(ended[0]), len(diagonal))
     diagonal, off_diagonal = diagonal[:length], off_diagonal[:length].copy()
     if not (np.isfinite(diagonal).all() and np.isfinite(off_diagonal).all()):
         raise GantoolsError("A product of the operator contains NaN or infinite values: check parameters and batch.")
-    if length == ended[0]:
+    if length == limit:
         off_diagonal[-1] = 0.0
     margin = float(max(noise[length - 1], RESOLUTION * scale[length - 1]))
-    return ProbeMeasure(diagonal, off_diagonal, margin, WEIGHTS * epsilon + INTEGRATION, squared_norm)
+    return ProbeMeasure(diagonal, off_diagonal, margin, slack, squared_norm)
