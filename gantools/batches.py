@@ -14,13 +14,15 @@ def is_batch(value: Any) -> bool:
     """Return whether `value` is one batch: a tensor, a mapping, a tuple, or nothing to iterate over.
 
     A list that holds a tensor is one, whatever else is in it: images, labels and file names, as loaders make them. An
-    object that yields names with values, as graphs of torch_geometric do, is one, and is passed on as it is. Every
-    other iterable (a DataLoader, a list of batches) holds several batches.
+    object with keys and their values, or that yields names with values, as graphs of torch_geometric do, is one, and is
+    passed on as it is. Every other iterable (a DataLoader, a list of batches) holds several batches.
     """
     if isinstance(value, (Tensor, Mapping, tuple, str, bytes)) or not isinstance(value, Iterable):
         return True
     if isinstance(value, list):
         return any(isinstance(item, Tensor) for item in value)
+    if callable(getattr(value, "keys", None)) and hasattr(value, "__getitem__"):
+        return True
     attributes = getattr(value, "__dict__", {}).values()
     if isinstance(value, Iterator) or not any(isinstance(x, Tensor) for x in attributes):
         return False
@@ -44,6 +46,29 @@ def each_batch(value: Any) -> Iterable[Any]:
     if isinstance(value, list) and not value:
         raise GantoolsError("The list of batches is empty: pass at least one batch.")
     return value
+
+
+class Walk:
+    """Several batches that analyses walk over repeatedly, and leave PyTorch's random state as it was.
+
+    A DataLoader draws a seed for its workers at each pass, shuffled or not. A shuffled one draws another for its order,
+    and goes on doing so: that is how it is found and refused.
+    """
+
+    def __init__(self, batches: Iterable[Any]):
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Any]:
+        state = torch.get_rng_state()
+        begun = iter(self.batches)
+        torch.set_rng_state(state)
+        return begun
+
+
+def walk(value: Any) -> Iterable[Any]:
+    """Return what `each_batch` does, for an analysis: see `Walk`."""
+    batches = each_batch(value)
+    return batches if isinstance(batches, (tuple, list)) else Walk(batches)
 
 
 class Parts(tuple):

@@ -24,6 +24,21 @@ SMALL = {
     "recurrent": {"width": 4, "length": 5, "samples": 12, "steps": 5},
     "vae": {"width": 4, "samples": 24, "steps": 5},
 }
+# Of published models: the package that each needs, options, and the step of differences: short where there are kinks,
+# long where the losses are of float32 whatever the model is.
+PUBLISHED = {
+    "gpt2": ("transformers", {"width": 4, "layers": 1, "length": 6, "steps": 3}, 1e-3),
+    "mobilenet_v3": ("torchvision", {"samples": 6, "steps": 3}, 1e-7),
+    "graph_network": ("torch_geometric", {"width": 2, "steps": 3}, 1e-5),
+    "gaussian_process": ("gpytorch", {"samples": 8, "steps": 3}, 1e-4),
+}
+
+
+def require(package):
+    try:
+        importlib.import_module(package)
+    except (ImportError, RuntimeError) as error:  # torchvision raises the latter beside a PyTorch without CUDA
+        pytest.skip(f"{package} cannot be imported: {error}")
 
 
 def example(name, **options):
@@ -67,7 +82,7 @@ def dense_jacobian(game, batch):
 
 
 def test_every_example_that_builds_a_game_is_here():
-    assert {path.stem for path in FOLDER.glob("*.py") if "\ndef build(" in path.read_text()} == set(SMALL)
+    assert {path.stem for path in FOLDER.glob("*.py") if "\ndef build(" in path.read_text()} == {*SMALL, *PUBLISHED}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -91,6 +106,25 @@ def test_products(name):
         dense = dense_jacobian(game, batch)
         assert relative(forward, dense @ u) < 1e-10 and relative(backward, dense.T @ u) < 1e-10
         assert relative(J.dense(), dense) < 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the packages'
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_products_and_index_of_published_models(name, capsys):
+    package, options, eps = PUBLISHED[name]
+    require(package)
+    game, batch = example(name, **options)
+    u, shift = torch.randn(2, game.num_parameters, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    game.load_vector(game.vector() + 0.01 * shift)  # away from the kinks of dead units, whose biases are zero
+    H = jacobian(game, batch)
+    expected = finite_product(field_at(game, batch), game.vector(), u / u.norm(), eps) * u.norm()
+    assert relative(H @ u, expected) < 1e-4
+    method = ["--method", "estimate"] if H.n > 300 else []
+    with torch.random.fork_rng():
+        assert main(["index", f"{FOLDER / name}.py:build", *method]) == 0
+    printed = capsys.readouterr().out
+    assert "negative" in printed and "positive" in printed
 
 
 @pytest.mark.slow

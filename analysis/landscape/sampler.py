@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantools.batches import batch_size, each_batch
+from gantools.batches import batch_size, walk
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
 
@@ -49,7 +49,7 @@ class FieldSampler:
     """
 
     def __init__(self, game: Game, batch: Any):
-        self.game, self.batches, self.modes = game, each_batch(batch), game.modes()
+        self.game, self.batches, self.modes = game, walk(batch), game.modes()
 
     def __call__(self, w: Tensor, buffers: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Return the field (n,), and each player's loss."""

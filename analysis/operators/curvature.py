@@ -15,7 +15,7 @@ from gantools.analysis.operators.differentiation import DifferentiatedOperator, 
 from gantools.analysis.operators.likelihoods import LIKELIHOODS, Likelihood
 from gantools.analysis.operators.snapshot import Snapshot, snapshot
 from gantools.analysis.products.sandwich import ForwardSandwichProducts, Middle, Sandwich, SandwichProducts, pulled_back
-from gantools.batches import batch_size, each_batch, require_samples
+from gantools.batches import batch_size, require_samples, walk
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
 from gantools.registry import suggest
@@ -127,7 +127,7 @@ def fisher(
         likelihood = LIKELIHOODS[likelihood]()
     if kind == "sampled" and (generator is None or draws < 1):
         raise GantoolsError("Draws need generator=torch.Generator() and draws=1 or more: pass them to fisher.")
-    count = sum(1 for _ in each_batch(batch))
+    count = sum(1 for _ in walk(batch))
     # One seed for each batch, so that every product sees the same draws without keeping those of all batches.
     seeds = torch.randint(2**62, (count,), generator=generator).tolist() if generator is not None else [0] * count
 

@@ -17,7 +17,7 @@ from gantools.analysis.products import autograd as engines
 from gantools.analysis.products.differences import DifferenceProducts
 from gantools.analysis.products.patient import PatientProducts
 from gantools.analysis.products.recorded import ReplayProducts
-from gantools.batches import each_batch, fingerprint, is_batch, map_tensors
+from gantools.batches import fingerprint, is_batch, map_tensors, walk
 from gantools.errors import GantoolsError
 from gantools.registry import suggest
 
@@ -118,7 +118,7 @@ class Differentiation:
         if method not in METHODS:
             raise suggest("method", method, list(METHODS))
         several = not is_batch(batch)
-        batches = each_batch(batch) if several else (map_tensors(Tensor.clone, batch),)
+        batches = walk(batch) if several else (map_tensors(Tensor.clone, batch),)
         return cls(snapshot, batches, several, size, method, function_of, **options)
 
     @cached_property

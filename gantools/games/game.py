@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantools.batches import batch_size, each_batch, map_tensors
+from gantools.batches import batch_size, map_tensors, walk
 from gantools.errors import GantoolsError
 from gantools.games import arbiter, functional
 from gantools.games.elementary.power_iterations import power_iterations_frozen
@@ -191,7 +191,7 @@ class Game:
         w, buffers = self.vector(), self.live_buffers()
         total, weight = torch.zeros_like(w), 0
         with self.frozen():
-            for one in each_batch(batch):
+            for one in walk(batch):
                 require_field(self, one)
                 size = batch_size(one)
                 total += size * self.field_at(w, buffers, one).vector

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+import gantools as gt
+from gantools.analysis import hessian
 from gantools.batches import (
     Parts,
     batch_size,
@@ -16,6 +18,7 @@ from gantools.batches import (
     map_tensors,
     require_samples,
     split,
+    walk,
 )
 from gantools.errors import GantoolsError
 
@@ -33,6 +36,22 @@ class Graph:
         return iter(self.__dict__.items())
 
 
+class StoredGraph:
+    """Keeps its values in a store, as `torch_geometric.data.Data` really does."""
+
+    def __init__(self, **values):
+        self._store = dict(values)
+
+    def keys(self):
+        return list(self._store)
+
+    def __getitem__(self, key):
+        return self._store[key]
+
+    def __iter__(self):
+        return iter(self._store.items())
+
+
 class Drawn:
     """Batches of a tensor that it holds."""
 
@@ -47,7 +66,7 @@ class Bag(collections.UserDict):
     """A mapping that torch's pytree does not know, as Hugging Face's batches are."""
 
 
-LISTS = [[x, {"y": y}], [x, y, ["a.png", "b.png"]], [["a.png"], x], [x, [y, y]], Graph(x=x, y=y)]
+LISTS = [[x, {"y": y}], [x, y, ["a.png", "b.png"]], [["a.png"], x], [x, [y, y]], Graph(x=x, y=y), StoredGraph(x=x)]
 
 
 @pytest.mark.parametrize("batch", [x, {"x": x}, (x, y), [x, y], Pair(x, y), Bag(x=x), None, 3, "text", (), *LISTS])
@@ -139,3 +158,23 @@ def test_parts_are_one_batch():
     assert isinstance(even, Parts) and sorted(int(i) for part in (*even, *odd) for i in part["y"]) == list(range(6))
     with pytest.raises(GantoolsError, match="4 equal parts.*multiple of 4"):
         split(x, 4)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_walk_leaves_the_random_state(workers):
+    loader = DataLoader(TensorDataset(x, y), batch_size=2, num_workers=workers)
+    state = torch.get_rng_state()
+    game = gt.minimization(torch.nn.Linear(2, 1), lambda net, batch: net(batch[0]).square().mean())
+    torch.set_rng_state(state)
+    assert [len(batch[0]) for batch in walk(loader)] == [2, 2, 2]
+    if not workers:
+        game.field(loader)
+        hessian(game, loader) @ torch.ones(3)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_walk_over_one_batch_or_a_list_is_itself():
+    assert walk(x) == (x,) and walk(batches := [(x, y)]) is batches
+    shuffled = walk(DataLoader(TensorDataset(torch.arange(99.0)), batch_size=99, shuffle=True))
+    first, second = (next(iter(shuffled))[0] for _ in range(2))
+    assert not torch.equal(first, second)

@@ -5,6 +5,8 @@
   game with a gradient penalty, the update operator of consensus. The fused weight norm is wrong from the second
   derivative on.
 - *No second derivative.* Hard sigmoid, distances, embedding bags, multi-class margins.
+- *No third derivative*, which products $J u$ by reverse differentiation take: transposed convolutions with an output
+  padding.
 - *No forward derivative of the gradient.* SiLU, Mish, group norm, Huber and soft-margin losses; `mse_loss`, which
   kills the process when it is traced (pytorch issues 112013, 123996).
 """
@@ -34,12 +36,16 @@ class ElementaryOperations(TorchFunctionMode):
         F.hardsigmoid: functions.hardsigmoid,
         F.multi_margin_loss: losses.multi_margin_loss,
         F.multilabel_margin_loss: losses.multilabel_margin_loss,
-        F.scaled_dot_product_attention: functions.scaled_dot_product_attention,
+        F.scaled_dot_product_attention: functions.by_plain_attention(F.scaled_dot_product_attention),
+        F.multi_head_attention_forward: functions.by_plain_attention(F.multi_head_attention_forward),
         F.gumbel_softmax: straight_through.gumbel_softmax,
         torch.fake_quantize_per_tensor_affine: straight_through.fake_quantize_per_tensor_affine,
         F.embedding: embeddings.embedding,
         F.embedding_bag: embeddings.embedding_bag,
         torch.cdist: functions.cdist,
+        F.conv_transpose1d: functions.conv_transpose(F.conv_transpose1d),
+        F.conv_transpose2d: functions.conv_transpose(F.conv_transpose2d),
+        F.conv_transpose3d: functions.conv_transpose(F.conv_transpose3d),
         F.pdist: functions.pdist,
     }
     BY_DUAL_NUMBERS: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -1,4 +1,4 @@
-"""Normalizations, activations, distances and attention from elementary operations."""
+"""Normalizations, activations, distances, attention and transposed convolutions from elementary operations."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -151,7 +151,41 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return _distance(input[first] - input[second], p)
 
 
-def scaled_dot_product_attention(*args: Any, **kwargs: Any) -> Tensor:
-    """Do what `torch.nn.functional.scaled_dot_product_attention` does, whichever kernel the model itself names."""
-    with sdpa_kernel(SDPBackend.MATH):
-        return F.scaled_dot_product_attention(*args, **kwargs)
+def by_plain_attention(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with all derivatives of the attention in it, whichever kernel the model itself names."""
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        with sdpa_kernel(SDPBackend.MATH):
+            return function(*args, **kwargs)
+
+    return plain
+
+
+def conv_transpose(convolution: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return what does the same as `torch.nn.functional.conv_transpose1d`, `2d` or `3d`, without output padding.
+
+    The third derivative of PyTorch's hands the output padding on to a convolution that knows none.
+    """
+
+    def padded(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> Tensor:
+        def each(value: Any) -> Sequence[int]:
+            return [value] * dims if isinstance(value, int) else value
+
+        dims = weight.dim() - 2
+        extra, steps = each(output_padding), zip(each(stride), each(dilation), strict=False)
+        if not any(extra) or any(e >= max(pair) for e, pair in zip(extra, steps, strict=False)):
+            return convolution(input, weight, bias, stride, padding, output_padding, groups, dilation)
+        whole = convolution(input, weight, None, stride, 0, 0, groups, dilation)
+        cuts = [(-p, e - p) for p, e in zip(each(padding), extra, strict=True)]
+        return _affine(F.pad(whole, [n for cut in reversed(cuts) for n in cut]), None, bias, [-1] + [1] * dims)
+
+    return padded

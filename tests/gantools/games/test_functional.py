@@ -9,10 +9,12 @@ from torch import nn
 from torch.nn import functional as F
 
 import gantools as gt
+from gantools.analysis import jacobian
 from gantools.errors import GantoolsError
 from gantools.games import functional
 from gantools.games.elementary import ElementaryOperations
 from tests import cases
+from tests.game_oracles import finite_product, frozen_field, relative
 
 F64 = torch.float64
 
@@ -107,6 +109,7 @@ TARGET = torch.tensor([[0.5, -1.0, 0.2], [0.0, 0.3, -0.4], [1.5, -0.7, 0.9], [-0
 SIGNS = TARGET.add(0.01).sign()
 LABELS = torch.tensor([[0, 2, -1], [1, -1, 0], [-1, 0, 1], [2, 1, 0]])
 BAGS = torch.tensor([0, 3, 1, 2, 2])
+W = TARGET.view(4, 1, 3, 1)
 FUNCTIONS = {
     "silu": F.silu,
     "silu in place": lambda x: F.silu(x.clone(), inplace=True),
@@ -135,6 +138,10 @@ FUNCTIONS = {
     "bag": lambda x: F.embedding_bag(BAGS, x, torch.tensor([0, 2])),
     "bag of rows": lambda x: F.embedding_bag(BAGS[:4].view(2, 2), x, mode="sum", per_sample_weights=TARGET[:2, :2]),
     "bag, largest": lambda x: F.embedding_bag(BAGS, x, torch.tensor([0, 2, 5]), mode="max", include_last_offset=True),
+    "transposed convolution": lambda x: F.conv_transpose1d(
+        x[None], TARGET[:, None].expand(-1, 2, -1), TARGET[:, 0], 2, 2, 1, 2
+    ),
+    "transposed convolution, beyond": lambda x: F.conv_transpose2d(x[..., None], W, stride=3, output_padding=2),
     "empty bag": lambda x: F.embedding_bag(BAGS, x, torch.tensor([0, 2, 2])),
 }  # fmt: skip
 
@@ -245,3 +252,16 @@ def test_memory_spans_overlap_only_where_numbers_are_shared():
     assert span(base[:5])[1] > span(base[4:])[0]
     assert span(base[::2])[1] - span(base[::2])[0] == 9 * 4
     assert span(cases.Point([1.0]).value)[0] > 0
+
+
+@pytest.mark.parametrize("method", ["reverse", "forward"])
+def test_products_of_an_up_sampling_net(method):
+    """J u by reverse differentiation takes the third derivative of each layer."""
+    torch.manual_seed(0)
+    up = nn.ConvTranspose2d(2, 2, 3, 2, 1, output_padding=1)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), up, nn.Tanh()).to(F64)
+    x = torch.randn(2, 1, 4, 4, dtype=F64)
+    game = gt.minimization(net, lambda net, x: net(x).square().mean())
+    J = jacobian(game, x, method=method)
+    u = torch.randn(J.n, dtype=F64)
+    assert relative(J @ u, finite_product(frozen_field(game, x), game.vector(), u)) < 1e-7

@@ -151,6 +151,21 @@ def test_of_a_model_that_names_its_kernel():
     assert_right(Attends(), mean_square, samples(2, 3, 4))
 
 
+@pytest.mark.parametrize("layer", ["attention", "transformer"])
+def test_of_torch_layers_under_a_kernel_that_the_loss_names(layer):
+    torch.manual_seed(0)
+    if layer == "attention":
+        net = nn.MultiheadAttention(4, 2, batch_first=True).to(F64)
+    else:
+        net = nn.TransformerEncoderLayer(4, 2, 6, 0.0, batch_first=True).to(F64)
+
+    def loss(net, x):
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+            return (net(x, x, x, need_weights=False)[0] if layer == "attention" else net(x).tanh()).square().mean()
+
+    assert_right(net, loss, samples(2, 3, 4))
+
+
 class Words(nn.Module):
     def __init__(self, **settings):
         super().__init__()

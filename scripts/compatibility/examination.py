@@ -1,0 +1,160 @@
+"""One model analysed as a user would, compared with the oracle, and judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import time
+import traceback
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import gantools as gt
+from compatibility.entries import Entry
+from compatibility.oracle import CLEAR, Oracle
+from compatibility.untouched import changed, fingerprint
+from gantools.errors import GantoolsError
+
+DENSE = 160  # parameters up to which the index is compared with all eigenvalues
+
+RIGHT, REMARK, REFUSED = "right", "right, with a remark", "refused, rightly"
+WRONG, FALSE, RAW = "silently wrong", "falsely refused", "raw error"
+SLOW, TOUCHED = "timed out", "changed the model"
+GOOD = (RIGHT, REMARK, REFUSED)
+
+
+@dataclasses.dataclass
+class Result:
+    """What came of one entry.
+
+    Attributes:
+        name: of the entry.
+        package: that its code comes from.
+        outcome: one of the sentences above.
+        parameters: n.
+        error: relative error of a product in float64, NaN where there is none.
+        single: relative error of a product in float32 (or in the precision of the configuration).
+        index: counts of negative and positive eigenvalues that agree with differences, or "" where n is too large.
+        says: the remark, the sentence of a refusal, or the first line of a raw error.
+        seconds: of the analysis, without the oracle.
+        version: of the package.
+        trace: of a raw error.
+    """
+
+    name: str
+    package: str
+    outcome: str
+    parameters: int = 0
+    error: float = float("nan")
+    single: float = float("nan")
+    index: str = ""
+    says: str = ""
+    seconds: float = 0.0
+    version: str = ""
+    trace: str = ""
+
+
+class Complaint(Exception):
+    """An outcome that is not good."""
+
+    def __init__(self, outcome: str, says: str):
+        super().__init__(says)
+        self.outcome, self.says = outcome, says
+
+
+def examine(entry: Entry) -> Result:
+    """Return what comes of a model: products in float64 and float32, its index where it is small, what it changed."""
+    result = Result(entry.name, entry.package, RIGHT, version=importlib.metadata.version(entry.package))
+    oracle = Oracle(entry)
+    result.parameters = oracle.size
+    u = oracle.direction()
+    expected, noise = oracle.product(u)
+    definite = oracle.repeats() and noise < CLEAR
+    start = time.perf_counter()
+    try:
+        remarks = _analyse(entry, oracle, u, expected, noise, definite, result)
+        if remarks:
+            result.outcome, result.says = REMARK, " ".join(remarks)
+        if entry.refused:
+            result.outcome, result.says = WRONG, f"accepted; it must be refused: {entry.refused}"
+    except GantoolsError as error:
+        rightly = bool(entry.refused) or not definite
+        result.outcome, result.says = REFUSED if rightly else FALSE, str(error)
+    except Complaint as complaint:
+        result.outcome, result.says = complaint.outcome, complaint.says
+    except Exception as error:
+        result.outcome, result.says = RAW, f"{type(error).__name__}: {first_line(error)}"
+        result.trace = traceback.format_exc()
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+def _analyse(
+    entry: Entry, oracle: Oracle, u: Tensor, expected: Tensor, noise: float, definite: bool, result: Result
+) -> list[str]:
+    """Fill the result in, and return what gantools remarked on the way."""
+    remarks: list[str] = []
+    for dtype in entry.precisions:
+        tolerance = entry.tolerance if dtype is torch.float64 else entry.coarse
+        net, loss, batch = entry.build(dtype)
+        before = fingerprint(net)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            H = gt.analysis.hessian(net, loss, batch)
+            error = compare(H, u, expected)
+            if dtype is entry.precisions[-1] and oracle.size <= DENSE and H.symmetric:
+                result.index = compare_index(gt.analysis.index(H), oracle.eigenvalues())
+        if touched := changed(before, fingerprint(net)):
+            raise Complaint(TOUCHED, ", ".join(touched[:5]))
+        remarks += [text for text in (*said(H), *heard(caught)) if text not in remarks]
+        result.error, result.single = (error, result.single) if dtype is torch.float64 else (result.error, error)
+        if not definite:
+            raise Complaint(WRONG, f"accepted, but differences cannot tell what the product is (noise {noise:.1e})")
+        if not error <= tolerance + 3 * noise:
+            raise Complaint(WRONG, f"a product in {dtype} is off by {error:.1e} (noise of differences {noise:.1e})")
+    return remarks
+
+
+def compare(H: Any, u: Tensor, expected: Tensor) -> float:
+    """Return the largest relative error of J u with one vector and in a block, and of the transpose against it."""
+    u = u.to(H.dtype)
+    size = expected.norm().clamp_min(1e-300)
+    block = H @ torch.stack([u, -2 * u], dim=1)
+    errors = [(product.double() - scale * expected).norm() / (abs(scale) * size) for product, scale in (
+        (H @ u, 1.0), (block[:, 0], 1.0), (block[:, 1], -2.0))]  # fmt: skip
+    v = torch.randn(len(u), generator=torch.Generator().manual_seed(7)).to(u)
+    both = torch.stack([(H.T @ v).double() @ u.double(), v.double() @ expected])
+    errors.append((both[0] - both[1]).abs() / (size * v.double().norm() / len(u) ** 0.5))
+    return float(torch.stack(errors).max())
+
+
+def compare_index(index: Any, values: np.ndarray) -> str:
+    """Return the counts, or complain where they are not those of the eigenvalues beyond the tolerance."""
+    sure, maybe = 3 * index.tolerance, index.tolerance / 3
+    text = []
+    for name, sign in (("negative", -1), ("positive", 1)):
+        low, high = int((sign * values > sure).sum()), int((sign * values > maybe).sum())
+        count = round(getattr(index, name) * len(values))
+        if not low <= count <= high:
+            raise Complaint(WRONG, f"{count} {name} eigenvalues, by differences {low} to {high}")
+        text.append(f"{count} {name}")
+    return ", ".join(text)
+
+
+def said(operator: Any) -> list[str]:
+    """Return the remarks that an operator carries."""
+    return list(getattr(operator, "remarks", ()))
+
+
+def heard(caught: list[warnings.WarningMessage]) -> list[str]:
+    """Return the warnings that gantools gave, not those of packages."""
+    return [str(w.message) for w in caught if "gantools" in type(w.message).__module__]
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text."""
+    return (str(error).strip().splitlines() or [""])[0]

@@ -1,0 +1,397 @@
+"""Networks of images: timm, torchvision, segmentation_models_pytorch, monai, kornia, efficientnet_pytorch."""
+
+from functools import partial
+
+import kornia
+import monai.losses
+import monai.networks.nets as medical
+import segmentation_models_pytorch as smp
+import timm
+import torch
+import torchvision
+from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models._efficientnet_builder import decode_arch_def
+from torch import nn
+from torch.nn import functional as F
+
+from compatibility.entries import classify, model, on_output, scalar
+
+
+def images(size=16, count=2, channels=3):
+    return torch.randn(count, channels, size, size), torch.arange(count) % 3
+
+
+def of_timm(name, size=16, **options):
+    return timm.create_model(name, pretrained=False, num_classes=3, **options), classify, images(size)
+
+
+@model("timm")
+def timm_vit():
+    return of_timm("vit_tiny_patch16_224", img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=2)
+
+
+@model("timm")
+def timm_deit_distilled():
+    return of_timm("deit_tiny_distilled_patch16_224", img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=2)
+
+
+@model("timm")
+def timm_beit():
+    return of_timm("beit_base_patch16_224", img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=2)
+
+
+@model("timm")
+def timm_cait():
+    return of_timm("cait_xxs24_224", img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=2, depth_token_only=1)
+
+
+@model("timm")
+def timm_xcit():
+    return of_timm("xcit_nano_12_p16_224", img_size=32, size=32, embed_dim=8, depth=1, num_heads=2, cls_attn_layers=1)
+
+
+@model("timm")
+def timm_mixer():
+    return of_timm("mixer_s16_224", img_size=16, patch_size=8, embed_dim=8, num_blocks=1)
+
+
+@model("timm")
+def timm_resmlp():
+    return of_timm("resmlp_12_224", img_size=16, patch_size=8, embed_dim=8, num_blocks=1)
+
+
+@model("timm")
+def timm_gmlp():
+    return of_timm("gmlp_s16_224", img_size=16, patch_size=8, embed_dim=8, num_blocks=1)
+
+
+@model("timm")
+def timm_convnext():
+    return of_timm("convnext_atto", 32, depths=(1, 1), dims=(4, 6))
+
+
+@model("timm")
+def timm_convmixer():
+    return of_timm("convmixer_768_32", dim=6, depth=2, kernel_size=3, patch_size=4)
+
+
+@model("timm")
+def timm_swin():
+    return of_timm(
+        "swin_tiny_patch4_window7_224",
+        16,
+        img_size=16,
+        patch_size=2,
+        window_size=2,
+        embed_dim=4,
+        depths=(1, 1),
+        num_heads=(1, 2),
+    )
+
+
+@model("timm")
+def timm_resnet():
+    return of_timm("resnet18", 32, layers=(1, 1), channels=(4, 6), stem_width=4)
+
+
+@model("timm")
+def timm_resnetv2():
+    return of_timm("resnetv2_50", 32, layers=(1, 1), channels=(8, 8), stem_chs=4, bottle_ratio=0.5)
+
+
+def built_of_blocks(make, blocks, **options):
+    """Return a net of the family of EfficientNet from strings that name its blocks."""
+    options = {"num_classes": 3, "stem_size": 4, "num_features": 8, **options}
+    return make(decode_arch_def(blocks), **options), classify, images(32)
+
+
+@model("timm")
+def timm_mobilenet_v3():
+    blocks = [["ds_r1_k3_s2_e1_c8_se0.25_nre"], ["ir_r1_k5_s1_e2_c8_se0.25"], ["cn_r1_k1_s1_c8"]]
+    gate = partial(SqueezeExcite, gate_layer="hard_sigmoid")
+    return built_of_blocks(timm.models.MobileNetV3, blocks, act_layer=nn.Hardswish, se_layer=gate)
+
+
+@model("timm")
+def timm_efficientnet():
+    return built_of_blocks(
+        timm.models.EfficientNet, [["ds_r1_k3_s1_e1_c4_se0.25"], ["ir_r1_k5_s2_e2_c8_se0.25"]], act_layer=nn.SiLU
+    )
+
+
+@model("timm", train=True)
+def timm_efficientnet_in_train_mode():
+    return timm_efficientnet()
+
+
+@model("timm")
+def timm_poolformer():
+    return of_timm("poolformer_s12", 32, layers=(1, 1), embed_dims=(4, 6), mlp_ratios=(2, 2), downsamples=(False, True))
+
+
+@model("timm")
+def timm_coatnet():
+    return of_timm(
+        "coatnet_nano_rw_224",
+        32,
+        img_size=32,
+        embed_dim=(4, 4, 8, 8),
+        depths=(1, 1, 1, 1),
+        stem_width=4,
+        head_hidden_size=8,
+    )
+
+
+@model("timm")
+def timm_edgenext():
+    return of_timm(
+        "edgenext_xx_small", 32, dims=(8, 8, 8, 8), depths=(1, 1, 1, 1), heads=(2, 2, 2, 2), d2_scales=(2, 2, 2, 2)
+    )
+
+
+# torchvision --------------------------------------------------------------------------------------------------------
+
+
+@model("torchvision")
+def torchvision_resnet():
+    net = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 0, 0, 0], num_classes=3)
+    net.layer2 = net.layer3 = net.layer4 = nn.Identity()
+    net.conv1, net.bn1, net.fc = nn.Conv2d(3, 4, 3, 2, 1, bias=False), nn.BatchNorm2d(4), nn.Linear(4, 3)
+    net.layer1 = torchvision.models.resnet.BasicBlock(4, 4)
+    return net, classify, images(16)
+
+
+@model("torchvision")
+def torchvision_mobilenet_v2():
+    return (
+        torchvision.models.MobileNetV2(3, width_mult=0.1, inverted_residual_setting=[[1, 8, 1, 1], [2, 8, 1, 2]]),
+        classify,
+        images(16),
+    )
+
+
+@model("torchvision")
+def torchvision_mobilenet_v3():
+    from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
+
+    block = partial(InvertedResidualConfig, width_mult=0.5)
+    layers = [block(8, 3, 8, 8, True, "RE", 2, 1), block(8, 3, 16, 8, True, "HS", 1, 1)]
+    return MobileNetV3(layers, 8, num_classes=3), classify, images(16)
+
+
+@model("torchvision")
+def torchvision_squeezenet_fire():
+    fire = torchvision.models.squeezenet.Fire(3, 2, 3, 3)
+    return nn.Sequential(fire, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)), classify, images(8)
+
+
+@model("torchvision")
+def torchvision_densenet():
+    return torchvision.models.DenseNet(4, (1, 1), 4, bn_size=1, num_classes=3), classify, images(32)
+
+
+@model("torchvision")
+def torchvision_shufflenet_v2():
+    return torchvision.models.ShuffleNetV2([1, 1, 1], [4, 4, 4, 4, 8], 3), classify, images(32)
+
+
+@model("torchvision")
+def torchvision_vit():
+    return torchvision.models.VisionTransformer(8, 4, 1, 2, 8, 12, num_classes=3), classify, images(8)
+
+
+@model("torchvision")
+def torchvision_swin():
+    return (
+        torchvision.models.SwinTransformer([2, 2], 4, [1, 1], [2, 2], [2, 2], num_classes=3, stochastic_depth_prob=0.0),
+        classify,
+        images(8),
+    )
+
+
+@model("torchvision")
+def torchvision_focal_loss():
+    def loss(net, b):
+        return torchvision.ops.sigmoid_focal_loss(net(b[0]), F.one_hot(b[1], 3).to(b[0]), reduction="mean")
+
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, 3)), loss, images(4)
+
+
+# Segmentation -------------------------------------------------------------------------------------------------------
+
+
+def masks(size=32):
+    return torch.randn(2, 3, size, size), torch.randint(2, (2, size, size))
+
+
+def small_encoder(**options):
+    return {
+        "encoder_name": "timm-mobilenetv3_small_minimal_100",
+        "encoder_weights": None,
+        "encoder_depth": 2,
+        **options,
+    }
+
+
+def frozen_encoder(net):
+    """Only the decoder and the head move: the encoders of the package come in no tiny configuration."""
+    net.encoder.requires_grad_(False)
+    return net
+
+
+@model("segmentation_models_pytorch")
+def smp_unet():
+    net = frozen_encoder(smp.Unet(**small_encoder(decoder_channels=(4, 4), classes=2)))
+    return net, lambda net, b: smp.losses.DiceLoss("multiclass")(net(b[0]), b[1]), masks()
+
+
+@model("segmentation_models_pytorch")
+def smp_unet_plus_plus():
+    net = frozen_encoder(smp.UnetPlusPlus(**small_encoder(decoder_channels=(4, 4), classes=2)))
+    return net, lambda net, b: smp.losses.FocalLoss("multiclass")(net(b[0]), b[1]), masks()
+
+
+@model("segmentation_models_pytorch")
+def smp_fpn():
+    options = small_encoder(
+        encoder_depth=5, decoder_pyramid_channels=4, decoder_segmentation_channels=4, decoder_dropout=0.0
+    )
+    return (
+        frozen_encoder(smp.FPN(**options, classes=2)),
+        lambda net, b: smp.losses.TverskyLoss("multiclass")(net(b[0]), b[1]),
+        masks(),
+    )
+
+
+@model("segmentation_models_pytorch")
+def smp_link_net_with_lovasz_loss():
+    net = frozen_encoder(smp.Linknet(**small_encoder(classes=2)))
+    return net, lambda net, b: smp.losses.LovaszLoss("multiclass")(net(b[0]), b[1]), masks(16)
+
+
+# monai --------------------------------------------------------------------------------------------------------------
+
+
+def volume(size=8):
+    return torch.randn(1, 1, size, size, size), torch.randint(2, (1, 1, size, size, size))
+
+
+def dice(net, batch):
+    return monai.losses.DiceCELoss(to_onehot_y=True, softmax=True)(net(batch[0]), batch[1])
+
+
+@model("monai")
+def monai_unet():
+    return medical.UNet(3, 1, 2, (2, 4), (2,), num_res_units=1), dice, volume()
+
+
+@model("monai")
+def monai_basic_unet():
+    return (
+        medical.BasicUNet(2, 1, 2, (2, 2, 2, 2, 2, 2)),
+        dice,
+        (torch.randn(1, 1, 16, 16), torch.randint(2, (1, 1, 16, 16))),
+    )
+
+
+@model("monai")
+def monai_seg_res_net():
+    return medical.SegResNet(2, 4, 1, 2, blocks_down=(1, 1), blocks_up=(1,), num_groups=2), dice, (
+        torch.randn(1, 1, 8, 8), torch.randint(2, (1, 1, 8, 8))
+    )  # fmt: skip
+
+
+@model("monai")
+def monai_v_net():
+    net = medical.AttentionUnet(2, 1, 2, (2, 4), (2,))
+    return net, dice, (torch.randn(1, 1, 8, 8), torch.randint(2, (1, 1, 8, 8)))
+
+
+@model("monai")
+def monai_dyn_unet():
+    net = medical.DynUNet(2, 1, 2, [3, 3], [1, 2], [2], filters=[2, 4])
+    return net, dice, (torch.randn(2, 1, 8, 8), torch.randint(2, (2, 1, 8, 8)))
+
+
+@model("monai")
+def monai_unetr():
+    net = medical.UNETR(1, 2, (16, 16), feature_size=2, hidden_size=8, mlp_dim=8, num_heads=2, spatial_dims=2)
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    net.vit.blocks[0].requires_grad_(True)
+    return net, dice, (torch.randn(1, 1, 16, 16), torch.randint(2, (1, 1, 16, 16)))
+
+
+@model("monai")
+def monai_auto_encoder():
+    net = medical.VarAutoEncoder(2, (1, 8, 8), 1, 2, (2, 4), (2, 2), use_sigmoid=False)
+    return net, lambda net, x: F.mse_loss(net.decode_forward(net.encode_forward(x)[1]), x), torch.randn(2, 1, 8, 8)
+
+
+@model("monai")
+def monai_regressor():
+    return medical.Regressor((1, 8, 8), (2,), (2, 4), (2, 2), num_res_units=1), on_output, torch.randn(2, 1, 8, 8)
+
+
+@model("monai")
+def monai_local_normalized_cross_correlation():
+    net = nn.Conv2d(1, 1, 3, padding=1)
+    loss = monai.losses.LocalNormalizedCrossCorrelationLoss(2, kernel_size=3)
+    return net, lambda net, b: loss(net(b[0]), b[1]), (torch.randn(1, 1, 8, 8), torch.randn(1, 1, 8, 8))
+
+
+# kornia and others --------------------------------------------------------------------------------------------------
+
+
+class Registration(nn.Module):
+    """A rigid motion that carries one image to another."""
+
+    def __init__(self):
+        super().__init__()
+        self.angle, self.shift = nn.Parameter(torch.tensor([10.0])), nn.Parameter(torch.tensor([[0.3, -0.2]]))
+
+    def forward(self, x):
+        return kornia.geometry.translate(kornia.geometry.rotate(x, self.angle), self.shift)
+
+
+@model("kornia")
+def kornia_registration():
+    return Registration(), lambda net, b: F.mse_loss(net(b[0]), b[1]), (torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8))
+
+
+@model("kornia")
+def kornia_homography():
+    net = nn.Linear(4, 8)
+
+    def loss(net, x):
+        H = torch.cat([net(x) * 0.1, torch.ones(len(x), 1).to(x)], 1).view(-1, 3, 3)
+        points = torch.tensor([[0.1, 0.2], [0.5, 0.4], [0.3, 0.9]]).to(x).expand(len(x), 3, 2)
+        return scalar(kornia.geometry.transform_points(H, points))
+
+    return net, loss, torch.randn(3, 4)
+
+
+@model("kornia")
+def kornia_ssim_of_a_denoiser():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Tanh(), nn.Conv2d(2, 1, 3, padding=1))
+    return (
+        net,
+        lambda net, b: kornia.losses.ssim_loss(net(b[0]), b[1], 5),
+        (torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8)),
+    )
+
+
+@model("kornia")
+def kornia_canny_edges_of_a_filter():
+    net = nn.Conv2d(1, 1, 3, padding=1)
+    return (
+        net,
+        lambda net, x: scalar(kornia.filters.sobel(kornia.filters.gaussian_blur2d(net(x), (3, 3), (1.0, 1.0)))),
+        torch.rand(1, 1, 8, 8),
+    )
+
+
+@model("kornia")
+def kornia_tiny_vit():
+    net = kornia.contrib.VisionTransformer(image_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2)
+    return net, on_output, torch.randn(2, 3, 8, 8)
