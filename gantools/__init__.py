@@ -14,6 +14,7 @@ _NAMES = {
     "gan": "gantools.games.gan",
     "minimization": "gantools.games.game",
     "load": "gantools.runs.load",
+    "replicated": "gantools.games.replicas",
     "split": "gantools.batches",
     "watch": "gantools.watching.watch",
     "GantoolsError": "gantools.errors",
@@ -36,6 +37,7 @@ __all__ = [
     "networks",
     "nn",
     "regularizers",
+    "replicated",
     "schedules",
     "split",
     "trainers",
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from gantools.errors import GantoolsError, NonFiniteFieldError
     from gantools.games.game import Game, minimization
     from gantools.games.gan import gan
+    from gantools.games.replicas import replicated
     from gantools.runs.load import load
     from gantools.watching.watch import watch
 

@@ -117,6 +117,11 @@ class Differentiation:
         """Prepare the differentiation over one batch, of which a copy is kept, or over several; see the attributes."""
         if method not in METHODS:
             raise suggest("method", method, list(METHODS))
+        if snapshot.game.replicas is not None:
+            if method in ("replay", "compiled"):
+                raise GantoolsError(f"method={method!r} cannot record what processes send each other: use 'reverse'.")
+            # A clock would decide differently in each process, and these would wait for each other for ever.
+            method = "reverse" if method == "auto" else method
         several = not is_batch(batch)
         batches = walk(batch) if several else (map_tensors(Tensor.clone, batch),)
         return cls(snapshot, batches, several, size, method, function_of, **options)

@@ -29,6 +29,7 @@ from gantools.random_vectors import normal_entries
 
 if TYPE_CHECKING:
     from gantools.games.game import Game
+    from gantools.games.replicas import Replicas
 
 # Steps, relative to the size of the parameters, tried until two of them agree: in float64, and for losses that compute
 # in float32 whatever they are given; the last also where parameters from outside keep all of it in float32.
@@ -76,11 +77,22 @@ def judge(game: Game, batch: Any) -> Verdict:
     Raises:
         GantoolsError: for a field that is not what plain autograd gives.
     """
+    if game.verdict is None and game.replicas is not None:
+        game.verdict = _agreed(game, game.replicas, batch)
     if game.verdict is None:
         require_field(game, batch)
         with undisturbed(game):
             game.verdict = _Judgement(game, few(game, batch)).verdict()
     return game.verdict
+
+
+def _agreed(game: Game, replicas: Replicas, batch: Any) -> Verdict:
+    """Return the worst of the verdicts of all processes, each on its part of the batch."""
+    alone = game.alone
+    with replicas.agreed():
+        judge(alone, batch)
+    game.field_is_checked = True
+    return max(replicas.gathered(alone.verdict), key=lambda v: (bool(v.wrong), not v.repeats, v.forward is not True))
 
 
 class _Judgement:

@@ -10,6 +10,7 @@ gradient and its Jacobian is the Hessian.
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from gantools.games.elementary.power_iterations import power_iterations_frozen
 from gantools.games.field import FieldValue, checked_losses, evaluate, gradient
 from gantools.games.flat_vector import Layout
 from gantools.games.plain_field import require_field
+from gantools.games.replicas import Replicas
 from gantools.games.wrappers import plain_module
 from gantools.registry import suggest
 
@@ -71,6 +73,7 @@ class Game:
         self.field_is_checked = False  # whether the arbiter found the field to be what plain autograd gives
         self.verdict: arbiter.Verdict | None = None  # what it found of the derivatives
         self.still = False  # whether a `frozen` block is being run
+        self.replicas: Replicas | None = None  # the processes that the batches are divided among, see `replicated`
         for player in self.constraints:
             self.require_player(player)
 
@@ -83,6 +86,15 @@ class Game:
         same = copy.copy(self)
         same.layout, same.constraints = self.layout.part(chosen), {}
         same.verdict = None
+        return same
+
+    @property
+    def alone(self) -> "Game":
+        """This process's game: the same modules, and the field on its own part of a batch."""
+        if self.replicas is None:
+            return self
+        same = copy.copy(self)
+        same.replicas = None
         return same
 
     # The flat vector at the border -----------------------------------------------------------------------------------
@@ -243,7 +255,11 @@ class Game:
         by_all: bool = False,
     ) -> FieldValue:
         """Return the field at these leaves; the forward passes are shared between the players' losses."""
-        return evaluate(self, leaves, buffers, batch, create_graph, players, by_all)
+        own = partial(evaluate, self, buffers=buffers, batch=batch, create_graph=create_graph, players=players)
+        if self.replicas is None:
+            return own(leaves, by_all=by_all)
+        moves = create_graph or any(map(functional.is_dual, leaves))
+        return self.replicas.field(partial(own, by_all=by_all), leaves, batch, moves)
 
     @contextmanager
     def frozen(self, modes: Mapping[nn.Module, bool] | None = None, follow: bool = False) -> Iterator[None]:

@@ -38,6 +38,11 @@ def require_field(game: Game, batch: Any) -> None:
     """
     if game.field_is_checked or torch.is_inference_mode_enabled():  # which the field refuses by itself
         return
+    if game.replicas is not None:
+        with game.replicas.agreed():
+            require_field(game.alone, batch)
+        game.field_is_checked = True
+        return
     w = game.vector()
     with undisturbed(game):
         batch = few(game, batch)
