@@ -87,7 +87,7 @@ class Differentiation:
             are one player's.
         one_gradient: whether the field of one player is the gradient of one loss, so that its derivative is symmetric;
             not so behind a stop-gradient or a custom function.
-        dual_numbers: whether dual numbers give right products.
+        dual_numbers: tells whether dual numbers give right products.
         make_reverse: makes products in reverse mode from a function and a point.
         make_forward: makes products in forward mode from a function and a point.
     """
@@ -100,7 +100,7 @@ class Differentiation:
     function_of: Callable[[Snapshot, Any, int], engines.Function]
     always_symmetric: bool = False
     one_gradient: bool = True
-    dual_numbers: bool = True
+    dual_numbers: Callable[[], bool] = lambda: True
     make_reverse: Callable[..., Any] = engines.ReverseProducts
     make_forward: Callable[..., Any] = engines.ForwardProducts
 
@@ -143,6 +143,14 @@ class Differentiation:
         """Whether J = J^T."""
         return self.always_symmetric or (self.one_gradient and self.snapshot.player is not None)
 
+    @property
+    def may_go_forward(self) -> bool:
+        """Whether products with one vector may be made by dual numbers, not only blocks once they have cost much."""
+        if self.method == "auto" and self.symmetric and not self.several:
+            # One backward pass against one more evaluation: slower on a CPU in every model of bench_products.py.
+            return self.snapshot.point.is_cuda
+        return self.method not in ("reverse", "difference")
+
     def restricted_to(self, where: Tensor, constant: bool = True) -> Differentiation:
         """Restrict to some entries (k,) of the vectors, see `Snapshot.restricted_to`."""
         return dataclasses.replace(self, snapshot=self.snapshot.restricted_to(where, constant))
@@ -175,7 +183,7 @@ class Differentiation:
         point, name = self.snapshot.point, self.method
         if name == "auto":
             name = self._choose(function, reverse)
-        elif name != "reverse" and not self.dual_numbers:
+        elif name != "reverse" and not self.dual_numbers():
             raise GantoolsError(
                 "Dual numbers give wrong products of this field: an operation in it has a wrong forward derivative. "
                 "Use method='reverse' or 'auto'."
@@ -187,6 +195,8 @@ class Differentiation:
             return make(function, point) if kept is None else kept
 
         def recorded(compiled: bool = False) -> ReplayProducts:
+            if not self.dual_numbers():
+                raise GantoolsError("A recording is made by dual numbers, which give wrong products of this field.")
             there = None if self.symmetric else over_all(self.reversed, reverse).transposed
             if not self.several:
                 return ReplayProducts([(1.0, function, lambda: reverse)], point, there, compiled)
@@ -201,7 +211,7 @@ class Differentiation:
             products = over_all(self.reversed, reverse)
         if self.method == "auto" and name == "forward":
             products = engines.MixedProducts(products, over_all(self.reversed, reverse))
-        if self.method == "auto" and self.dual_numbers and not self.several:
+        if self.method == "auto" and not self.several:
             products = PatientProducts(products, recorded)
         operator = DifferentiatedOperator(products, name, self.snapshot.slices, point, symmetric=self.symmetric)
         operator.parameters = self.snapshot.parameters
@@ -236,10 +246,7 @@ class Differentiation:
             yield float(self.size(batch)), self.function(batch, number)
 
     def _choose(self, function: engines.Function, reverse: Any) -> str:
-        if not self.dual_numbers:
-            return "reverse"
-        if self.symmetric and not self.several and not self.snapshot.point.is_cuda:
-            # One backward pass against one more evaluation: slower on a CPU in every model of bench_products.py.
+        if not self.may_go_forward or not self.dual_numbers():
             return "reverse"
         rebuild = partial(self.reversed, function) if self.several else None
         forward = self.make_forward(function, self.snapshot.point)

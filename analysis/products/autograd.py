@@ -7,6 +7,7 @@ Two ways, with different costs; `recorded` has two more:
 - *forward*: dual numbers. $J u$ evaluates $F$ once more; nothing is kept.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from gantools.random_vectors import normal_entries
 Function = Callable[[Tensor], Tensor]
 
 
+_SHAPES = "torch.fx.experimental.symbolic_shapes"
 NOISE = 10.0  # products in which everything is rounding differ by so many moves of their function
 
 
@@ -51,8 +53,13 @@ def linear_map(output: Tensor, by: Tensor, u: Tensor, batched: bool = False, cre
     """Return the vector-Jacobian product of `output` by `by`, zero where there is no dependence."""
     if not output.requires_grad:
         return torch.zeros(u.shape[:-1] + by.shape, dtype=by.dtype, device=by.device)
+    seed: Tensor | None = u
+    if not batched and _SHAPES not in sys.modules and output.dtype == u.dtype:
+        # The same product to the last bit; a vector to begin with makes PyTorch load SymPy, which takes a second.
+        with torch.enable_grad():
+            output, seed = output.dot(u), None
     (result,) = torch.autograd.grad(
-        output, by, u, retain_graph=True, create_graph=create_graph, is_grads_batched=batched, allow_unused=True
+        output, by, seed, retain_graph=True, create_graph=create_graph, is_grads_batched=batched, allow_unused=True
     )
     return torch.zeros(u.shape[:-1] + by.shape, dtype=by.dtype, device=by.device) if result is None else result
 

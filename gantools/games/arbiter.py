@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+import random
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,10 +47,12 @@ class Verdict:
 
     Attributes:
         wrong: a sentence that says why reverse differentiation gives no right products, empty where it does.
-        forward: whether dual numbers give the right products; None where an operation has no rule for them.
+        forward: whether dual numbers give the right products; None where an operation has no rule for them, or where
+            they were not judged.
         error: the largest relative error of a block by reverse differentiation.
         decided: whether differences were accurate enough to tell.
-        repeats: whether the field was the same each time it was evaluated, `REPEATS` times with fresh random numbers.
+        repeats: whether the field was the same each time it was evaluated, with fresh random numbers if it draws any.
+        both: whether dual numbers were judged too.
     """
 
     forward: bool | None
@@ -57,6 +60,7 @@ class Verdict:
     decided: bool
     repeats: bool = True
     wrong: str = ""
+    both: bool = True
 
     def require_derivatives(self) -> None:
         """Refuse a field of which autograd has no right derivative.
@@ -68,31 +72,46 @@ class Verdict:
             raise GantoolsError(self.wrong)
 
 
-def judge(game: Game, batch: Any) -> Verdict:
-    """Judge the field of a game, once, and its derivatives by reverse and forward differentiation; see `Verdict`.
+def _generators(device: torch.device) -> tuple[Any, ...]:
+    """Return the states of the global generators that a loss may draw from."""
+    numbers = np.random.get_state(legacy=True)  # noqa: NPY002  what a user's loss may draw from
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    return random.getstate(), numbers[1].tobytes(), numbers[2:], *(state.numpy().tobytes() for state in states)
 
-    Cost: 12 evaluations of the field (two plain ones among them), and for each player four more, two backward passes
-    and one forward product, all on a few samples.
+
+def judge(game: Game, batch: Any, forward: bool = False) -> Verdict:
+    """Judge the field of a game, once, and its derivatives by reverse differentiation; see `Verdict`.
+
+    Cost, on a few samples (`scripts/checks/count_arbiter.py`): of one player 12 gradients, of two 14 of each player's
+    loss, of three 16; one more for each player where dual numbers are judged too. More only where the first comparison
+    is not clear, or a loss draws random numbers.
+
+    Args:
+        game: the game.
+        batch: one batch.
+        forward: whether to judge dual numbers too; loading their rules takes PyTorch 2 to 3 s in each process.
 
     Raises:
         GantoolsError: for a field that is not what plain autograd gives.
     """
-    if game.verdict is None and game.replicas is not None:
-        game.verdict = _agreed(game, game.replicas, batch)
-    if game.verdict is None:
+    if game.verdict is not None and (game.verdict.both or not forward):
+        return game.verdict
+    if game.replicas is not None:
+        game.verdict = _agreed(game, game.replicas, batch, forward)
+    else:
         require_field(game, batch)
         with undisturbed(game):
-            game.verdict = _Judgement(game, few(game, batch)).verdict()
+            game.verdict = _Judgement(game, few(game, batch)).verdict(forward)
     return game.verdict
 
 
-def _agreed(game: Game, replicas: Replicas, batch: Any) -> Verdict:
+def _agreed(game: Game, replicas: Replicas, batch: Any, forward: bool) -> Verdict:
     """Return the worst of the verdicts of all processes, each on its part of the batch."""
     alone = game.alone
     with replicas.agreed():
-        judge(alone, batch)
+        judge(alone, batch, forward)
     game.field_is_checked = True
-    return max(replicas.gathered(alone.verdict), key=lambda v: (bool(v.wrong), not v.repeats, v.forward is not True))
+    return max(replicas.gathered(alone.verdict), key=lambda v: (bool(v.wrong), not v.repeats, v.forward is False))
 
 
 class _Judgement:
@@ -137,20 +156,20 @@ class _Judgement:
         u[part] = self.direction[part]
         return u
 
-    def verdict(self) -> Verdict:
-        """Compare all blocks."""
+    def verdict(self, forward: bool) -> Verdict:
+        """Compare all blocks, of products by dual numbers too where `forward` says so."""
         try:
-            reverse, pulled = self._reversed()
+            products, pulled = self._reversed()
         except Exception as error:  # the field was evaluated before: what fails is its derivative
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             wrong = str(functional.no_derivative(error))
             return Verdict(None, 1.0, True, self._repeats(), wrong)
-        worst, decided, forward, wrong = 0.0, True, True, ""
+        worst, decided, right, wrong = 0.0, True, True if forward else None, ""
         for column in self.game.slices:
             u = self.along(column)
-            product, pushed = reverse(u) if reverse else None, self._pushed(u)
-            forward = None if pushed is None else forward
+            product, pushed = products.get(column), self._pushed(u) if forward else None
+            right = None if pushed is None else right
             for row, part in self.game.slices.items():
                 got = pulled[row].dot(u) if product is None else product[part]
                 found, sure = self._compare(column, row, got)
@@ -159,34 +178,39 @@ class _Judgement:
                 worst, decided = max(worst, found), decided and sure
                 if pushed is not None:
                     found, sure = self._compare(column, row, pushed[part])
-                    forward = forward and not (sure and found > WRONG)
-        return Verdict(forward, worst, decided, self._repeats(), wrong)
+                    right = right and not (sure and found > WRONG)
+        return Verdict(right, worst, decided, self._repeats(), wrong, forward)
 
     def _repeats(self) -> bool:
         leaves = self.game.layout.unflatten(self.point, self.point.dtype)
         leaves = [leaf.detach().requires_grad_() for leaf in leaves]
         tolerance = torch.finfo(self.game.dtype).eps ** 0.75  # of parallel sums
-        fields = (self.game.field_of(leaves, self.buffers, self.batch).vector for _ in range(REPEATS))
-        return all(bool((field - self.value).norm() <= tolerance * self.value.norm()) for field in fields)
 
-    def _reversed(self) -> tuple[Callable[[Tensor], Tensor] | None, dict[str, Tensor]]:
-        """Return u -> J u by reverse differentiation, None where that has no derivative, and J^T v by row."""
+        def same() -> bool:
+            field = self.game.field_of(leaves, self.buffers, self.batch).vector
+            return bool((field - self.value).norm() <= tolerance * self.value.norm())
+
+        before = _generators(self.game.device)
+        first = same()
+        # What draws from no global generator may have one of its own, or count.
+        times = 2 if _generators(self.game.device) == before else REPEATS
+        return first and all(same() for _ in range(times - 1))
+
+    def _reversed(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        r"""Return J u by column, u that of the player alone, by reverse differentiation; or J^T v by row.
+
+        The second, where the derivative of $v \mapsto J^T v$, which is J, cannot be had by backward passes.
+        """
         point, v = self.point.clone().requires_grad_(), self.weights.clone().requires_grad_()
-        field = self.field(point)
-        pulled = self.game.gradient((field * v).sum(), [point], create_graph=True)[0]
-        products = {row: field[part].dot(self.weights[part]) for row, part in self.game.slices.items()}
-        rows = {row: self.game.gradient(product, [point])[0] for row, product in products.items()}
-
-        def product(u: Tensor) -> Tensor:
-            return self.game.gradient(pulled.dot(u), [v])[0]  # the transpose of the linear map v -> J^T v
-
+        field, gradient = self.field(point), self.game.gradient
+        pulled = gradient((field * v).sum(), [point], create_graph=True)[0]
         try:
-            product(self.direction)
+            return {column: gradient(pulled.dot(self.along(column)), [v])[0] for column in self.game.slices}, {}
         except RuntimeError as error:
             if not functional.lacks_derivative(error):
                 raise
-            return None, rows
-        return product, rows
+            sums = {row: field[part].dot(self.weights[part]) for row, part in self.game.slices.items()}
+            return {}, {row: gradient(one, [point])[0] for row, one in sums.items()}
 
     def _pushed(self, u: Tensor) -> Tensor | None:
         try:
@@ -201,6 +225,8 @@ class _Judgement:
         two pairs of steps find it.
         """
         part, trials, local = self.game.slices[row], [], []
+        if self._agrees(column, part, got):
+            return 0.0, True
         for steps in STEPS:
             error, noise, size, floor = self._sizes(column, steps, part, part, got)
             relative = error / max(size, floor, 1e-300)
@@ -214,6 +240,22 @@ class _Judgement:
         # Steps that reach across a pole or a kink may agree with each other, but less closely than shorter ones.
         noise, error, relative = min(trials)
         return (relative, True) if error > 30 * noise else (0.0, False)
+
+    def _agrees(self, column: str, part: slice, got: Tensor) -> bool:
+        """Return whether a product is a single difference, parameter by parameter: that two errors agree is no chance.
+
+        Where one of these is small beside rounding or truncation it takes more differences to tell.
+        """
+        found, product = self._difference(column, STEPS[0][0]), torch.zeros_like(self.point)
+        if not got.dim():
+            error = abs(float(found[part].dot(self.weights[part]) - got))
+            return error <= ACCURATE * abs(float(got)) or error <= float(self.noise[part].norm())
+        product[part] = got
+        pieces = [piece for piece in self.pieces if part.start <= piece.start < part.stop]
+        return all(
+            float((found[p] - product[p]).norm()) <= ACCURATE * float(product[p].norm()) + float(self.noise[p].norm())
+            for p in pieces
+        )
 
     def _local_error(self, column: str, steps: tuple[float, float], part: slice, got: Tensor) -> float:
         """Return the largest relative error of one parameter's entries that is wrong for sure, or 0."""

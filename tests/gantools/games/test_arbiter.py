@@ -166,7 +166,7 @@ def test_where_only_dual_numbers_are_wrong_reverse_mode_serves(loss):
     fields = [copied_field(model, loss, x, w + k * h * u) for k in (-2, -1, 1, 2)]
     finite = (8 * (fields[2] - fields[1]) - (fields[3] - fields[0])) / (12 * h)
     assert (H @ u - finite).norm() < 1e-7 * finite.norm()
-    if arbiter.judge(game, x).forward is False:
+    if arbiter.judge(game, x, forward=True).forward is False:
         with pytest.raises(GantoolsError, match="Dual numbers give wrong products.*method='reverse'"):
             hessian(model, loss, x, method="forward")
 
@@ -188,7 +188,7 @@ def copied_field(model, loss, x, w):
 def test_no_false_alarm(loss, activation, dtype):
     batch = cases.gan_batch(16, dtype=dtype)
     for regularizers in ([], [gt.regularizers.R1(1.0), gt.regularizers.R2(1.0)]):
-        verdict = arbiter.judge(cases.tanh_gan(loss, regularizers, 0, dtype, activation), batch)
+        verdict = arbiter.judge(cases.tanh_gan(loss, regularizers, 0, dtype, activation), batch, forward=True)
         assert verdict.decided and verdict.forward is not False and verdict.error < arbiter.ACCURATE
 
 
@@ -254,7 +254,7 @@ def test_where_the_derivative_is_infinite_is_said():
 
 
 def test_numbers_of_a_verdict_are_python_numbers():
-    verdict = arbiter.judge(cases.tanh_gan(), cases.gan_batch())
+    verdict = arbiter.judge(cases.tanh_gan(), cases.gan_batch(), forward=True)
     assert isinstance(verdict.error, float) and verdict.decided is True and not isinstance(verdict.error, np.ndarray)
     assert re.match(r"Verdict\(forward=True", str(verdict))
 
