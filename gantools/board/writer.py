@@ -1,5 +1,6 @@
 """Spectra, indices, densities, paths and surfaces in TensorBoard: numbers for its live tab, figures, scalars."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from gantools.board.live.summaries import add_look
 
 
 def add_spectrum(
-    writer: Any, tag: str, spectrum: Any, step: int, scalars: bool = True, lr: float | None = None
+    writer: Any,
+    tag: str,
+    spectrum: Any,
+    step: int,
+    scalars: bool = True,
+    lr: float | None = None,
+    beside: Mapping[str, float] | None = None,
 ) -> None:
     """Add a spectrum to a TensorBoard log: its numbers for the tab "Spectra", a figure, scalars of the extremes.
 
@@ -23,11 +30,18 @@ def add_spectrum(
         step: the training step that it belongs to.
         scalars: whether to add the extremes as scalars as well.
         lr: the step size whose stable disc the tab shows first.
+        beside: numbers by name to show with it, such as how good the players are at that step.
     """
     add_look(writer, tag, spectrum_look(spectrum, lr), step)
-    writer.add_figure(tag, spectrum_figure(spectrum, title=f"{tag}, step {step}"), step)
+    writer.add_figure(tag, spectrum_figure(spectrum, title=titled(tag, step, beside)), step)
     for name, value in spectrum_scalars(spectrum).items() if scalars else ():
         writer.add_scalar(f"{tag}/{name}", value, step)
+
+
+def titled(tag: str, step: int, beside: Mapping[str, float] | None = None) -> str:
+    """Return the title of a figure: its tag and step, and the numbers beside it, at most three."""
+    numbers = [f"{name} {value:.3g}" for name, value in (beside or {}).items()][:3]
+    return ", ".join([tag, f"step {step}", *numbers])
 
 
 def spectrum_scalars(spectrum: Any) -> dict[str, float]:

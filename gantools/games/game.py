@@ -51,6 +51,8 @@ class Game:
             does in a training loop; derivatives of the field are exact all the same.
         constraints: by player's name, a function from its part (n,) of the flat vector to the nearest allowed point;
             applied after every move of the player, and part of what `update_operator` linearises.
+        metrics: `metrics(players)` returns numbers by name that say how good the players are: logged while training,
+            kept in metrics.jsonl, and shown beside the spectrum.
 
     Raises:
         GantoolsError: when two players share a parameter, or a player has none, or none with values in this process.
@@ -61,6 +63,7 @@ class Game:
         players: Mapping[str, nn.Module],
         losses: Losses,
         constraints: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+        metrics: Callable[[Any], Mapping[str, Any]] | None = None,
     ):
         if not isinstance(players, Mapping) or not players:
             raise GantoolsError("A game needs at least one player: pass a mapping from names to modules.")
@@ -69,6 +72,8 @@ class Game:
         self.module = functional.AllPlayers(self.players, losses)
         self.layout = Layout.of(self.players)
         self.constraints = dict(constraints or {})
+        self.metrics = metrics
+        self.recipe: Any = None  # what `gantools.gan` made it of
         self.regularizers: tuple[Any, ...] = ()  # those of a GAN, for what they draw into its batches
         self.field_is_checked = False  # whether the arbiter found the field to be what plain autograd gives
         self.verdict: arbiter.Verdict | None = None  # what it found of the derivatives
@@ -281,6 +286,23 @@ class Game:
                     yield
             finally:
                 self.still = before
+
+    def success(self) -> dict[str, float]:
+        """Return what the game's own `metrics` say of the players now; modes are put back, and no graph is made.
+
+        Raises:
+            GantoolsError: when they are no numbers by name.
+        """
+        if self.metrics is None:
+            return {}
+        with functional.modes_restored(self.module, self.modes()), torch.no_grad():
+            found = self.metrics(self.players)
+        if not isinstance(found, Mapping):
+            raise GantoolsError(f"metrics(players) returned a {type(found).__name__}: return numbers by name.")
+        try:
+            return {str(name): float(value) for name, value in found.items()}
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise GantoolsError(f"metrics(players) returned what is no number ({error}): return numbers.") from error
 
     def modes(self, dropout: bool = True) -> dict[nn.Module, bool]:
         """Return each module's train (True) or eval mode; `dropout=False`: that of the same game without dropout."""

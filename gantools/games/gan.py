@@ -1,20 +1,40 @@
 """The GAN as a game: a generator and a discriminator, their losses from an objective and regularizers."""
 
-import re
-import warnings
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from gantools.errors import GantoolsError, GantoolsWarning
+from gantools.errors import GantoolsError
 from gantools.games.game import Game
 from gantools.losses import LOSSES
-from gantools.regularizers.base import Pass, attach
+from gantools.regularizers.base import Regularizer, attach, regularized
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a GAN was made of, so that it can be made again with another objective or further regularizers."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    loss: Any
+    regularizers: tuple[Regularizer, ...]
+    metrics: Any
+
+    def game(self, loss: Any = None, more: Sequence[Any] = ()) -> Game:
+        """Return the GAN with another objective, or its own, and these regularizers after its own."""
+        # Its own have prepared the players already; what they prepare is idempotent.
+        regularizers = [*self.regularizers, *more]
+        return gan(self.generator, self.discriminator, loss or self.loss, regularizers, self.metrics)
 
 
 def gan(
-    generator: nn.Module, discriminator: nn.Module, loss: Any = "nonsaturating", regularizers: Sequence = ()
+    generator: nn.Module,
+    discriminator: nn.Module,
+    loss: Any = "nonsaturating",
+    regularizers: Sequence = (),
+    metrics: Any = None,
 ) -> Game:
     """Return the game of a generator and a discriminator, in this order.
 
@@ -25,11 +45,10 @@ def gan(
         regularizers: from `gantools.regularizers`: terms added to the losses, noise, or constraints. Those that draw
             random numbers need them in the batch, from `gantools.regularizers.draw(game, batch, generator)`; those with
             a schedule need the number of updates made, `batch["step"]`. `SpectralNorm` changes the discriminator.
+        metrics: success numbers, see `Game`.
     """
     objective = LOSSES[loss] if isinstance(loss, str) else loss
     checked, constraints = attach(regularizers, generator, discriminator)
-    needs_gradient = any(r.needs_input_gradient for r in checked)
-    suspects = [] if loss == "least_squares" or not isinstance(loss, str) else [discriminator]
 
     def losses(players: Mapping[str, nn.Module], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not isinstance(batch, Mapping) or not {"real", "latent"} <= set(batch):
@@ -38,50 +57,21 @@ def gan(
                 f'A GAN\'s batch has the keys "real" and "latent" (and "label"), but this one is {got}.'
             )
         label = (batch["label"],) if "label" in batch else ()
-        real = batch["real"].requires_grad_() if needs_gradient else batch["real"]
         fake = players["generator"](batch["latent"], *label)
-        if fake.shape[1:] != real.shape[1:]:
+        if fake.shape[1:] != batch["real"].shape[1:]:
             raise GantoolsError(
-                f"The generator makes samples of shape {tuple(fake.shape[1:])}, the data has {tuple(real.shape[1:])}: "
-                "build the generator for the shape of the data."
+                f"The generator makes samples of shape {tuple(fake.shape[1:])}, the data has "
+                f"{tuple(batch['real'].shape[1:])}: build the generator for the shape of the data."
             )
 
         def discriminate(samples: Tensor) -> Tensor:
             return players["discriminator"](samples, *label)
 
-        for regularizer in checked:
-            real, fake = regularizer.perturb(real, fake, batch)
-        real_scores, fake_scores = discriminate(real), discriminate(fake)
-        if suspects:
-            _tell_of_probabilities(suspects.pop(), str(loss), real_scores)
-        generator_loss, discriminator_loss = objective(real_scores, fake_scores)
-        total = {"generator": generator_loss, "discriminator": discriminator_loss}
-        seen = Pass(real, fake, real_scores, fake_scores, batch, discriminate)
-        for regularizer in checked:
-            for player, term in regularizer(seen).items():
-                total[player] = total[player] + term
-        return total
+        seen = regularized(checked, discriminate, batch["real"], fake, batch)
+        generator_loss, discriminator_loss = objective(seen.real_scores, seen.fake_scores)
+        return seen.added_to({"generator": generator_loss, "discriminator": discriminator_loss})
 
-    game = Game({"generator": generator, "discriminator": discriminator}, losses, constraints)
+    game = Game({"generator": generator, "discriminator": discriminator}, losses, constraints, metrics)
     game.regularizers = checked
+    game.recipe = Recipe(generator, discriminator, loss, checked, metrics)
     return game
-
-
-# What a discriminator's last layers do to the shape of its scores.
-_RESHAPING = re.compile(r"(View|UnsafeView|Squeeze|Unsqueeze|ReshapeAlias|Clone|Alias|T|Permute|Transpose)Backward\d*")
-
-
-def _tell_of_probabilities(discriminator: nn.Module, loss: str, scores: Tensor) -> None:
-    """Warn where the scores are probabilities, which the loss would take for logits."""
-    step = scores.grad_fn
-    while step is not None and _RESHAPING.fullmatch(step.name()):
-        step = step.next_functions[0][0]
-    last = list(discriminator.modules())[-1]
-    within = isinstance(last, nn.Sigmoid) and bool(((scores >= 0) & (scores <= 1)).all())
-    if within or (step is not None and step.name().startswith("SigmoidBackward")):
-        warnings.warn(
-            f"The discriminator ends in a sigmoid, and loss={loss!r} takes its scores for logits, so that it applies "
-            "another one: take the sigmoid out.",
-            GantoolsWarning,
-            stacklevel=2,
-        )

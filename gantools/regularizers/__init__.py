@@ -1,10 +1,11 @@
 """Regularizers of a GAN: penalties, noise, normalisation and constraints of the discriminator.
 
-All of them go with any objective, any game optimizer and each other. Their random numbers are drawn into the batch:
-`batch = gantools.regularizers.draw(game, batch, generator)`; a training run does so by itself.
+All of them go with any objective, any game optimizer, each other, and the losses of any game (`regularized`). Their
+random numbers are drawn into the batch: `batch = gantools.regularizers.draw(game, batch, generator)`; a training run
+does so by itself.
 """
 
-from gantools.regularizers.base import REGULARIZERS, Pass, Regularizer, attach, draw
+from gantools.regularizers.base import REGULARIZERS, Pass, Regularizer, attach, draw, regularized
 from gantools.regularizers.clip import Clip
 from gantools.regularizers.gradient_penalties import R1, R2, Dragan, WganGP, ZeroCentred
 from gantools.regularizers.instance_noise import InstanceNoise
@@ -24,4 +25,5 @@ __all__ = [
     "ZeroCentred",
     "attach",
     "draw",
+    "regularized",
 ]

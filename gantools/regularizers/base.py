@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gantools.batches import batch_size
 from gantools.errors import GantoolsError
-from gantools.registry import Registry
+from gantools.registry import Registry, suggest
 from gantools.schedules import Scheduled, extremes, value_at
 
 REGULARIZERS: Registry[type] = Registry("regularizer")
@@ -28,6 +28,7 @@ class Pass:
         fake_scores: its scores of the generated samples.
         batch: the batch, random numbers of the regularizers included.
         discriminate: a function that scores any samples (B, ...), with the labels of the batch where it has labels.
+        regularizers: those that the pass was made under.
     """
 
     real: Tensor
@@ -36,6 +37,25 @@ class Pass:
     fake_scores: Tensor
     batch: Mapping[str, Any]
     discriminate: Callable[[Tensor], Tensor]
+    regularizers: tuple["Regularizer", ...] = ()
+
+    def added_to(
+        self, losses: Mapping[str, Tensor], generator: str = "generator", discriminator: str = "discriminator"
+    ) -> dict[str, Tensor]:
+        """Return losses by player with the terms of the regularizers added.
+
+        Args:
+            losses: each player's loss.
+            generator: name of the player that terms of the generator are added to.
+            discriminator: name of that for terms of the discriminator.
+        """
+        names, total = {"generator": generator, "discriminator": discriminator}, dict(losses)
+        for regularizer in self.regularizers:
+            for player, term in regularizer(self).items():
+                if names[player] not in total:
+                    raise suggest("player", names[player], total)
+                total[names[player]] = total[names[player]] + term
+        return total
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +148,33 @@ def _after(first: Nearest, second: Nearest) -> Nearest:
     return lambda w: second(first(w))
 
 
+def regularized(
+    regularizers: Iterable[Regularizer],
+    discriminate: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    batch: Mapping[str, Any],
+) -> Pass:
+    """Return a pass of real and fake samples through a discriminator under regularizers, for the losses of any game.
+
+    `seen.real_scores` and `seen.fake_scores` are the scores, with the noise of the regularizers in them, and
+    `seen.added_to(losses)` the losses with their terms.
+
+    Args:
+        regularizers: instances; those that change or constrain the discriminator are attached before, see `attach`.
+        discriminate: a function that scores samples (B, ...).
+        real: (B, ...) real samples.
+        fake: (B, ...) generated samples.
+        batch: holds the random numbers that `draw` drew for the regularizers, and "step" where one has a schedule.
+    """
+    regularizers = tuple(regularizers)
+    if any(regularizer.needs_input_gradient for regularizer in regularizers) and not real.requires_grad:
+        real = real.detach().requires_grad_()
+    for regularizer in regularizers:
+        real, fake = regularizer.perturb(real, fake, batch)
+    return Pass(real, fake, discriminate(real), discriminate(fake), batch, discriminate, regularizers)
+
+
 def draw(regularizers: Any, batch: Mapping[str, Any], generator: torch.Generator) -> dict[str, Any]:
     """Return the batch with the random numbers of the regularizers drawn into it: mixing coefficients, noise.
 
@@ -136,11 +183,11 @@ def draw(regularizers: Any, batch: Mapping[str, Any], generator: torch.Generator
 
     Args:
         regularizers: a GAN made by `gantools.gan`, or a list of regularizers.
-        batch: {"real", "latent", ...}.
+        batch: {"real", ...}; with "latent" where there are as many generated samples as latents.
         generator: draws the numbers.
     """
-    if not isinstance(batch, Mapping) or not {"real", "latent"} <= set(batch):
-        raise GantoolsError('Regularizers draw for the batch of a GAN: a mapping with the keys "real" and "latent".')
+    if not isinstance(batch, Mapping) or "real" not in batch:
+        raise GantoolsError('Regularizers draw for a batch that is a mapping with the key "real", the real samples.')
     complete = dict(batch)
     for regularizer in getattr(regularizers, "regularizers", regularizers):
         complete |= regularizer.draw(batch, generator)
@@ -159,4 +206,4 @@ def normal(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> 
 
 def fake_shape(batch: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape of the fake samples: as many as there are latents, each like a real one."""
-    return (batch_size(batch["latent"]), *batch["real"].shape[1:])
+    return (batch_size(batch.get("latent", batch["real"])), *batch["real"].shape[1:])

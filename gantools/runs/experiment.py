@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from gantools import trainers
 from gantools.batches import each_batch
-from gantools.data.seeds import derive_seed, latent
+from gantools.data.seeds import derive_seed
 from gantools.data.sources import Source, make_source
 from gantools.data.streams import GanBatches, IndexedStream, IteratedStream, repeatable
 from gantools.errors import GantoolsError
@@ -21,6 +20,7 @@ from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.registry import Registry, suggest
 from gantools.regularizers import REGULARIZERS
+from gantools.runs import sampling
 from gantools.runs.code.stored import Code
 from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.user_file import load_target, own_errors
@@ -29,7 +29,6 @@ from gantools.trainers.averages import AVERAGES, Average
 from gantools.trainers.base_rules import BASES
 from gantools.trainers.optimizer import GameOptimizer
 
-SAMPLE_STREAM = "samples"
 SMALL_GAME = 200_000
 
 
@@ -101,20 +100,11 @@ class Experiment:
     def sample(self, n: int, seed: int = 0, averaged: bool = True) -> Tensor:
         """Return n samples of the generator (n, ...) on the CPU, in evaluation mode; the modules keep their mode.
 
-        The average of the iterates is sampled where there is one, unless `averaged` is false.
+        The average of the iterates is sampled where there is one, unless `averaged` is false. Latents are drawn from
+        the seed for a GAN of the registries. A user's own says by its batches what latents (and labels) are: they are
+        sampled, at most as many as there are.
         """
-        if self.source is None:
-            raise GantoolsError("Only a GAN from the registries is sampled: this run trains a game of your own file.")
-        generator = self.game.players["generator"]
-        modes = self.game.modes()
-        z = latent(0, n, self.config.latent_size, seed, SAMPLE_STREAM).to(self.device)
-        try:
-            generator.eval()
-            with torch.no_grad(), self.average.applied() if self.average and averaged else nullcontext():
-                return torch.cat([generator(part).cpu() for part in z.split(512)])
-        finally:
-            for module, training in modes.items():
-                module.training = training
+        return sampling.sample(self, n, seed, averaged)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -19,6 +19,7 @@ from gantools.runs.code.trust import CodeChoice
 from gantools.runs.config import TrainConfig
 from gantools.runs.experiment import Experiment
 from gantools.runs.kept_features import kept_features
+from gantools.runs.sampling import reference
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.recorder import Recorder, writer_errors_once
 from gantools.runs.user_file import own_errors
@@ -104,7 +105,7 @@ class Trainer:
         self.recorder = Recorder(folder, first, self.config.steps)
         wanted = experiment.source if self.config.sample_every else None
         self.features = kept_features(folder, wanted, self.config.seed)
-        self.reference = None if experiment.source is None else experiment.source.reference(METRIC_SAMPLES, 0)
+        self.reference = reference(experiment, METRIC_SAMPLES)
         self._last: dict[str, Any] = {"spectrum": None, "metrics": {}}
         self._losses: dict[str, float] = {}
         self._spectra_wanted = self.config.spectrum_every > 0
@@ -206,30 +207,30 @@ class Trainer:
     def _measure(self, step: int, last: bool = False) -> None:
         """Take samples, metrics and spectra where they are due; none of it moves the run's random numbers."""
         config = self.config
-        sample = config.sample_every > 0 and (last or due(step, config.sample_every)) and self.reference is not None
-        spectrum = self._spectra_wanted and (last or due(step, config.spectrum_every))
-        if not (sample or spectrum):
-            return
+        sample = config.sample_every > 0 and (last or due(step, config.sample_every))
         began = time.perf_counter()
         with random_state_kept():
             if sample:
                 self._sample(step)
-            if spectrum:
-                self._spectrum(step)
+            if self._spectra_wanted and (last or due(step, config.spectrum_every)):
+                self._spectrum(step, self._last["metrics"] if sample else {})
         since, then = self._clock
         self._clock = (since, then + time.perf_counter() - began)
 
     def _sample(self, step: int) -> None:
-        source = self.experiment.source
-        assert source is not None and self.reference is not None
-        samples = self.experiment.sample(METRIC_SAMPLES)
-        self.recorder.samples(step, samples[:512], self.reference[:512])
-        if samples.isfinite().all():
-            metrics = evaluate(samples, source, self.features)
-            self._last["metrics"] = metrics
+        """Record samples, if there is a generator, and the metrics of the data set and of the game itself."""
+        metrics: dict[str, float] = {}
+        with own_errors(self.config.target):
+            if self.reference is not None:
+                samples, source = self.experiment.sample(METRIC_SAMPLES), self.experiment.source
+                self.recorder.samples(step, samples[:512], self.reference[:512])
+                if source is not None and samples.isfinite().all():
+                    metrics = evaluate(samples, source, self.features)
+            self._last["metrics"] = metrics = metrics | self.experiment.game.success()
+        if metrics:
             self.recorder.scalars(step, {f"metrics/{name}": value for name, value in metrics.items()})
 
-    def _spectrum(self, step: int) -> None:
+    def _spectrum(self, step: int, beside: dict[str, float]) -> None:
         try:
             with own_errors(self.config.target):
                 spectrum = leading_spectrum(
@@ -242,7 +243,7 @@ class Trainer:
             self.recorder.message(f"No spectra in this run: {error}")
             return
         self._last["spectrum"] = spectrum
-        self.recorder.spectrum(step, spectrum)
+        self.recorder.spectrum(step, spectrum, beside)
 
     def _save_if(self, step: int, wanted: bool) -> None:
         if wanted:

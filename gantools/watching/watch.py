@@ -113,7 +113,7 @@ class Watch:
 def record(writer: Any, seen: Look) -> None:
     """Log a look to TensorBoard: spectra, index, verdict, metrics and the time that it took."""
     for tag, spectrum in seen.spectra.items():
-        add_spectrum(writer, tag, spectrum, seen.step)
+        add_spectrum(writer, tag, spectrum, seen.step, beside=seen.metrics)
     if seen.index is not None:
         add_index(writer, "game/index", seen.index, seen.step)
     if seen.spectral_radius is not None:
@@ -178,7 +178,8 @@ def watch(
     """
     constraints: Mapping[str, Any] = {}
     if isinstance(players, Game):
-        players, losses, constraints = players.players, losses or players.losses, players.constraints
+        losses, metrics, constraints = losses or players.losses, metrics or players.metrics, players.constraints
+        players = players.players
     if not isinstance(players, Mapping) or not all(isinstance(m, nn.Module) for m in players.values()) or not players:
         raise GantoolsError('The players are modules by name: pass {"G": G, "D": D}, or a game.')
     named = {} if optimizers is None else named_optimizers(optimizers)

@@ -9,11 +9,11 @@ import numpy as np
 import tyro
 
 from gantools.board.pictures import png, samples_picture
-from gantools.cli.arguments import Checkpoint
+from gantools.cli.arguments import Checkpoint, Code, Trust
 from gantools.errors import GantoolsError
 from gantools.runs.load import load
+from gantools.runs.sampling import reference
 from gantools.runs.store.atomic import unwritable, write_atomically
-from gantools.runs.store.folder import RunFolder
 
 
 @dataclasses.dataclass
@@ -35,6 +35,8 @@ class SampleArguments:
     average: bool = True
     device: str = "auto"
     out: Path | None = None
+    code: Code = None
+    trust: Trust = False
 
 
 def run(argv: list[str]) -> int:
@@ -42,21 +44,19 @@ def run(argv: list[str]) -> int:
     args = tyro.cli(SampleArguments, args=argv, prog="gantools sample")
     if args.n < 1:
         raise GantoolsError(f"--n is {args.n}: ask for at least one sample.")
-    if RunFolder(args.run).record().config.target:
-        raise GantoolsError("Only a GAN from the registries is sampled: this run trains a game of your own file.")
-    run = load(args.run, device=args.device)
+    run = load(args.run, device=args.device, code=args.code, trust=args.trust)
     for step in run.chosen_steps(args.checkpoint):
         samples = run.at(step).sample(args.n, args.seed, args.average).numpy()
         path = args.out or run.path / f"samples-{step}"
         if args.out and args.checkpoint == "all":
             path = path.with_name(f"{path.stem}-{step}")
-        source = run.experiment.source
-        assert source is not None
+        real = reference(run.experiment, 512)
+        assert real is not None
         try:
             array = io.BytesIO()
             np.save(array, samples)
             title = f"{run.path.name}, step {step}"
-            picture = samples_picture(samples, source.reference(512, 0).numpy(), title)
+            picture = samples_picture(samples, real.numpy(), title)
             write_atomically(path.with_suffix(".npy"), array.getvalue())
             write_atomically(path.with_suffix(".png"), png(picture))
         except OSError as error:

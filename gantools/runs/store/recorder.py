@@ -3,7 +3,7 @@
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gantools.board import add_spectrum, spectrum_figure, spectrum_scalars
 from gantools.board.pictures import npz, png, samples_picture
+from gantools.board.writer import titled
 from gantools.runs.store.atomic import step_name, unwritable, write_atomically
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.metrics import checked_line
@@ -48,14 +49,23 @@ class Recorder:
         self.writer.add_image("samples", picture, step, dataformats="HWC")
         return path
 
-    def spectrum(self, step: int, spectrum: Any, tag: str = "game/jacobian") -> Path:
-        """Record a spectrum: its numbers and figure in the folder, figure and extremes in TensorBoard."""
-        name = tag.replace("/", "-")
+    def spectrum(
+        self, step: int, spectrum: Any, beside: Mapping[str, float] | None = None, tag: str = "game/jacobian"
+    ) -> Path:
+        """Record a spectrum: its numbers and figure in the folder, figure and extremes in TensorBoard.
+
+        Args:
+            step: the step that it belongs to.
+            spectrum: what `gantools.analysis.eigenvalues` or `spectrum` returned.
+            beside: metrics of the same step, to show with it.
+            tag: its name.
+        """
+        name, title = tag.replace("/", "-"), titled(tag, step, beside)
         path = self.folder.spectra / f"{name}-{step_name(step, 'npz')}"
         write_atomically(path, npz(spectrum.to_numpy()))
-        write_atomically(path.with_suffix(".png"), png(spectrum_figure(spectrum, f"{tag}, step {step}")))
+        write_atomically(path.with_suffix(".png"), png(spectrum_figure(spectrum, title)))
         self.scalars(step, {f"{tag}/{key}": value for key, value in spectrum_scalars(spectrum).items()})
-        add_spectrum(self.writer, tag, spectrum, step, scalars=False)
+        add_spectrum(self.writer, tag, spectrum, step, scalars=False, beside=beside)
         return path.with_suffix(".png")
 
     def progress(self, step: int, values: dict[str, float]) -> None:

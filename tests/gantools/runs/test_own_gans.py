@@ -1,0 +1,86 @@
+"""Runs of a user's own file: its success number, samples of its generator."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gantools as gt
+from gantools.board import writer
+from gantools.cli import main
+from gantools.errors import GantoolsError
+from tests.runs import QUIET
+
+FILE = """
+import torch
+import gantools as gt
+
+def build():
+    torch.manual_seed(0)
+    G, D = torch.nn.Linear(2, 3), torch.nn.Linear(3, 1)
+    batches = [{"real": torch.randn(8, 3), "latent": torch.rand(8, 2)} for _ in range(3)]
+    game = gt.gan(G, D, metrics=lambda players: {"norm": players.generator.weight.norm(), "lost": float("nan")})
+    return game, batches
+
+def bilinear():
+    x, y = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    def losses(players, batch):
+        product = x.weight * y.weight
+        return {"x": product.sum(), "y": -product.sum()}
+    return gt.Game({"x": x, "y": y}, losses, metrics=lambda players: {"distance": float(x.weight.abs())}), torch.ones(1)
+
+def wrong():
+    game, batches = bilinear()
+    game.metrics = lambda players: 3
+    return game, batches
+"""
+SHORT = ["--steps", "4", "--sample-every", "2", "--spectrum-every", "2", "--optimizer", "simultaneous"]
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(FILE)
+    return "own.py"
+
+
+def records(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_metrics_of_a_game_are_logged_and_stand_beside_the_spectrum(own, monkeypatch, capsys):
+    titles = []
+    real = writer.spectrum_figure
+    monkeypatch.setattr(writer, "spectrum_figure", lambda s, title, **k: titles.append(title) or real(s, title, **k))
+    assert main(["train", f"{own}:bilinear", *QUIET, *SHORT, "--out", "run"]) == 0
+    found = [(r["step"], r["metrics/distance"]) for r in records(Path("run/metrics.jsonl")) if "metrics/distance" in r]
+    assert [step for step, _ in found] == [0, 2, 4]
+    game = gt.load("run").game
+    assert found[-1][1] == pytest.approx(float(game.players["x"].weight.abs().detach()), rel=1e-6)
+    assert titles[-1] == f"game/jacobian, step 4, distance {found[-1][1]:.3g}"
+    assert "distance" in capsys.readouterr().out
+
+
+def test_metrics_that_are_no_numbers_are_a_sentence(own, capsys):
+    assert main(["train", f"{own}:wrong", *QUIET, *SHORT, "--out", "run"]) == 2
+    assert "return numbers by name" in capsys.readouterr().err
+    game = gt.minimization(torch.nn.Linear(1, 1), lambda m, x: m(x).sum())
+    game.metrics = lambda players: {"a": "b"}
+    with pytest.raises(GantoolsError, match="no number"):
+        game.success()
+
+
+def test_samples_of_a_gan_of_ones_own_are_of_its_own_latents(own, capsys):
+    assert main(["train", f"{own}:build", *QUIET, *SHORT, "--out", "run"]) == 0
+    assert list(Path("run/samples").glob("*.png"))
+    assert main(["sample", "run", "--n", "20"]) == 0
+    samples = np.load("run/samples-4.npy")
+    run = gt.load("run")
+    latents = torch.cat([batch["latent"] for batch in run.batches])[:20]
+    assert np.allclose(samples, run.game.players["generator"](latents).detach().numpy())
+    assert len(run.sample(1000)) == 24 and "20 samples" in capsys.readouterr().out
+    assert main(["train", f"{own}:bilinear", *QUIET, *SHORT, "--out", "other"]) == 0
+    assert main(["sample", "other"]) == 2
+    assert "gantools.gan" in capsys.readouterr().err
