@@ -223,7 +223,8 @@ class Trainer:
         with own_errors(self.config.target):
             if self.reference is not None:
                 samples, source = self.experiment.sample(METRIC_SAMPLES), self.experiment.source
-                self.recorder.samples(step, samples[:512], self.reference[:512])
+                if samples.shape[1:] == self.reference.shape[1:]:  # else the losses will say what is wrong
+                    self.recorder.samples(step, samples[:512], self.reference[:512])
                 if source is not None and samples.isfinite().all():
                     metrics = evaluate(samples, source, self.features)
             self._last["metrics"] = metrics = metrics | self.experiment.game.success()

@@ -608,8 +608,8 @@ class TestSample:
 
     def test_of_a_users_own_game(self, capsys, tmp_path):
         own_file(tmp_path)
-        run_ok(capsys, "train", "own.py:gan", *QUIET, "--steps", "1", "--out", "a")
-        assert "your own file" in fails(capsys, "sample", "a")
+        run_ok(capsys, "train", "own.py:one_batch", *QUIET, "--steps", "1", "--out", "a")
+        assert "says of no player that it makes samples" in fails(capsys, "sample", "a")
         assert "not a run folder" in fails(capsys, "sample", "own.py:gan")
 
 
