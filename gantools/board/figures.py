@@ -179,7 +179,7 @@ def scatter_figure(samples: np.ndarray, reference: np.ndarray, title: str = "") 
 
     Samples that are not finite are left out.
     """
-    figure = Figure(figsize=(4.8, 4.8), dpi=110, layout="constrained")
+    figure = small_figure(3.0)
     axes = figure.add_subplot()
     samples = samples[np.isfinite(samples).all(1)]
     if samples.shape[1] == 1:
@@ -187,14 +187,15 @@ def scatter_figure(samples: np.ndarray, reference: np.ndarray, title: str = "") 
         axes.hist(reference[:, 0], edges, color=NEUTRAL, alpha=0.5, density=True, label="data")
         axes.hist(samples[:, 0], edges, color=ATTRACTS, alpha=0.6, density=len(samples) > 0, label="generator")
     else:
-        axes.scatter(reference[:, 0], reference[:, 1], s=4, c=NEUTRAL, alpha=0.4, linewidths=0, label="data")
-        axes.scatter(samples[:, 0], samples[:, 1], s=4, c=ATTRACTS, alpha=0.4, linewidths=0, label="generator")
+        axes.scatter(reference[:, 0], reference[:, 1], s=5, c=NEUTRAL, alpha=0.5, linewidths=0, label="data")
+        axes.scatter(samples[:, 0], samples[:, 1], s=5, c=ATTRACTS, alpha=0.5, linewidths=0, label="generator")
         # The frame is the data's, so that pictures of one run can be compared; the rare far sample lies outside.
         low, high = reference[:, :2].min(0), reference[:, :2].max(0)
         margin = 0.25 * (high - low).max()
         axes.set_xlim(low[0] - margin, high[0] + margin)
         axes.set_ylim(low[1] - margin, high[1] + margin)
         axes.set_aspect("equal")
-    axes.set_title(title, fontsize=10)
-    axes.legend(fontsize=8, loc="upper right")
+    axes.set_title(title, fontsize=SMALL)
+    axes.tick_params(labelsize=SMALLEST, pad=2)
+    axes.legend(fontsize=SMALLEST, loc="upper right")
     return figure

@@ -12,7 +12,7 @@ from typing import Any
 
 # In the order in which they need each other: joined they are one module, in which every name is known.
 MODULES = (
-    *("numbers", "scales", "matching", "painter", "plane", "interaction"),
+    *("numbers", "scales", "matching", "data", "painter", "plane", "interaction"),
     *("charts", "distributions", "views", "exports", "state", "controls", "panels", "app", "places"),
 )
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)

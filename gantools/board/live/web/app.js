@@ -2,17 +2,17 @@
 
 import { drawStrip } from "./charts.js";
 import { Controls, element } from "./controls.js";
-import { arrayRows, csvText, indexRows, pngOf, save, spectrumRows, svgOf } from "./exports.js";
+import { saveAs } from "./exports.js";
 import { detailsOf } from "./interaction.js";
-import { Trails } from "./matching.js";
-import { boundsOf, decodeStream, lookAt } from "./numbers.js";
+import { Data, KINDS } from "./data.js";
+import { lookAt } from "./numbers.js";
 import { CanvasPainter } from "./painter.js";
 import { Panel, Tooltip, tableOf } from "./panels.js";
-import { symlog, thresholdFor } from "./scales.js";
-import { SHOWN_AT_FIRST, initialState, inkOf, stateOf, stateText } from "./state.js";
+import { RUN_COLOURS, SHOWN_AT_FIRST, initialState, inkOf, stateOf, stateText } from "./state.js";
 import { densityPanels, indexPanels, pathPanels, planePanels, planeScene } from "./views.js";
 
-const KINDS = { plane: ["spectrum"], density: ["density"], index: ["index", "spectrum"], path: ["path"] };
+const NOTHING_YET =
+  "There are no spectra yet: `gantools train --spectrum-every N` and `gt.board.add_spectrum(writer, tag, spectrum, step)` write them.";
 const FRAMES_PER_SECOND = 12;
 const LONGEST_PLAY = 20; // seconds, for all steps
 const TRAIL_MILLISECONDS = 12; // a slice of matching between two pictures
@@ -25,8 +25,7 @@ export class View {
    *   remember(text), link(text), dark(), whenThemeChanges(call)}
    */
   constructor(root, source, options = {}) {
-    Object.assign(this, { root, source, options, series: new Map(), pictures: new Map(), chosen: null, playing: null });
-    this.catalog = { series: [], pictures: [] };
+    Object.assign(this, { root, source, options, data: new Data(source), chosen: null, playing: null });
     this.state = initialState();
     this.fallback = { x0: 0, x1: 1, y0: 0, y1: 1 };
     this.shownPanels = [];
@@ -61,10 +60,16 @@ export class View {
   }
 
   /** Read the catalog again, and what of it is shown and has changed. */
-  async refresh() {
-    try {
-      this.catalog = await this.source.catalog();
+  refresh() {
+    return this.attempt(async () => {
+      await this.data.refresh();
       await this.load();
+    });
+  }
+
+  async attempt(action) {
+    try {
+      await action();
     } catch (error) {
       this.say(`The data cannot be read: ${error.message}.`);
     }
@@ -75,25 +80,10 @@ export class View {
     this.message.hidden = !text;
   }
 
-  // What there is -----------------------------------------------------------------------------------------------------
-
-  /** What a view can show; of spectra, those that can be counted have an index. */
-  ofView(view = this.state.view) {
-    const counted = ({ kind, operator, complete }) => view !== "index" || kind === "index" || (complete && operator !== "map");
-    const found = this.catalog.series.filter((entry) => KINDS[view].includes(entry.kind) && counted(entry));
-    return found.sort((a, b) => (a.kind === KINDS[view][0] ? 0 : 1) - (b.kind === KINDS[view][0] ? 0 : 1));
-  }
-
-  has(view) {
-    return this.ofView(view).length > 0;
-  }
-
-  tags() {
-    return [...new Set(this.ofView().map(({ tag }) => tag))];
-  }
+  // What is shown -----------------------------------------------------------------------------------------------------
 
   entries() {
-    return this.ofView().filter(({ tag }) => tag === this.state.tag);
+    return this.data.entries(this.state.view, this.state.tag);
   }
 
   shownEntries() {
@@ -102,14 +92,13 @@ export class View {
     return chosen.length ? chosen : entries.slice(0, SHOWN_AT_FIRST);
   }
 
-  /** Series that are shown and loaded. */
+  /** Series that are shown and read. */
   shown() {
-    return this.shownEntries().map((entry) => this.series.get(`${entry.run}\n${entry.key}`)).filter((series) => series?.looks.length);
+    return this.shownEntries().map((entry) => this.data.series(entry)).filter((series) => series?.looks.length);
   }
 
   colourOf(run) {
-    const runs = [...new Set(this.catalog.series.map((entry) => entry.run))].sort();
-    return runs.indexOf(run) % 8;
+    return this.data.runs.indexOf(run) % RUN_COLOURS;
   }
 
   steps() {
@@ -132,35 +121,8 @@ export class View {
     return this.steps()[this.position()] ?? 0;
   }
 
-  /** Load what is shown and not loaded, or has grown since. */
-  async load() {
-    if (!this.has(this.state.view)) this.state.view = Object.keys(KINDS).find((view) => this.has(view)) ?? "plane";
-    if (!this.tags().includes(this.state.tag)) this.state.tag = this.tags()[0] ?? "";
-    if (!this.catalog.series.length) this.say("There are no spectra yet: `gantools train --spectrum-every N` and `gt.board.add_spectrum(writer, tag, spectrum, step)` write them.");
-    await Promise.all([...this.shownEntries().map((entry) => this.loadSeries(entry)), this.loadPictureSteps()]);
-    if (this.shown().length) this.say("");
-    this.invalidate();
-  }
-
-  async loadSeries(entry) {
-    const name = `${entry.run}\n${entry.key}`;
-    const before = this.series.get(name);
-    if (before && before.last === entry.last && before.time === entry.time) return;
-    if (!before) this.say("Reading …");
-    const { looks, unreadable } = decodeStream(await this.source.numbers(entry));
-    const series = { ...entry, looks, unreadable };
-    if (entry.kind === "spectrum") {
-      series.bounds = boundsOf(looks);
-      series.trails = new Trails(looks, symlog(thresholdFor(series.bounds.small, series.bounds.large)));
-    }
-    this.series.set(name, series);
-  }
-
-  // Samples beside the plane --------------------------------------------------------------------------------------------
-
   pictureTags() {
-    const runs = new Set(this.shownEntries().map(({ run }) => run));
-    return [...new Set(this.catalog.pictures.filter(({ run }) => runs.has(run)).map(({ tag }) => tag))];
+    return this.data.pictureTags(new Set(this.shownEntries().map(({ run }) => run)));
   }
 
   pictureTag() {
@@ -169,18 +131,22 @@ export class View {
     return tags.includes(this.state.picture) ? this.state.picture : (tags.find((tag) => tag.endsWith("samples")) ?? tags[0] ?? "");
   }
 
-  async loadPictureSteps() {
-    const wanted = this.catalog.pictures.filter(({ tag }) => tag === this.pictureTag());
-    const runs = new Set(this.shownEntries().map(({ run }) => run));
-    await Promise.all(wanted.filter(({ run }) => runs.has(run)).map(async (entry) => this.pictures.set(`${entry.run}\n${entry.tag}`, { entry, steps: await this.source.pictureSteps(entry) })));
+  pictureOf(run, step) {
+    return this.data.picture(run, this.pictureTag(), step);
   }
 
-  /** Return the picture of a run at the step, the last one up to it, as {url, text}. */
-  pictureOf(run, step) {
-    const { entry, steps } = this.pictures.get(`${run}\n${this.pictureTag()}`) ?? {};
-    if (!entry || !steps.length) return null;
-    const at = steps[lookAt(steps.map((s) => ({ step: s })), step)];
-    return { url: this.source.pictureUrl(entry, at), text: `${entry.tag} of ${run || "the run"}, step ${at}` };
+  /** Read what is shown and was not read, or has grown since. */
+  async load() {
+    const { data, state } = this;
+    if (!data.has(state.view)) state.view = Object.keys(KINDS).find((view) => data.has(view)) ?? "plane";
+    if (!data.tags(state.view).includes(state.tag)) state.tag = data.tags(state.view)[0] ?? "";
+    const entries = this.shownEntries();
+    if (data.empty) this.say(NOTHING_YET);
+    else if (!entries.every((entry) => data.series(entry))) this.say("Reading …");
+    const runs = new Set(entries.map(({ run }) => run));
+    await Promise.all([...entries.map((entry) => data.load(entry)), data.loadPictureSteps(this.pictureTag(), runs)]);
+    if (this.shown().length) this.say("");
+    this.invalidate();
   }
 
   // Changes -----------------------------------------------------------------------------------------------------------
@@ -190,17 +156,9 @@ export class View {
     if ("tag" in change || "view" in change || "scale" in change) this.chosen = null;
     if ("view" in change || "tag" in change) this.state.window = null;
     this.source.remember(stateText(this.state));
-    if ("view" in change || "tag" in change || "runs" in change || "picture" in change) return this.refreshShown();
+    if ("view" in change || "tag" in change || "runs" in change || "picture" in change) return this.attempt(() => this.load());
     this.invalidate();
     return Promise.resolve();
-  }
-
-  async refreshShown() {
-    try {
-      await this.load();
-    } catch (error) {
-      this.say(`The data cannot be read: ${error.message}.`);
-    }
   }
 
   toggle(run, on) {
@@ -282,7 +240,7 @@ export class View {
     this.root.dataset.theme = this.state.theme === "auto" ? (dark ? "dark" : "light") : this.state.theme;
     this.ink = inkOf(this.root);
     const specs = this.shown().length ? this.specs() : [];
-    this.controls.top.hidden = !this.catalog.series.length;
+    this.controls.top.hidden = this.data.empty;
     this.controls.show();
     while (this.shownPanels.length < specs.length) this.shownPanels.push(new Panel(this, this.shownPanels.length));
     const figures = specs.map((_, k) => this.shownPanels[k].figure);
@@ -347,20 +305,8 @@ export class View {
     return this.shown().map((series) => ({ series, looks: series.looks, look: series.looks[lookAt(series.looks, this.step())] }));
   }
 
-  csv() {
-    const { view } = this.state;
-    const shown = this.shownLooks();
-    if (view === "plane") return csvText(spectrumRows(shown, this.plane().judgedBy || this.plane().lr));
-    if (view === "index") return csvText(indexRows(this.specs().map(({ looks, series }) => ({ series, looks }))));
-    return csvText(arrayRows(shown));
-  }
-
-  async save(kind) {
-    const name = `${this.state.view}-${this.state.tag}-step-${this.step()}`;
-    if (kind === "CSV") return save(`${name}.csv`, this.csv(), "text/csv");
-    const panels = this.specs();
-    if (kind === "SVG") return save(`${name}.svg`, svgOf(panels, this.ink), "image/svg+xml");
-    return save(`${name}.png`, await pngOf(panels, this.ink), "image/png");
+  save(kind) {
+    return saveAs(kind, this);
   }
 
   async copyLink() {

@@ -1,6 +1,6 @@
 // Charts over steps: axes for any of them, and the strip below the planes, on which a click moves to a step.
 
-import { ATTRACTS, NOT_FINITE, REPELS, classOf, lookAt, stepFactor } from "./numbers.js";
+import { ATTRACTS, REPELS, classesOf, lookAt, stepFactor } from "./numbers.js";
 import { LINEAR, symlog, thresholdFor, ticks, widen } from "./scales.js";
 
 /** Axes in a box: from numbers to pixels, the grid, and the labels. */
@@ -27,10 +27,10 @@ export class Chart {
   }
 
   /** Draw the ground, then what `draw` draws within the box, then the labels. */
-  fill(ink, { xLabel, yLabel, yTicks = null }, draw) {
+  fill(ink, { xLabel, yLabel, yTicks = null, least = 0 }, draw) {
     const { painter, left, top, width, height } = this;
     painter.rect(left, top, width, height, ink.panel);
-    const across = ticks(this.xScale, ...this.xs, width, 60);
+    const across = ticks(this.xScale, ...this.xs, width, 60, least);
     const up = yTicks ?? ticks(this.yScale, ...this.ys, height, 22);
     const [toX, toY] = [(at) => this.x(this.xScale.inverse(at)), (at) => this.y(this.yScale.inverse(at))];
     for (const { at } of across) painter.line([[toX(at), top], [toX(at), top + height]], at === 0 ? ink.axis : ink.grid);
@@ -66,10 +66,17 @@ export class Chart {
   }
 }
 
-const finite = (look) => [...Array(look.count).keys()].filter((i) => classOf(look, i, 0) !== NOT_FINITE);
 const modulus = (look, i) => (look.imag ? Math.hypot(look.real[i], look.imag[i]) : Math.abs(look.real[i]));
-const least = (look, of) => finite(look).reduce((best, i) => Math.min(best, of(i)), Infinity);
-const most = (look, of) => finite(look).reduce((best, i) => Math.max(best, of(i)), -Infinity);
+const least = (look, of) => -most(look, (i) => -of(i));
+
+function most(look, of) {
+  let best = -Infinity;
+  for (let i = 0; i < look.count; i++) {
+    const value = of(i);
+    if (value > best && Number.isFinite(value)) best = value;
+  }
+  return best;
+}
 
 /** What the strip can show: a number for each step. */
 export const MEASURES = {
@@ -77,8 +84,8 @@ export const MEASURES = {
   largest: { label: "largest |λ|", of: (look) => most(look, (i) => modulus(look, i)) },
   rotation: { label: "largest |Im λ|", of: (look) => (look.imag ? most(look, (i) => Math.abs(look.imag[i])) : NaN) },
   rate: { label: "largest factor of a step", of: (look, lr) => (look.operator === "map" || lr > 0 ? most(look, (i) => stepFactor(look, i, lr)) : NaN) },
-  repelling: { label: "how many repel", of: (look, lr) => finite(look).filter((i) => classOf(look, i, lr) === REPELS).length },
-  attracting: { label: "how many attract", of: (look, lr) => finite(look).filter((i) => classOf(look, i, lr) === ATTRACTS).length },
+  repelling: { label: "how many repel", of: (look, lr) => classesOf(look, lr).counts[REPELS] },
+  attracting: { label: "how many attract", of: (look, lr) => classesOf(look, lr).counts[ATTRACTS] },
 };
 
 /** Return (step, number) of a series; kept as long as nothing that it depends on changes. */
@@ -104,7 +111,7 @@ export function drawStrip(painter, scene, ink) {
   const y = widen([values.reduce((a, [, b]) => Math.min(a, b), Infinity), values.reduce((a, [, b]) => Math.max(a, b), -Infinity)].map((v) => (Number.isFinite(v) ? v : 0)), 0.1);
   const x = widen([steps.reduce((a, b) => Math.min(a, b), Infinity), steps.reduce((a, b) => Math.max(a, b), -Infinity)], 0.01);
   const chart = new Chart(painter, { x, y, yScale: scaleOf(values), bottom: 40 });
-  chart.fill(ink, { xLabel: "step", yLabel: MEASURES[scene.measure].label }, () => {
+  chart.fill(ink, { xLabel: "step", yLabel: MEASURES[scene.measure].label, least: 1 }, () => {
     painter.line([[chart.x(scene.step), chart.top], [chart.x(scene.step), chart.top + chart.height]], ink.text, { width: 1.4, dash: [4, 3] });
     lines.forEach((line, k) => {
       chart.curve(line, scene.colours[k], { width: 1.5 });

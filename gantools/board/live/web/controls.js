@@ -15,9 +15,9 @@ export function element(name, attributes = {}, ...children) {
 }
 
 /** A row of buttons of which one is pressed; returns the row and what shows the present choice. */
-function choice(label, options, choose) {
+function choice(label, options, choose, visible = true) {
   const buttons = Object.entries(options).map(([value, text]) => element("button", { type: "button", "data-value": value, onclick: () => choose(value) }, text));
-  const row = element("span", { class: "group", role: "group", "aria-label": label }, `${label} `, ...buttons);
+  const row = element("span", { class: "group", role: "group", "aria-label": label }, ...(visible ? [`${label} `] : []), ...buttons);
   const show = (value, usable = () => true) => {
     for (const button of buttons) {
       button.setAttribute("aria-pressed", String(button.dataset.value === value));
@@ -27,8 +27,8 @@ function choice(label, options, choose) {
   return { row, show };
 }
 
-function selection(label, choose) {
-  const select = element("select", { onchange: () => choose(select.value) });
+function selection(label, choose, least = 2, name = label) {
+  const select = element("select", { "aria-label": name, onchange: () => choose(select.value) });
   const row = element("label", {}, label, select);
   const show = (value, options) => {
     const present = JSON.stringify(options);
@@ -37,7 +37,7 @@ function selection(label, choose) {
       select.dataset.options = present;
     }
     select.value = value;
-    row.hidden = options.length < 2;
+    row.hidden = options.length < least;
   };
   return { row, show };
 }
@@ -53,9 +53,9 @@ export class Controls {
   constructor(view) {
     this.view = view;
     const set = (name) => (value) => view.set({ [name]: value });
-    this.views = choice("View", { plane: "Eigenvalues", density: "Density", index: "Index", path: "Path" }, (value) => view.set({ view: value, tag: "" }));
-    this.tag = selection("of", set("tag"));
-    this.layout = choice("Runs", { side: "side by side", over: "overlaid" }, set("layout"));
+    this.views = choice("View", { plane: "Eigenvalues", density: "Density", index: "Index", path: "Path" }, (value) => view.set({ view: value, tag: "" }), false);
+    this.tag = selection("", set("tag"), 1, "tag");
+    this.layout = choice("Runs", { side: "side by side", over: "overlaid" }, set("layout"), false);
     this.scale = choice("Axes", { symlog: "log", linear: "linear", circle: "unit circle" }, (value) => view.set({ scale: value, window: null }));
     this.region = choice("Stable region", { half: "half-plane", disc: "disc of lr", none: "none" }, set("region"));
     this.lr = slider("lr", { step: 0.01, min: -6, max: 0 }, (value) => view.set({ lr: 10 ** value, ...(view.state.scale === "circle" ? {} : { region: "disc" }) }));
@@ -71,11 +71,11 @@ export class Controls {
   firstRow() {
     const files = ["SVG", "PNG", "CSV"].map((kind) => element("button", { type: "button", title: `save what is shown as ${kind}`, onclick: () => this.view.save(kind) }, kind));
     const link = element("button", { type: "button", title: "copy a link to this view", onclick: () => this.view.copyLink() }, "Link");
-    const again = element("button", { type: "button", title: "read the logs again", onclick: () => this.view.refresh() }, "Reload");
+    const again = element("button", { type: "button", title: "read the logs again", "aria-label": "read the logs again", onclick: () => this.view.refresh() }, "↻");
     again.hidden = !this.view.source.live;
     link.hidden = Boolean(this.view.options.compact);
     this.link = element("output", { class: "link" });
-    this.files = element("span", { class: "group", role: "group", "aria-label": "save" }, "Save ", ...files);
+    this.files = element("span", { class: "group", role: "group", "aria-label": "save" }, ...files);
     return element("div", { class: "bar" }, this.views.row, this.tag.row, this.layout.row, this.runs, this.files, link, again, this.theme.row, this.link);
   }
 
@@ -96,9 +96,9 @@ export class Controls {
   show() {
     const { view } = this;
     const { state } = view;
-    this.views.show(state.view, (value) => view.has(value));
+    this.views.show(state.view, (value) => view.data.has(value));
     this.views.row.hidden = Boolean(view.options.compact);
-    this.tag.show(state.tag, view.tags().map((tag) => [tag, tag]));
+    this.tag.show(state.tag, view.data.tags(state.view).map((tag) => [tag, tag]));
     this.layout.show(state.layout);
     this.layout.row.hidden = view.shown().length < 2 || !["plane", "path"].includes(state.view);
     this.showRuns();
@@ -147,7 +147,8 @@ export class Controls {
     this.lr.input.setAttribute("aria-valuetext", short(scene.lr, 3));
     this.lr.output.textContent = short(scene.lr, 3);
     this.trail.input.value = state.trail;
-    this.trail.output.textContent = state.trail ? `${state.trail} steps` : "off";
+    this.trail.output.textContent = state.trail || "off";
+    this.trail.input.setAttribute("aria-valuetext", `${state.trail} steps`);
   }
 
   showStep() {

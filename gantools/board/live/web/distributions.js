@@ -1,7 +1,7 @@
 // Charts of other kinds of looks: the density as a ridge over steps, the index as an area, the path-angle.
 
 import { Chart } from "./charts.js";
-import { ATTRACTS, NEUTRAL, REPELS, countsOf, short } from "./numbers.js";
+import { ATTRACTS, NEUTRAL, REPELS, classesOf, short } from "./numbers.js";
 import { LINEAR, symlog, thresholdFor, widen } from "./scales.js";
 
 const RIDGES = 30;
@@ -87,7 +87,7 @@ export function indexOfSpectra(looks) {
   return looks
     .filter((look) => look.complete && look.operator !== "map" && look.count)
     .map((look) => {
-      const { counts } = countsOf(look, 0);
+      const { counts } = classesOf(look, 0);
       const share = (kind) => counts[kind] / look.count;
       const [negative, zero, positive] = [REPELS, NEUTRAL, ATTRACTS].map(share);
       const rest = 1 - negative - zero - positive; // undecided: on either side
@@ -118,7 +118,7 @@ export function drawIndex(painter, { looks, step }, ink) {
   const chart = new Chart(painter, { x: widen([steps[0], steps.at(-1)], 0.02), y: [0, 1] });
   const middle = (look, name) => look[name] ?? (look.interval[name][0] + look.interval[name][1]) / 2;
   const edges = looks.map((look) => [look.step, middle(look, "negative"), 1 - middle(look, "positive")]);
-  chart.fill(ink, { xLabel: "step", yLabel: "fraction" }, () => {
+  chart.fill(ink, { xLabel: "step", yLabel: "fraction", least: 1 }, () => {
     chart.band(edges.map(([x, low]) => [x, 0, low]), ink.repels, 0.45);
     chart.band(edges.map(([x, low, high]) => [x, low, Math.max(low, high)]), ink.neutral, 0.3);
     chart.band(edges.map(([x, low, high]) => [x, Math.max(low, high), 1]), ink.attracts, 0.35);

@@ -21,10 +21,10 @@ function compose(panels, ink, make) {
 }
 
 /** Return the panels as the text of an SVG file. */
-export const svgOf = (panels, ink) => String(compose(panels, ink, (width, height) => new SvgPainter(width, height)));
+const svgOf = (panels, ink) => String(compose(panels, ink, (width, height) => new SvgPainter(width, height)));
 
 /** Return the panels as a PNG file, twice as fine as the screen's pixels. */
-export function pngOf(panels, ink) {
+function pngOf(panels, ink) {
   const canvas = document.createElement("canvas");
   compose(panels, ink, (width, height) => {
     [canvas.width, canvas.height] = [2 * width, 2 * height];
@@ -42,10 +42,10 @@ function cell(value) {
 }
 
 /** Return rows of cells as CSV. */
-export const csvText = (rows) => `${rows.map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
+const csvText = (rows) => `${rows.map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
 
 /** Return eigenvalues as rows, the names of the columns first. */
-export function spectrumRows(shown, lr) {
+function spectrumRows(shown, lr) {
   const parts = [...new Set(shown.flatMap(({ look }) => Object.keys(look.shares)))];
   const head = ["run", "tag", "step", "real", "imag", "residual", "error", "converged", "class", "factor", ...parts.map((part) => `share ${part}`)];
   const rows = shown.flatMap(({ series, look }) =>
@@ -59,7 +59,7 @@ export function spectrumRows(shown, lr) {
 }
 
 /** Return the arrays of other looks as rows. */
-export function arrayRows(shown) {
+function arrayRows(shown) {
   const names = Object.keys(shown[0].look.arrays);
   const rows = shown.flatMap(({ series, look }) =>
     Array.from(look.arrays[names[0]] ?? [], (_, i) => [series.run, series.tag, look.step, ...names.map((name) => look.arrays[name][i])]),
@@ -68,7 +68,7 @@ export function arrayRows(shown) {
 }
 
 /** Return indices over all steps as rows. */
-export function indexRows(shown) {
+function indexRows(shown) {
   const names = ["negative", "zero", "positive"];
   const head = ["run", "tag", "step", ...names.flatMap((name) => [name, `${name} low`, `${name} high`]), "tolerance", "n", "method"];
   const rows = shown.flatMap(({ series, looks }) =>
@@ -77,8 +77,24 @@ export function indexRows(shown) {
   return [head, ...rows];
 }
 
+function csvOf(view) {
+  const shown = view.shownLooks();
+  if (view.state.view === "plane") return csvText(spectrumRows(shown, view.plane().judgedBy || view.plane().lr));
+  if (view.state.view === "index") return csvText(indexRows(view.specs()));
+  return csvText(arrayRows(shown));
+}
+
+/** Save what a view shows as SVG, PNG or CSV. */
+export async function saveAs(kind, view) {
+  const name = `${view.state.view}-${view.state.tag}-step-${view.step()}`;
+  if (kind === "CSV") return save(`${name}.csv`, csvOf(view), "text/csv");
+  const panels = view.specs();
+  if (kind === "SVG") return save(`${name}.svg`, svgOf(panels, view.ink), "image/svg+xml");
+  return save(`${name}.png`, await pngOf(panels, view.ink), "image/png");
+}
+
 /** Let the browser save a file. */
-export function save(name, content, type) {
+function save(name, content, type) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
   link.download = name.replace(/[^\w.-]+/g, "-");

@@ -89,15 +89,15 @@ export function classOf(look, i, lr) {
   return margin > 0 ? ATTRACTS : REPELS;
 }
 
-/** Return how many eigenvalues are in each class, and how many are not converged. */
-export function countsOf(look, lr) {
-  const counts = CLASSES.map(() => 0);
-  let unconverged = 0;
-  for (let i = 0; i < look.count; i++) {
-    counts[classOf(look, i, lr)] += 1;
-    if (!look.converged[i]) unconverged += 1;
+/** Return the class of every eigenvalue of a look, and how many are in each; kept for the last lr. */
+export function classesOf(look, lr) {
+  if (look.classes?.lr !== lr) {
+    const counts = CLASSES.map(() => 0);
+    const of = new Uint8Array(look.count);
+    for (let i = 0; i < look.count; i++) counts[(of[i] = classOf(look, i, lr))] += 1;
+    look.classes = { lr, of, counts };
   }
-  return { counts, unconverged };
+  return look.classes;
 }
 
 /** Return the smallest and largest coordinates of the eigenvalues of all steps, and the sizes that they span. */

@@ -1,6 +1,7 @@
 // One set of drawing calls with two ends: a canvas on the screen, and SVG text for a file.
 
 const FONT = "system-ui, sans-serif";
+const MANY = 3000; // markers of one kind
 
 /** Corners of the markers, in units of their radius. */
 const MARKERS = {
@@ -80,6 +81,7 @@ export class CanvasPainter {
     c.globalAlpha = alpha;
     c.strokeStyle = c.fillStyle = colour;
     c.lineWidth = shape === "cross" ? 1.6 : 1.2;
+    if (places.length > 2 * MANY) return this.dots(places, radius);
     c.beginPath();
     for (let i = 0; i < places.length; i += 2) markerPath(c, shape, places[i], places[i + 1], radius);
     if (hollow || shape === "cross") c.stroke();
@@ -96,6 +98,13 @@ export class CanvasPainter {
     draw(this);
     [this.width, this.height] = whole;
     this.context.restore();
+  }
+
+  /** So many markers that one cannot tell their shapes: a path of them takes seconds, squares some milliseconds. */
+  dots(places, radius) {
+    const side = Math.max(1, radius);
+    for (let i = 0; i < places.length; i += 2) this.context.fillRect(places[i] - side / 2, places[i + 1] - side / 2, side, side);
+    this.context.globalAlpha = 1;
   }
 
   text(string, x, y, { size = 12, colour, align = "left", baseline = "middle", turned = false, bold = false } = {}) {

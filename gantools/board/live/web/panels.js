@@ -50,7 +50,9 @@ export class Panel {
     this.sample.dataset.present = present;
     // A new address in the old element keeps the old picture on the screen until the new one is there.
     if (this.sample.children.length !== pictures.length) {
-      this.sample.replaceChildren(...pictures.map(() => element("div", {}, element("img"), element("span"))));
+      // Pictures of few pixels are enlarged with their pixels, larger ones made smaller smoothly.
+      const load = ({ target }) => target.classList.toggle("enlarged", target.naturalWidth < target.clientWidth);
+      this.sample.replaceChildren(...pictures.map(() => element("div", {}, element("img", { onload: load }), element("span"))));
     }
     pictures.forEach(({ url, text }, k) => {
       const [image, label] = this.sample.children[k].children;

@@ -1,6 +1,6 @@
 // The complex plane: axes, the stable region, trails and eigenvalues of one or several runs at one step.
 
-import { ATTRACTS, NEUTRAL, NOT_FINITE, REPELS, UNDECIDED, classOf, countsOf, short } from "./numbers.js";
+import { ATTRACTS, NEUTRAL, NOT_FINITE, REPELS, UNDECIDED, classesOf, short } from "./numbers.js";
 import { discBoundary, ticks } from "./scales.js";
 
 export const MARGIN = { left: 56, right: 12, top: 10, bottom: 42 };
@@ -170,11 +170,12 @@ function drawTrails(painter, geometry, { series, index, colour }, ink) {
 /** Draw the eigenvalues of a layer by class, and return their pixels as x, y, x, y, ... */
 function drawPoints(painter, geometry, { series, index, colour }, ink) {
   const look = series.looks[index];
+  const classes = classesOf(look, geometry.scene.judgedBy).of;
   const places = new Float32Array(2 * look.count).fill(NaN);
   const groups = new Map();
   let [neutral, outside] = [0, 0];
   for (let i = 0; i < look.count; i++) {
-    const kind = classOf(look, i, geometry.scene.judgedBy);
+    const kind = classes[i];
     if (kind === NOT_FINITE) continue;
     const [x, y] = geometry.pixels(look, i);
     if (!geometry.inside(x, y)) {
@@ -221,7 +222,8 @@ function drawChosen(painter, geometry, ink) {
 
 /** Return one sentence on the eigenvalues of a look, for the caption and for screen readers. */
 export function summary(look, lr) {
-  const { counts, unconverged } = countsOf(look, lr);
+  const { counts } = classesOf(look, lr);
+  const unconverged = look.converged.reduce((sum, good) => sum + (good ? 0 : 1), 0);
   const whole = look.complete === false ? ` of ${look.n}` : "";
   const which = whole && look.which ? ` (${look.which})` : "";
   const parts = [`${look.count}${whole} eigenvalues${which}`];

@@ -56,8 +56,12 @@ export function widen([low, high], part = 0.07) {
   return [low - margin, high + margin];
 }
 
-/** Return the ticks of an axis between two scaled coordinates, at least `gap` pixels apart, as {at, label}. */
-export function ticks(scale, low, high, pixels, gap) {
+/**
+ * Return the ticks of an axis between two scaled coordinates, at least `gap` pixels apart, as {at, label}.
+ *
+ * @param least the smallest difference that means something: 1 between steps
+ */
+export function ticks(scale, low, high, pixels, gap, least = 0) {
   const most = Math.max(2, Math.floor(pixels / gap));
   if (scale.name === "symlog") {
     const decades = symlogTicks(scale, low, high, pixels, gap);
@@ -65,11 +69,11 @@ export function ticks(scale, low, high, pixels, gap) {
     const [a, b] = [scale.inverse(low), scale.inverse(high)];
     return linearTicks(a, b, most).map((x) => ({ at: scale.forward(x), label: tickText(x) }));
   }
-  return linearTicks(low, high, most).map((x) => ({ at: x, label: tickText(x) }));
+  return linearTicks(low, high, most, least).map((x) => ({ at: x, label: tickText(x) }));
 }
 
-function linearTicks(low, high, most) {
-  const rough = (high - low) / most;
+function linearTicks(low, high, most, least = 0) {
+  const rough = Math.max((high - low) / most, least);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough) ?? 10 * power;
   const found = [];

@@ -58,7 +58,7 @@ export function stateOf(text) {
 }
 
 const COLOURS = ["background", "panel", "text", "faint", "grid", "axis", "attracts", "repels", "neutral", "undecided", "trail"];
-const RUN_COLOURS = 8;
+export const RUN_COLOURS = 8;
 
 /** Return the colours of the theme that an element has. */
 export function inkOf(element) {

@@ -14,7 +14,7 @@ from gantools.board import add_spectrum, report
 from gantools.board.live.looks import encode, spectrum_look, stream
 from gantools.board.live.page import script
 from gantools.board.live.summaries import add_look
-from tests.browser import chromium, find_chromium
+from headless_browser import chromium, find_chromium
 from tests.gantools.board.live.logs import spectrum, turning, write_runs
 from tests.gantools.board.live.servers import tensorboard_on
 
