@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS
+from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, SMALL, SMALLEST, small_figure
 
 DARK = "#444444"
 COLOURS = {"negative": REPELS, "zero": NEUTRAL, "positive": ATTRACTS}
@@ -22,7 +22,7 @@ def density_figure(density: Any, title: str = "") -> Figure:
         title: above the figure.
     """
     grid, smooth = np.asarray(density.grid), np.asarray(density.density)
-    figure = Figure(figsize=(5.2, 5.2), dpi=130, layout="constrained")
+    figure = small_figure(3.2)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     # A tenth of what one eigenvalue of n would show as: below it there is nothing to see.
     floor = 0.1 / (density.n * density.width * np.sqrt(2 * np.pi))
@@ -31,18 +31,19 @@ def density_figure(density: Any, title: str = "") -> Figure:
     top.plot(grid, np.maximum(smooth, floor), color=DARK, linewidth=1)
     top.set_yscale("log")
     top.set_ylim(bottom=floor)
-    top.set_ylabel("density")
+    top.set_ylabel("density", fontsize=SMALL, labelpad=1)
     bottom.fill_between(grid, np.asarray(density.lower), np.asarray(density.upper), color=DARK, alpha=0.35, linewidth=0)
     bottom.set_ylim(-0.03, 1.03)
-    bottom.set_ylabel(f"fraction below,\nat {density.confidence:.0%}")
-    bottom.set_xlabel("eigenvalue")
+    bottom.set_ylabel(f"fraction below,\nat {density.confidence:.0%}", fontsize=SMALL, labelpad=1)
+    bottom.set_xlabel("eigenvalue", fontsize=SMALL, labelpad=1)
     for axes in (top, bottom):
         axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle="--")
         axes.grid(alpha=0.2)
+        axes.tick_params(labelsize=SMALLEST, pad=2)
     heading = f"{density.n} eigenvalues, {_times(density.probes, 'probe')} of {_times(density.steps, 'step')}"
     if density.atom:
         heading += f", {density.atom[0]:.1%} to {density.atom[1]:.1%} zero"
-    top.set_title(f"{title}\n{heading}" if title else heading, fontsize=10)
+    top.set_title(f"{title}\n{heading}" if title else heading, fontsize=SMALL)
     return figure
 
 
@@ -56,7 +57,7 @@ def index_figure(index: Any, title: str = "") -> Figure:
         title: above the figure.
     """
     curve = index.curve
-    figure = Figure(figsize=(5.2, 3.8), dpi=130, layout="constrained")
+    figure = small_figure(2.6)
     axes = figure.add_subplot()
     alone = "o" if len(curve.tolerance) == 1 else None
     for name, colour in COLOURS.items():
@@ -70,13 +71,14 @@ def index_figure(index: Any, title: str = "") -> Figure:
     if len(curve.tolerance) > 1:
         axes.set_xscale("log")
     axes.set_ylim(-0.03, 1.03)
-    axes.set_xlabel("what counts as zero: |eigenvalue| up to")
-    axes.set_ylabel("fraction")
+    axes.set_xlabel("what counts as zero: |eigenvalue| up to", fontsize=SMALL, labelpad=1)
+    axes.set_ylabel("fraction", fontsize=SMALL, labelpad=1)
     axes.grid(alpha=0.2)
-    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    axes.tick_params(labelsize=SMALLEST, pad=2)
+    figure.legend(fontsize=SMALLEST, loc="outside lower center", ncols=3)
     sure = "exact" if index.counts is not None else f"bands at {index.confidence:.0%}"
     heading = f"index of {index.n} eigenvalues, {sure}"
-    axes.set_title(f"{title}\n{heading}" if title else heading, fontsize=10)
+    axes.set_title(f"{title}\n{heading}" if title else heading, fontsize=SMALL)
     return figure
 
 
@@ -91,7 +93,7 @@ def cloud_figure(cloud: Any, title: str = "") -> Figure:
     """
     values: Any = np.asarray(cloud.values)
     trusted = np.asarray(cloud.trusted())
-    figure = Figure(figsize=(5.2, 4.4), dpi=130, layout="constrained")
+    figure = small_figure(2.7)
     axes = figure.add_subplot()
     for chosen, colour in ((values.real < 0, REPELS), (values.real >= 0, ATTRACTS)):
         sure = np.isin(values, trusted) & chosen
@@ -100,11 +102,12 @@ def cloud_figure(cloud: Any, title: str = "") -> Figure:
         axes.plot(values[rest].real, values[rest].imag, "o", color=colour, markersize=4, fillstyle="none", alpha=0.6)
     axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle="--")
     axes.grid(alpha=0.2)
-    axes.set_xlabel("Re λ")
-    axes.set_ylabel("Im λ")
+    axes.tick_params(labelsize=SMALLEST, pad=2)
+    axes.set_xlabel("Re λ", fontsize=SMALL, labelpad=1)
+    axes.set_ylabel("Im λ", fontsize=SMALL, labelpad=1)
     starts, steps = values.shape
     heading = f"Ritz values, {_times(starts, 'start')} of {_times(steps, 'step')}; filled: small residual"
-    axes.set_title(f"{title}\n{heading}" if title else heading, fontsize=10)
+    axes.set_title(f"{title}\n{heading}" if title else heading, fontsize=SMALL)
     return figure
 
 

@@ -1,60 +1,84 @@
 """Figures of spectra and samples; NumPy and matplotlib only, no torch."""
 
 import math
+import textwrap
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from gantools.board.frames import Frame, neutral_size
+
 ATTRACTS, REPELS, NEUTRAL = "#2b6cb0", "#c53030", "#888888"
 FEW = 60
+SMALL, SMALLEST = 8, 7  # points, in figures of three inches
 
 Group = tuple[np.ndarray, str, str]
 
 
-def spectrum_figure(spectrum: Any, title: str = "", neutral: float | None = None, noun: str = "eigenvalues") -> Figure:
+def small_figure(height: float) -> Figure:
+    """Return a figure for a card of 300 pixels, as TensorBoard shows pictures: three inches wide, drawn fine."""
+    return Figure(figsize=(3.0, height), dpi=200, layout="constrained")
+
+
+def spectrum_figure(
+    spectrum: Any,
+    title: str = "",
+    neutral: float | None = None,
+    noun: str = "eigenvalues",
+    frame: Frame | None = None,
+) -> Figure:
     """Draw eigenvalues in the complex plane, or real ones as a histogram (few of them one by one).
 
-    Axes are symmetric-logarithmic: the eigenvalues of one GAN span many orders of magnitude, and both signs matter.
-    Blue attracts, red repels (negative real part, or outside the unit circle for a map), grey is neutral; hollow ones
-    are not converged. Eigenvalues that are not finite are counted in the title and left out.
+    Axes are symmetric-logarithmic where sizes span more than a decade: the eigenvalues of one GAN span many orders of
+    magnitude, and both signs matter. Blue attracts, red repels (negative real part, or outside the unit circle for a
+    map), grey is neutral; hollow ones are not converged. Eigenvalues that are not finite are counted in the title and
+    left out.
 
     Args:
         spectrum: has `values` (k,), and may have `kind`, `n`, `complete` and `converged`.
+        title: above the figure.
         neutral: eigenvalues within this distance of 0 (of 1 for a map) are neutral; 1e-7 of the largest by default.
+        noun: what they are called.
+        frame: the axes of the run, which grow to hold these eigenvalues; by default of this spectrum alone.
     """
     values: Any = np.asarray(spectrum.values)
     converged = np.asarray(getattr(spectrum, "converged", np.ones(len(values), bool)))
     finite = np.isfinite(values)
-    heading = _heading(spectrum, len(values), int((~converged).sum()), int((~finite).sum()))
+    heading = _heading(spectrum, noun, len(values), int((~converged).sum()), int((~finite).sum()))
     values, converged = values[finite], converged[finite]
     kind = getattr(spectrum, "kind", "field")
-    if neutral is None:
-        neutral = 1e-7 * float(np.abs(values).max(initial=1e-30))
+    neutral = neutral_size(values) if neutral is None else neutral
     groups = _groups(values, kind, neutral)
-    figure = Figure(figsize=(5.2, 4.4), dpi=130, layout="constrained")  # TensorBoard shows it small
+    shared = frame is not None
+    frame = (frame or Frame()).include(values, neutral)
+    figure = small_figure(2.9)
     axes = figure.add_subplot()
     if np.iscomplexobj(values):
-        _plane(axes, values, groups, converged, kind, neutral)
+        _plane(axes, values, groups, converged, kind, frame)
     elif len(values) <= FEW:
-        _few(axes, values, groups, converged, neutral)
+        _few(axes, values, groups, converged, frame)
     else:
-        _histogram(axes, values, groups, neutral)
-    axes.set_title(f"{title}\n{heading}" if title else heading, fontsize=10)
+        _histogram(axes, values, groups, frame)
+    axes.set_title("\n".join([*textwrap.wrap(title, 46), heading]), fontsize=SMALL)
+    axes.tick_params(labelsize=SMALLEST, pad=2)
     axes.grid(alpha=0.2)
+    if shared:
+        axes.set_xlabel(f"{axes.get_xlabel()}\naxes: the largest so far in this run")
     if groups:
         # Below the axes: inside, it covers points of a cloud that fills them.
-        figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+        look = {"columnspacing": 1.0, "handletextpad": 0.2, "frameon": False}
+        figure.legend(fontsize=SMALLEST, loc="outside lower center", ncols=2, **look)
     return figure
 
 
-def _heading(spectrum: Any, count: int, unconverged: int, infinite: int) -> str:
+def _heading(spectrum: Any, noun: str, count: int, unconverged: int, infinite: int) -> str:
     whole = "" if getattr(spectrum, "complete", True) else f" of {spectrum.n}"
     which = f" ({spectrum.which})" if whole and getattr(spectrum, "which", "") else ""
     notes = [f"{unconverged} not converged"] if unconverged else []
     notes += [f"{infinite} not finite, not shown"] if infinite else []
-    return ", ".join([f"{count}{whole} eigenvalues{which}", *notes])
+    return ", ".join([f"{count}{whole} {noun}{which}", *notes])
 
 
 def _groups(values: Any, kind: str, neutral: float) -> list[Group]:
@@ -69,8 +93,8 @@ def _groups(values: Any, kind: str, neutral: float) -> list[Group]:
     return [(mask, colour, f"{mask.sum()} {label}") for mask, colour, label in groups if mask.any()]
 
 
-def _plane(axes: Any, values: Any, groups: list[Group], converged: np.ndarray, kind: str, neutral: float) -> None:
-    size = 14 if len(values) > 200 else 26
+def _plane(axes: Any, values: Any, groups: list[Group], converged: np.ndarray, kind: str, frame: Frame) -> None:
+    size = 4 if len(values) > 200 else 10
     for mask, colour, label in groups:
         # The neutral lie on one spot, however many they are: a cross there, their number in the legend.
         marker = "x" if colour == NEUTRAL else "o"
@@ -78,15 +102,18 @@ def _plane(axes: Any, values: Any, groups: list[Group], converged: np.ndarray, k
     if kind == "map":
         circle: Any = np.exp(1j * np.linspace(0, 2 * math.pi, 400))
         axes.plot(circle.real, circle.imag, color="#444444", linewidth=0.8, label="unit circle", zorder=0)
-        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_aspect("equal")
+        reach = max(1.1, *frame.imaginary, -frame.real[0], frame.real[1])
+        axes.set_xlim(-reach, reach)
+        axes.set_ylim(-reach, reach)
     else:
-        _symlog(axes.set_xscale, axes.xaxis, values.real, neutral)
-        _symlog(axes.set_yscale, axes.yaxis, values.imag, neutral)
-        axes.axvline(0, color="#444444", linewidth=0.8, zorder=0)  # and so 0 is in view
-        _shade(axes.axvspan, axes.set_xlim, *axes.get_xlim())
+        note = _scale(axes.set_xscale, axes.xaxis, axes.set_xlim, frame.threshold, frame.real)
+        _scale(axes.set_yscale, axes.yaxis, axes.set_ylim, frame.threshold, frame.imaginary)
+        axes.axvline(0, color="#444444", linewidth=0.8, zorder=0)
+        _shade(axes.axvspan, axes.set_xlim, *frame.real)
     axes.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
-    axes.set_xlabel("Re λ")
-    axes.set_ylabel("Im λ")
+    axes.set_xlabel("Re λ" + ("" if kind == "map" else note), fontsize=SMALL, labelpad=1)
+    axes.set_ylabel("Im λ", fontsize=SMALL, labelpad=1)
 
 
 def _points(
@@ -108,52 +135,50 @@ def _shade(span: Any, set_limits: Any, low: float, high: float) -> None:
     set_limits(low, high)
 
 
-def _symlog(set_scale: Any, axis: Any, parts: np.ndarray, neutral: float) -> float:
-    """Set a symmetric-logarithmic scale and return where it becomes linear; 0 and a linear scale for like sizes."""
-    sizes = np.abs(parts)[np.abs(parts) > neutral]
-    if not len(sizes):
-        return 0.0
-    # At most four decades: below them, and below the smallest twentieth of those that are not neutral, all is near 0.
-    threshold = max(float(np.quantile(sizes, 0.05)), float(sizes.max()) * 1e-4)
-    top, bottom = math.floor(math.log10(sizes.max())), math.ceil(math.log10(threshold))
-    if top - bottom < 1:
-        return 0.0
+def _scale(set_scale: Any, axis: Any, set_limits: Any, threshold: float, limits: tuple[float, float]) -> str:
+    """Set limits, and a symmetric-logarithmic scale with few ticks where there is a threshold; return what to say."""
+    if not threshold:
+        axis.set_major_locator(MaxNLocator(5, symmetric=True))
+        set_limits(*limits)
+        return ""
     set_scale("symlog", linthresh=threshold, linscale=0.6)
+    set_limits(*limits)
+    top, bottom = (math.floor(math.log10(1.001 * size)) for size in (max(-limits[0], limits[1]), threshold))
     # Those of matplotlib overlap at 0.
     decades = [10.0**power for power in range(top, bottom, -1 if top - bottom <= 2 else -2)]
     axis.set_major_locator(FixedLocator([*(-x for x in decades), 0.0, *decades]))
     axis.set_minor_locator(NullLocator())
-    return threshold
+    return f" (log, linear below 1e{bottom})"
 
 
-def _few(axes: Any, values: Any, groups: list[Group], converged: np.ndarray, neutral: float) -> None:
+def _few(axes: Any, values: Any, groups: list[Group], converged: np.ndarray, frame: Frame) -> None:
     for mask, colour, label in groups:
-        _points(axes, np.arange(1, len(values) + 1), values, mask, converged, colour, label, s=26)
-    if len(values):
-        _symlog(axes.set_yscale, axes.yaxis, values, neutral)
-        _shade(axes.axhspan, axes.set_ylim, *axes.get_ylim())
+        _points(axes, np.arange(1, len(values) + 1), values, mask, converged, colour, label, s=10)
+    note = _scale(axes.set_yscale, axes.yaxis, axes.set_ylim, frame.threshold, frame.real)
+    _shade(axes.axhspan, axes.set_ylim, *frame.real)
     axes.axhline(0, color="#444444", linewidth=0.8, zorder=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("rank, best first")
-    axes.set_ylabel("λ")
+    axes.set_xlim(0.5, frame.count + 0.5)
+    axes.set_xlabel("rank, best first", fontsize=SMALL, labelpad=1)
+    axes.set_ylabel(f"λ{note}", fontsize=SMALL, labelpad=1)
 
 
-def _histogram(axes: Any, values: Any, groups: list[Group], neutral: float) -> None:
-    threshold = _symlog(axes.set_xscale, axes.xaxis, values, neutral)
+def _histogram(axes: Any, values: Any, groups: list[Group], frame: Frame) -> None:
+    note = _scale(axes.set_xscale, axes.xaxis, axes.set_xlim, frame.threshold, frame.real)
     scale = axes.get_xaxis().get_transform()
-    low, high = (float(x) for x in scale.transform(np.array([values.min(), values.max()])))
+    low, high = (float(x) for x in scale.transform(np.array(frame.real)))
     # Equal widths on the axis as it is drawn, and one bin for the neutral around 0.
-    edges = scale.inverted().transform(np.linspace(low, high, 81)) if high > low else low + np.array([-0.5, 0.5])
-    if threshold:
+    edges = scale.inverted().transform(np.linspace(low, high, 81))
+    if threshold := frame.threshold:
         edges = np.unique(np.concatenate([edges[np.abs(edges) > threshold / 20], [-threshold / 20, threshold / 20]]))
     for mask, colour, label in groups:
         axes.hist(values[mask], bins=edges, color=colour, alpha=0.8, label=label)
     axes.set_yscale("symlog", linthresh=1)
-    axes.set_ylim(0)
-    _shade(axes.axvspan, axes.set_xlim, *axes.get_xlim())
+    axes.set_ylim(0, frame.count)
+    _shade(axes.axvspan, axes.set_xlim, *frame.real)
     axes.axvline(0, color="#444444", linewidth=0.8, zorder=0)
-    axes.set_xlabel("λ")
-    axes.set_ylabel("count")
+    axes.set_xlabel(f"λ{note}", fontsize=SMALL, labelpad=1)
+    axes.set_ylabel("count", fontsize=SMALL, labelpad=1)
 
 
 def image_grid(images: np.ndarray, columns: int | None = None, scale: int = 1) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from gantools.board.distribution_figures import density_figure, index_figure
 from gantools.board.figures import spectrum_figure
+from gantools.board.frames import Frame
 from gantools.board.landscape_figures import line_figure, path_figure, plane_figure
 from gantools.board.live.looks import density_look, index_look, path_look, spectrum_look
 from gantools.board.live.summaries import add_look
@@ -32,8 +34,9 @@ def add_spectrum(
         lr: the step size whose stable disc the tab shows first.
         beside: numbers by name to show with it, such as how good the players are at that step.
     """
-    add_look(writer, tag, spectrum_look(spectrum, lr), step)
-    writer.add_figure(tag, spectrum_figure(spectrum, title=titled(tag, step, beside)), step)
+    add_look(writer, tag, spectrum_look(spectrum, lr, beside), step)
+    frame = frame_of(writer, tag)
+    writer.add_figure(tag, spectrum_figure(spectrum, title=titled(tag, step, beside), frame=frame), step)
     for name, value in spectrum_scalars(spectrum).items() if scalars else ():
         writer.add_scalar(f"{tag}/{name}", value, step)
 
@@ -42,6 +45,17 @@ def titled(tag: str, step: int, beside: Mapping[str, float] | None = None) -> st
     """Return the title of a figure: its tag and step, and the numbers beside it, at most three."""
     numbers = [f"{name} {value:.3g}" for name, value in (beside or {}).items()][:3]
     return ", ".join([tag, f"step {step}", *numbers])
+
+
+_FRAMES: WeakKeyDictionary[Any, dict[str, Frame]] = WeakKeyDictionary()
+
+
+def frame_of(writer: Any, tag: str) -> Frame:
+    """Return the axes that all pictures of a tag share in the log of one writer."""
+    try:
+        return _FRAMES.setdefault(writer, {}).setdefault(tag, Frame())
+    except TypeError:  # a writer that cannot be a key: each picture for itself
+        return Frame()
 
 
 def spectrum_scalars(spectrum: Any) -> dict[str, float]:

@@ -24,12 +24,13 @@ LARGEST_SINGLE, SMALLEST_SINGLE = 3e38, 1e-37
 Look = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
-def spectrum_look(spectrum: Any, lr: float | None = None) -> Look:
+def spectrum_look(spectrum: Any, lr: float | None = None, beside: Mapping[str, float] | None = None) -> Look:
     """Return a spectrum as facts and arrays.
 
     Args:
         spectrum: has `values` (k,), and may have what `gantools.analysis.Spectrum` has.
         lr: the step size to show the stable disc of first.
+        beside: numbers by name to show with it.
     """
     values = np.asarray(spectrum.values)
     operator = str(getattr(spectrum, "kind", "field"))
@@ -45,7 +46,7 @@ def spectrum_look(spectrum: Any, lr: float | None = None) -> Look:
     arrays["converged"] = np.asarray(converged, np.uint8)
     for part, share in (getattr(spectrum, "shares", None) or {}).items():
         arrays[f"share {part}"] = _rounded(share)
-    facts = {"operator": operator, "n": int(getattr(spectrum, "n", len(values))), "lr": lr}
+    facts = {"operator": operator, "n": int(getattr(spectrum, "n", len(values))), "lr": lr, "beside": beside or {}}
     for name in ("which", "complete", "tol", "matvecs", "message", "doubt"):
         facts[name] = getattr(spectrum, name, None)
     return {"kind": "spectrum"} | facts, arrays

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from gantools.board import add_spectrum, spectrum_figure, spectrum_scalars
+from gantools.board.frames import Frame
 from gantools.board.pictures import npz, png, samples_picture
-from gantools.board.writer import titled
+from gantools.board.writer import frame_of, titled
 from gantools.runs.store.atomic import step_name, unwritable, write_atomically
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.metrics import checked_line
@@ -31,6 +34,7 @@ class Recorder:
         except OSError as error:
             raise unwritable(folder.path, error) from None
         self._progress = Progress(first, last)
+        self._framed: set[str] = set()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Record numbers by name; NaN and infinity are null in metrics.jsonl."""
@@ -62,11 +66,23 @@ class Recorder:
         """
         name, title = tag.replace("/", "-"), titled(tag, step, beside)
         path = self.folder.spectra / f"{name}-{step_name(step, 'npz')}"
+        figure = spectrum_figure(spectrum, title, frame=self._frame(tag, name))
         write_atomically(path, npz(spectrum.to_numpy()))
-        write_atomically(path.with_suffix(".png"), png(spectrum_figure(spectrum, title)))
+        write_atomically(path.with_suffix(".png"), png(figure))
         self.scalars(step, {f"{tag}/{key}": value for key, value in spectrum_scalars(spectrum).items()})
         add_spectrum(self.writer, tag, spectrum, step, scalars=False, beside=beside)
         return path.with_suffix(".png")
+
+    def _frame(self, tag: str, name: str) -> Frame:
+        """Return the axes of a tag's pictures; those of a resumed run hold the spectra before as well."""
+        frame = frame_of(self.writer, tag)
+        if tag not in self._framed:
+            self._framed.add(tag)
+            for path in self.folder.spectra.glob(f"{name}-step-*.npz"):
+                # A damaged file costs a picture its margin, not the run its end.
+                with suppress(OSError, ValueError, KeyError, BadZipFile), np.load(path) as saved:
+                    frame.include(saved["values"])
+        return frame
 
     def progress(self, step: int, values: dict[str, float]) -> None:
         """Show how far training is: a bar on a terminal, else a plain line from time to time."""

@@ -229,6 +229,7 @@ export function summary(look, lr) {
   const parts = [`${look.count}${whole} eigenvalues${which}`];
   const say = [[ATTRACTS, "attract"], [REPELS, "repel"], [NEUTRAL, "neutral"], [UNDECIDED, "within their error of the edge"], [NOT_FINITE, "not finite, not shown"]];
   for (const [kind, word] of say) if (counts[kind] || kind === REPELS) parts.push(`${counts[kind]} ${word}`);
+  for (const [name, value] of Object.entries(look.beside ?? {})) parts.push(`${name} ${short(value, 3)}`);
   if (unconverged) parts.push(`${unconverged} not converged (hollow)`);
   return parts.join(", ");
 }

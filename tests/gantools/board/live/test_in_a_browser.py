@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from headless_browser import chromium, find_chromium
 from scipy.optimize import linear_sum_assignment
 from torch.utils.tensorboard import SummaryWriter
 
@@ -14,7 +15,6 @@ from gantools.board import add_spectrum, report
 from gantools.board.live.looks import encode, spectrum_look, stream
 from gantools.board.live.page import script
 from gantools.board.live.summaries import add_look
-from headless_browser import chromium, find_chromium
 from tests.gantools.board.live.logs import spectrum, turning, write_runs
 from tests.gantools.board.live.servers import tensorboard_on
 

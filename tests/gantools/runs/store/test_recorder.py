@@ -40,6 +40,28 @@ def test_a_place_that_cannot_be_written(tmp_path):
         Recorder(RunFolder(tmp_path / "missing"), 0, 1)
 
 
+def test_pictures_of_a_resumed_run_have_the_axes_of_one_that_never_stopped(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("gantools.runs.store.recorder.png", lambda figure: seen.append(figure.axes[0]) or b"")
+
+    def last_axes(folder, steps):
+        recorder = Recorder(folder, steps[0], 10)
+        for step in steps:
+            values = np.array([2.0 + 1j, 2 - 1j, -0.01]) * (9 - step)
+            recorder.spectrum(step, SimpleNamespace(values=values, to_numpy=lambda values=values: {"values": values}))
+        recorder.close()
+        return seen[-1].get_xlim(), seen[-1].get_ylim()
+
+    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
+    for folder in (whole, parts):
+        folder.spectra.mkdir(parents=True)
+    expected = last_axes(whole, [0, 1, 7])
+    last_axes(parts, [0, 1])
+    (parts.spectra / "game-jacobian-step-00000009.npz").write_bytes(b"damaged")
+    assert last_axes(parts, [7]) == expected
+    assert expected[0][1] > 18  # of step 0, whose largest eigenvalue is 18, while that of step 7 is 4
+
+
 @pytest.mark.parametrize(
     ("samples", "reference"),
     [
