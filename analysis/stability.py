@@ -150,7 +150,7 @@ def _judge_field(given: Judged) -> _Judgement:
     bounds = 2 * real[attracting] / np.abs(active[attracting]) ** 2
     max_lr = 0.0 if repelling else float(bounds.min()) if len(bounds) else None
     turns = np.abs(np.imag(active)) > tolerance
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(turns, np.abs(np.imag(active)) / np.abs(np.where(unsigned, 0.0, real)), 0.0)
     rate, overshot, vague = None, np.zeros(len(active), dtype=bool), unsigned
     if lr is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from gantools.analysis.eigen.dense import dense_eigenvalues
 from gantools.analysis.eigen.guard import NOT_ALL, find_doubt, unite
 from gantools.analysis.eigen.interior import interior
+from gantools.analysis.eigen.left import with_conditions
 from gantools.analysis.eigen.search import SearchRequest, search
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.krylov.iteration import Progress, ignore
@@ -74,7 +75,8 @@ def eigenvalues(
             The union is returned, any doubt is in `message`, and `verified` says whether nothing new was found.
         progress: called with (products, converged, k).
         dense_limit: largest n for which the whole matrix may be formed (SM, NI, NU).
-        guard: spend four products at most on cheap tests whether something may be missing (`doubt`), unless verified.
+        guard: spend four products at most on cheap tests whether something may be missing (`doubt`), unless verified;
+            and where the side of a value hinges on its condition number, search for left eigenvectors (`conditions`).
         store: file that the basis is saved to, at restarts and when interrupted; a later call with the same arguments
             goes on from it. It is removed at the end. Not for SM, NI and NU.
         block: vectors added to the basis at a time. One needs the fewest products; a block finds as many copies of a
@@ -120,6 +122,8 @@ def eigenvalues(
             best = _verified(A, best, request, min(2 * size, A.n - block))
         elif guard:
             best = find_doubt(A, best, k, name, seed)
+    if guard:
+        best = with_conditions(A, best, request, size)
     if A is not products:
         best = _as_known(best, products, tol)
     best = in_own_coordinates(own, best)

@@ -119,6 +119,8 @@ def unite(known: Spectrum, search: Spectrum, k: int, name: str) -> tuple[Spectru
     """Add to `known` the eigenvalues that only `search` found, keep the k best, and count the new ones."""
     missed = torch.from_numpy(_unmatched(search, known))
     fields = ("values", "residuals", "errors", "converged", "vectors")
+    if known.least_conditions is not None and search.least_conditions is not None:
+        fields = (*fields, "least_conditions")
     merged = {f: torch.cat([getattr(known, f), getattr(search, f)[..., missed]], dim=-1) for f in fields}
     best = torch.from_numpy(leading(merged["values"].numpy(), k, name))
     # At the very end of the list an equally good eigenvalue may take another's place: that one was not missed.

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -111,9 +112,18 @@ def measured(A: LinearOperator, basis: KrylovBasis, ritz: Ritz, request: SearchR
         complete=False,
         matvecs=0,
         check_matvecs=len(values),
+        least_conditions=None if A.symmetric else torch.from_numpy(_least_conditions(basis, ritz)[best]),
         parts=A.slices,
         precision=A.precision,
     )
+
+
+def _least_conditions(basis: KrylovBasis, ritz: Ritz) -> NDArray[Any]:
+    """Return the condition numbers (k,) that the Ritz values have as eigenvalues of the projection."""
+    values, Y = (part.numpy() for part in torch.linalg.eig(torch.from_numpy(basis.square)))
+    numbers = np.linalg.norm(np.linalg.pinv(Y), axis=1)
+    nearest = np.abs(values - np.asarray(ritz.values)[:, None]).argmin(axis=1)
+    return np.maximum(numbers[nearest], 1.0)
 
 
 def _stopping(request: SearchRequest, size: int, symmetric: bool, minimum: int) -> Stopping:

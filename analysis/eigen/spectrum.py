@@ -35,6 +35,9 @@ class Spectrum:
         guard_matvecs: products spent on the second start (`verify=True`), or on the cheap test for `doubt`.
         doubt: a sentence where a cheap test found reason to fear that a wanted eigenvalue is missing, else empty.
         parts: slices of named parts (players, an optimizer's memory) in the vectors, where the operator has them.
+        conditions: (k,) float64, condition numbers $1 / |y^* x|$ from left eigenvectors, computed where the verdict of
+            `stability` hinges on them; infinite where no left eigenvector was found, NaN where not needed; or None.
+        least_conditions: (k,) float64, those in the Krylov space, mostly lower bounds, or None.
         certified: a sentence that says what shows that no better eigenvalue is missing; empty where nothing does, as
             under the selections of an end of the spectrum, where `verified` and `doubt` tell.
         verified: whether a second start agreed; None if there was none.
@@ -71,6 +74,8 @@ class Spectrum:
     doubt: str = ""
     parts: Mapping[str, slice] = field(default_factory=dict, repr=False)
     certified: str = ""
+    conditions: Tensor | None = None
+    least_conditions: Tensor | None = None
     precision: float = 0.0
     scales: Tensor | None = None
 

@@ -20,6 +20,12 @@ Array = NDArray[Any]
 
 # Residual times condition number bounds an error to first order only, and a few vectors bound the number from below.
 CAUTION = 10.0
+# An eigenvalue nearer to the border of stability than so many errors hinges on its condition number.
+HINGE = 1e4
+# The condition number of such an eigenvalue that is assumed where none was computed.
+UNKNOWN_CONDITION = 1e3
+# From that lower bound on, an operator may be so far from normal that small residuals tell nothing.
+FAR_FROM_NORMAL = 30.0
 
 
 def negligible(epsilon: float, largest: float) -> float:
@@ -70,7 +76,9 @@ def margins(s: Spectrum) -> Array:
 
     Of a whole symmetric spectrum they are 0: the gap between its zeros and the rest tells more than any bound
     (`gap_tolerance`). Of a whole matrix that is not symmetric they are its `errors`, condition numbers included. Those
-    of other values are errors and rounding, times a lower bound on the condition number from the vectors found.
+    of other values are errors and rounding, times the condition number where it is known (`Spectrum.conditions`), else
+    times a lower bound; where the verdict hinges on it, times a thousand, or as large as the operator where that bound
+    is large too.
     """
     errors = s.errors[s.converged].numpy()
     if s.symmetric and s.complete:
@@ -80,19 +88,42 @@ def margins(s: Spectrum) -> Array:
     rounding = ROUNDING * s.epsilon * s.scale
     if s.symmetric:
         return np.maximum(errors, rounding)
-    return _times(np.maximum(CAUTION * errors, rounding), _least_conditions(s), s.scale)
+    good = s.converged.numpy()
+    numbers, known = _least_conditions(s), np.full(len(errors), np.nan)
+    if s.conditions is not None:
+        known = s.conditions.numpy()[good]
+    assumed = np.where(hinging(s)[good], np.where(numbers >= FAR_FROM_NORMAL, np.inf, UNKNOWN_CONDITION), 0.0)
+    numbers = np.maximum(numbers, np.where(np.isnan(known), assumed, known))
+    # To first order, whose validity ends well before the size of the operator.
+    return np.minimum(np.maximum(CAUTION * errors, rounding) * numbers, s.scale)
+
+
+def hinging(s: Spectrum) -> Array:
+    """Return a mask (k,) of the converged values whose side of the border of stability hinges on their condition.
+
+    Those near the border, and those of operators that the Krylov space shows to be far from normal.
+    """
+    values = s.values.numpy()
+    away = np.abs(np.abs(values) - 1) if s.kind == "map" else np.abs(np.real(values))
+    error = s.residuals.numpy() + s.epsilon * s.scale
+    needed = away <= HINGE * error
+    if s.least_conditions is not None:
+        needed |= s.least_conditions.numpy() >= FAR_FROM_NORMAL
+    return s.converged.numpy() & needed & (np.abs(values) > ROUNDING * s.epsilon * s.scale)
 
 
 def _least_conditions(s: Spectrum) -> Array:
-    """Return lower bounds (k,) on the condition numbers: those within the span of the converged eigenvectors."""
+    """Return lower bounds (k,) on the condition numbers: within the span of the converged vectors, or the basis."""
+    least = np.ones(len(s)) if s.least_conditions is None else s.least_conditions.numpy()
+    least = least[s.converged.numpy()]
     if s.vectors is None:
-        return np.ones(int(s.converged.sum()))
+        return least
     vectors = s.vectors if s.scales is None else s.vectors / s.scales[:, None]
     vectors = vectors[:, s.converged.to(vectors.device)].to("cpu", torch.complex128)
     vectors = vectors / torch.linalg.vector_norm(vectors, dim=0)
     triangle = torch.linalg.qr(vectors, mode="r")[1].numpy()
     inverse = np.linalg.pinv(triangle, rcond=1e-15)
-    return np.maximum(np.linalg.norm(inverse, axis=1), 1.0)
+    return np.maximum(np.linalg.norm(inverse, axis=1), least)
 
 
 def _times(error: float | Array, numbers: Array, scale: float) -> Array:

@@ -143,7 +143,7 @@ def _end(A: LinearOperator, s: Spectrum, tau: float) -> _End:
         if (s.converged.numpy() & (np.abs(real) - CAUTION * residuals > tau)).any():
             found = conditions(A, s, max_matvecs=PRODUCTS)
             numbers, products = np.nan_to_num(found.numbers.numpy(), nan=np.inf), products + found.matvecs
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         margin = np.nan_to_num(CAUTION * numbers * np.maximum(residuals, 1e-300), nan=np.inf)
     return _End(real, margin, CAUTION * residuals, s.converged.numpy(), s.which == "LR", products)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gantools.analysis.eigen.eigenvalues import eigenvalues
+from gantools.analysis.eigen.left import matched
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
@@ -53,27 +53,5 @@ def conditions(A: LinearOperator, s: Spectrum, basis: int | None = None, max_mat
     if A.symmetric:
         return Conditions(s.vectors, torch.ones(len(s), dtype=torch.float64), 0)
     other = eigenvalues(A.T, len(s), s.which, tol=max(s.tol, 1e-12), basis=basis, max_matvecs=max_matvecs, guard=False)
-    assert other.vectors is not None
-    left = torch.full_like(s.vectors, float("nan"))
-    numbers = np.full(len(s), np.nan)
-    values, found = s.values.numpy(), other.values.numpy()
-    free = other.converged.numpy().copy()
-    for i, value in enumerate(values):
-        # y^* A = l y^* is A^T conj(y) = l conj(y).
-        distance = np.where(free, np.abs(found - value), np.inf)
-        j = int(distance.argmin())
-        near = 1e3 * (float(s.residuals[i]) + float(other.residuals[j])) + 1e-6 * abs(value) + s.tol * s.scale
-        if distance[j] <= near:
-            free[j] = False
-            left[:, i] = other.vectors[:, j].conj()
-            overlap = _overlap(left[:, i], s.vectors[:, i], s.scales)
-            numbers[i] = 1 / overlap if overlap > 0 else np.inf
+    left, numbers = matched(s, other)
     return Conditions(left, torch.from_numpy(numbers), other.matvecs + other.check_matvecs)
-
-
-def _overlap(y: Tensor, x: Tensor, scales: Tensor | None) -> float:
-    """Return |y* x| of a left and a right eigenvector (n,), each of unit length in the coordinates of the scales."""
-    y, x = y.to(torch.complex128), x.to(torch.complex128)
-    if scales is not None:
-        y, x = y * scales, x / scales
-    return float(torch.vdot(y, x).abs() / (torch.linalg.vector_norm(y) * torch.linalg.vector_norm(x)))
