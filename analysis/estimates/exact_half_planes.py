@@ -44,13 +44,13 @@ def counted(real: Array, errors: Array, neutral: Array, tol: float | None) -> tu
         tol: size up to which a real part counts as zero, or None for its own error.
     """
     if tol is not None:
-        tau, reason = tol, f"Sizes up to {tol:.1e} count as zero, as asked."
+        tau, reason = tol, "That tolerance was asked for."
         zero = np.abs(real) + errors <= tol
         negative, positive = real + errors < -tol, real - errors > tol
     else:
         zero, tau = neutral, float(np.maximum(errors, np.abs(real))[neutral].max(initial=0.0))
         negative, positive = (real < -errors) & ~neutral, (real > errors) & ~neutral
-        reason = f"Real parts within the rounding of their eigenvalues, up to {tau:.1e}, count as zero."
+        reason = "Real parts within the rounding of their eigenvalues count as zero."
     counts = {"negative": int(negative.sum()), "zero": int(zero.sum()), "positive": int(positive.sum())}
     open_ones = ~(negative | zero | positive)
     if open_ones.any():

@@ -115,9 +115,7 @@ def leading_half_planes(
     counts = low if low == high else None
     shares = {name: low[name] / A.n for name in NAMES} if counts else _if_none_missed(ends, tau, A.n, low, high)
     return Index(
-        negative=shares["negative"],
-        zero=shares["zero"],
-        positive=shares["positive"],
+        **shares,
         interval={name: (low[name] / A.n, high[name] / A.n) for name in NAMES},
         tolerance=tau,
         method="leading",
@@ -131,6 +129,7 @@ def leading_half_planes(
         certain={name: low[name] for name in certain},
         zero_rows=zero_rows,
         box=box,
+        scale=scale,
     )
 
 
@@ -236,7 +235,7 @@ def _message(
     tau: float,
     n: int,
 ) -> str:
-    words = [f"Sizes up to {tau:.1e} count as zero."]
+    words = []
     if box is not None:
         decided = ", which decides it" if counts else ""
         words.append(f"All real parts lie in [{box[0]:.3g}, {box[1]:.3g}] (Bendixson){decided}.")

@@ -15,7 +15,7 @@ from gantools.analysis.eigen.dense import assemble
 from gantools.analysis.estimates.exact_half_planes import bounded_curve, counted, real_parts
 from gantools.analysis.estimates.half_planes import leading_half_planes
 from gantools.analysis.estimates.index_estimate import estimated_index, tolerances
-from gantools.analysis.estimates.index_result import NAMES, Index, IndexCurve
+from gantools.analysis.estimates.index_result import NAMES, Index
 from gantools.analysis.estimates.inertia import counts_from_factors, gap_tolerance
 from gantools.analysis.estimates.quadrature.plan import plan
 from gantools.analysis.estimates.quadrature.probes import Probing, Tell, untold
@@ -116,30 +116,27 @@ def _check(A: LinearOperator, tol: float | None, method: str, confidence: float)
 
 def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, seed: int, factors: bool) -> Index:
     matrix, epsilon = assemble(A, limit), A.precision
-    curve, undecided = None, 0
+    scale, curve, undecided = float(np.linalg.norm(matrix, axis=0).max()), None, 0
     if factors:
         assert tol is not None
         counts, tau = counts_from_factors(matrix, tol), tol
-        reason = f"Sizes up to {tol:.1e} count as zero, as asked; counted from factors."
+        reason = "That tolerance was asked for; counted from factors."
     elif not A.symmetric:
         real, errors, neutral = real_parts(matrix, epsilon)
         counts, undecided, tau, reason = counted(real, errors, neutral, tol)
-        curve = partial(
-            bounded_curve, real, errors, tolerances(epsilon, float(np.linalg.norm(matrix, axis=0).max()), tau)
-        )
+        curve = partial(bounded_curve, real, errors, tolerances(epsilon, scale, tau))
     else:
         values = np.linalg.eigvalsh(matrix)
+        scale = float(np.abs(values).max())
         tau, reason = gap_tolerance(np.abs(values), epsilon)
         if tol is not None:
-            tau, reason = tol, f"Sizes up to {tol:.1e} count as zero, as asked."
+            tau, reason = tol, "That tolerance was asked for."
         counts = {"negative": int((values < -tau).sum()), "positive": int((values > tau).sum())}
         counts["zero"] = A.n - counts["negative"] - counts["positive"]
-        curve = partial(_exact_curve, values, tolerances(epsilon, float(np.abs(values).max()), tau))
+        curve = partial(bounded_curve, values, np.zeros(A.n), tolerances(epsilon, scale, tau))
     shares = {name: counts[name] / A.n for name in NAMES}
     return Index(
-        negative=shares["negative"],
-        zero=shares["zero"],
-        positive=shares["positive"],
+        **shares,
         interval={name: (shares[name], (counts[name] + undecided) / A.n) for name in NAMES},
         tolerance=tau,
         method="factors" if factors else "exact",
@@ -154,15 +151,8 @@ def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, 
         zero_rows=int((~matrix.any(axis=1)).sum()),
         make_curve=curve,
         undecided=undecided,
+        scale=scale,
     )
-
-
-def _exact_curve(values: Array, taus: Array) -> IndexCurve:
-    values = np.sort(values)
-    negative = np.searchsorted(values, -taus, side="left") / len(values)
-    positive = 1 - np.searchsorted(values, taus, side="right") / len(values)
-    twice = [np.stack([share, share], axis=1) for share in (negative, 1 - negative - positive, positive)]
-    return IndexCurve(taus, *twice)
 
 
 def _zero_rows(A: LinearOperator, seed: int) -> int:

@@ -45,9 +45,7 @@ def estimated_index(found: ProbedSpectrum, tol: float | None, confidence: float,
     middle = {name: float(np.clip(middles[name][at], *interval[name])) for name in ("negative", "positive")}
     middle["zero"] = max(0.0, 1.0 - middle["negative"] - middle["positive"])
     return Index(
-        negative=middle["negative"],
-        zero=middle["zero"],
-        positive=middle["positive"],
+        **middle,
         interval=interval,
         tolerance=float(taus[at]),
         method="estimate",
@@ -148,32 +146,37 @@ def _message(
     found: ProbedSpectrum, curve: IndexCurve, at: int, tol: float | None, certain: dict[str, int], confidence: float
 ) -> str:
     probes, steps, k = len(found.measures), found.steps, len(found.known.values)
+    width = float(widths(curve)[at])
     if tol is not None:
-        reason = "as asked"
-    elif widths(curve)[at] <= WIDTH:
-        reason = f"the finest size whose intervals are at most {100 * WIDTH:.0f} points wide"
+        reason = "That tolerance was asked for"
+    elif width <= WIDTH:
+        reason = f"That is the finest tolerance whose intervals are at most {100 * WIDTH:.0f} points wide"
     else:
-        reason = f"the size with the narrowest intervals: none has them within {100 * WIDTH:.0f} points"
+        reason = f"No tolerance has intervals at most {100 * WIDTH:.0f} points wide, and that has the narrowest"
     first = f"{k} leading eigenvalues counted one by one, the rest estimated" if k else "estimated"
     cut = " so far, interrupted" if found.interrupted else ""
     words = [
-        f"Zero: {reason}; {first} from {probes} probe{'s' * (probes > 1)} of {steps} steps{cut}; at least "
+        f"{reason}; {first} from {probes} probe{'s' * (probes > 1)} of {steps} steps{cut}; at least "
         f"{certain['negative']} are negative and {certain['positive']} positive, whatever the probes."
     ]
-    if steps > 3 and not found.measures[0].exact:
+    if steps > 3 and not all(measure.ended for measure in found.measures):
         words.append(_outlook(found, curve, at, tol, confidence))
     return " ".join(words)
 
 
 def _outlook(found: ProbedSpectrum, curve: IndexCurve, at: int, tol: float | None, confidence: float) -> str:
-    """Return what twice the steps would buy, from what the second half of them bought."""
+    """Return what twice the steps would buy, from what the second half of them bought, or that probes are lacking."""
     half = fractions(found, curve.tolerance, confidence, found.steps // 2)[0]
-    now, then = widths(curve)[at], widths(half)[at]
-    more = 2 * found.steps
+    now, then, more = float(widths(curve)[at]), float(widths(half)[at]), 2 * found.steps
+    middle = np.array([np.mean(getattr(curve, name)[at]) for name in NAMES])
+    sampling = np.subtract(*fraction_interval(middle, middle, found.rest, len(found.measures), confidence)[::-1]).max()
+    if sampling > 0.7 * now:
+        return f"{sampling:.3f} of the intervals' {now:.3f} is the error of so few probes, which more of them narrow."
     if tol is None and now <= WIDTH:
         before = float(half.tolerance[chosen(half, finest_tolerance(found.epsilon, found.scale))])
         tau = float(curve.tolerance[at])
         return (
             f"Half the steps resolved sizes from {before:.1e}; {more} would about {tau * min(1.0, tau / before):.1e}."
         )
-    return f"Half the steps gave intervals {then:.3f} wide; {more} would about {now * min(1.0, now / then):.3f}."
+    expected = sampling + (now - sampling) * min(1.0, (now - sampling) / max(then - sampling, 1e-12))
+    return f"Half the steps gave intervals {then:.3f} wide; {more} would about {expected:.3f}."

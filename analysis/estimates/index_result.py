@@ -122,10 +122,13 @@ class Index:
         taus = self.curve.tolerance
         above = np.flatnonzero(taus >= self.tolerance)
         chosen = np.unique(above[np.linspace(0, len(above) - 1, rows).round().astype(int)])
-        lines = ["zero up to  of the largest  negative          zero              positive"]
+        lines = ["sizes up to  of the largest  negative          zero              positive"]
         for i in chosen:
-            shares = "  ".join("{:6.2%} to {:6.2%}".format(*getattr(self.curve, name)[i]) for name in NAMES)
-            lines.append(f"{taus[i]:10.1e}  {taus[i] / self.scale:14.1e}  {shares}")
+            pairs = (getattr(self.curve, name)[i] for name in NAMES)
+            shares = "  ".join(
+                f"{low:6.2%} to {high:6.2%}" if high > low else f"{low:6.2%}{'':10}" for low, high in pairs
+            )
+            lines.append(f"{taus[i]:11.1e}  {taus[i] / self.scale:14.1e}  {shares}".rstrip())
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

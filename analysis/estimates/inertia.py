@@ -71,9 +71,6 @@ def gap_tolerance(magnitudes: Array, epsilon: float, scale: float | None = None)
     widest = int(ratios.argmax())
     if ratios[widest] < 10.0:
         tau = finest_tolerance(epsilon, scale)
-        return tau, f"Sizes up to {tau:.1e} count as zero, 4 eps times the largest: no gap sets zeros apart."
+        return tau, "That is 4 eps times the largest: no gap sets zeros apart."
     tau = max(float(np.sqrt(lower[widest] * min(upper[widest], 1e-5 * scale))), float(lower[widest]))
-    return tau, (
-        f"Sizes up to {tau:.1e} count as zero: between {lower[widest]:.1e}, still rounding, and {upper[widest]:.1e} "
-        "there is no eigenvalue."
-    )
+    return tau, (f"No size lies between {lower[widest]:.1e}, still rounding, and {upper[widest]:.1e}.")

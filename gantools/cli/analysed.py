@@ -139,11 +139,11 @@ def tell_duration(A: analysis.LinearOperator, products: int, remedy: str, width:
     few = torch.ones(A.n, width, dtype=A.dtype, device=A.device)
     minutes = min(_seconds(A, few[:, 0] if width == 1 else few) for _ in range(2)) / width * products / 60
     if minutes > 1 or size >= 2**29:
-        memory = f", with {amount(size)} of vectors" if size else ""
+        memory, end = (f", with {amount(size)} of vectors", "; Ctrl-C keeps the steps made") if size else ("", "")
         print(
             wrapped(
                 f"{products} products{memory}, which take about {minutes:.1g} min here: fewer batches, {remedy}, or "
-                "--device cuda are faster."
+                f"--device cuda are faster{end}."
             ),
             file=sys.stderr,
         )
@@ -181,6 +181,8 @@ def at_each_hessian(
         print(text)
         save_result(folder, f"{noun}-{player}", point.step, arrays, figure, log)
         if result.interrupted:
+            kept = f" The same command goes on from {store}." if store.exists() else ""
+            print(f"Interrupted: that is what the steps so far tell.{kept}", file=sys.stderr)
             raise KeyboardInterrupt
 
 

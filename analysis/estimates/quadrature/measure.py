@@ -32,6 +32,7 @@ class ProbeMeasure:
             the rule is the whole measure, as after a breakdown.
         margin: rounding of the nodes, in the units of the eigenvalues.
         slack: rounding of the weights.
+        ended: whether the last coupling is no more than rounding, so that further steps would add nothing.
         squared_norm: squared norm of the probe.
     """
 
@@ -40,6 +41,7 @@ class ProbeMeasure:
     margin: float
     slack: float
     squared_norm: float
+    ended: bool = False
 
     @property
     def exact(self) -> bool:

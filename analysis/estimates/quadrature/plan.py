@@ -12,7 +12,7 @@ from gantools.errors import GantoolsError
 
 PRODUCTS = 1600
 STORED_BYTES = 2**26  # bases are kept up to this size: there orthogonalisation costs less than it gains
-STORED_STEPS = 800  # a stored basis of more vectors costs more time in orthogonalisation than in products
+STORED_STEPS = 800  # of one probe, where bases are stored and nothing is asked for
 TOGETHER_BYTES = 2**30  # vectors of probes that go in lock-step
 LEADING = 20
 SHARE = 0.5  # of a device's free memory that the vectors may take; products need the rest
@@ -60,15 +60,14 @@ def split_products(n: int, probes: int | None, steps: int | None, products: int 
     """
     if probes is None and steps is None:
         probes = int(np.clip(round((1.3 * products / (18 * np.sqrt(n))) ** (2 / 3)), 1, 16))
+        if n * STORED_STEPS * 8 <= STORED_BYTES:
+            # More steps of a stored basis would cost more in orthogonalisation than in products.
+            probes = max(probes, products // STORED_STEPS)
     if probes is None:
         assert steps is not None
         enough = int(np.ceil((3.9 * steps / 18) ** 2 * 0.46 / n))
         probes = int(np.clip(products // max(steps, 1), 1, max(enough, 1)))
-    if steps is None:
-        steps = products // max(probes, 1)
-        if n * STORED_STEPS * probes * 8 <= STORED_BYTES:
-            steps = min(steps, STORED_STEPS)
-    return probes, steps
+    return probes, products // max(probes, 1) if steps is None else steps
 
 
 def plan(

@@ -194,4 +194,4 @@ def _measure(
     if length == limit:
         off_diagonal[-1] = 0.0
     margin = float(max(noise[length - 1], RESOLUTION * scale[length - 1]))
-    return ProbeMeasure(diagonal, off_diagonal, margin, slack, squared_norm)
+    return ProbeMeasure(diagonal, off_diagonal, margin, slack, squared_norm, ended=length == ended[0])

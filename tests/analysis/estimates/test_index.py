@@ -6,7 +6,7 @@ import torch
 
 from gantools.analysis import LinearOperator, index
 from gantools.analysis.estimates.index_result import NAMES
-from gantools.analysis.estimates.inertia import counts_from_factors, gap_tolerance
+from gantools.analysis.estimates.inertia import counts_from_factors, finest_tolerance, gap_tolerance
 from gantools.analysis.estimates.quadrature.known import find_known
 from gantools.analysis.estimates.quadrature.plan import plan, split_products
 from gantools.analysis.estimates.quadrature.probes import Probing, draw
@@ -291,3 +291,36 @@ def test_half_planes_of_a_jacobian():
 def test_mistakes_get_a_sentence(use, words):
     with pytest.raises(GantoolsError, match=words):
         use()
+
+
+def test_the_tolerance_comes_first_and_is_the_finest_with_narrow_intervals():
+    values = np.concatenate([np.geomspace(1e-9, 1, 800), -np.geomspace(1e-9, 1e-2, 400)])
+    i = index(oracles.symmetric(values), method="estimate", probes=8, steps=150)
+    assert str(i).startswith(f"With sizes up to {i.tolerance:.1e} (")
+    widest = np.max([np.ptp(getattr(i.curve, name), axis=1) for name in NAMES], axis=0)
+    at = int(np.flatnonzero(i.curve.tolerance == i.tolerance)[0])
+    usable = i.curve.tolerance >= finest_tolerance(2.2e-16, i.scale)
+    assert widest[at] <= 0.05 and (widest[:at][usable[:at]] > 0.05).all()
+    truth = shares(values, i.tolerance)
+    assert all(low <= truth[name] <= high for name, (low, high) in i.interval.items())
+    more = index(oracles.symmetric(values), method="estimate", probes=8, steps=300)
+    assert more.tolerance < i.tolerance and "Half the steps resolved sizes from" in str(i)
+    rows = i.table().splitlines()
+    assert float(rows[1].split()[0]) == pytest.approx(i.tolerance, rel=0.1) and len(rows) <= 9
+
+
+def test_exact_and_estimated_index_agree_on_what_counts_as_zero():
+    """Where there is no gap both begin at 4 eps times the largest; with zeros apart both count the same."""
+    dense = np.geomspace(1e-18, 1, 60)
+    exact = index(oracles.symmetric(dense))
+    assert exact.tolerance == pytest.approx(finest_tolerance(np.finfo(float).eps, 1.0), rel=1e-3)
+    apart = np.concatenate([np.zeros(20), np.geomspace(1e-3, 1, 40), -np.geomspace(1e-2, 1, 20)])
+    both = [index(oracles.symmetric(apart), method=method, probes=40, steps=80) for method in ("exact", "estimate")]
+    assert both[0].counts == {"negative": 20, "zero": 20, "positive": 40}
+    assert both[0].tolerance < 1e-3 and both[1].tolerance < 1e-3
+    assert both[1].certain["negative"] == 20 and both[1].certain["positive"] == 40
+
+
+def test_where_probes_are_lacking_it_says_so():
+    i = index(oracles.symmetric(np.linspace(-1, 1, 200)), tol=1e-3, method="estimate", probes=1, steps=150)
+    assert "is the error of so few probes" in str(i)

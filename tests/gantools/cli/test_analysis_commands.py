@@ -12,7 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gantools import analysis
 from gantools.analysis import LinearOperator
 from gantools.analysis.estimates.quadrature.plan import split_products
+from gantools.analysis.estimates.quadrature.recurrence import ProbeRecurrence
 from gantools.analysis.krylov.basis import KrylovBasis
+from gantools.cli import main
 from gantools.cli.analysed import tell_duration
 from gantools.runs.store import progress
 from tests.runs import fails, own_file, run_ok
@@ -147,14 +149,15 @@ class TestIndex:
         out = " ".join(run_ok(capsys, "index", "own.py:one_batch", "--method", "estimate", *given).split())
         asked = {"--probes": None, "--lanczos-steps": None} | dict(zip(given[::2], map(int, given[1::2]), strict=True))
         probes, steps = split_products(21, asked["--probes"], asked["--lanczos-steps"])
-        assert re.search(rf"estimated from {probes} probes? of {steps} steps", out)
+        made = re.search(rf"estimated from {probes} probes? of (\d+) steps", out)
+        assert made and 0 < int(made[1]) <= min(steps, 21) and (steps > 21 or int(made[1]) == steps)
 
     @pytest.mark.slow
     def test_of_a_game_beyond_the_whole_matrix(self, capsys, run):
         out = " ".join(run_ok(capsys, "index", run, "--max-exact", "22").split())
         planes = out.partition("half planes")[2]
         assert out.count("95 % interval") == 0 and planes.count("between [") == 3
-        assert "Of 39 eigenvalues" in planes and "(Bendixson)" in planes and "not counted" not in out
+        assert "of 39 eigenvalues" in planes and "(Bendixson)" in planes and "not counted" not in out
         exact = run_ok(capsys, "index", run, "--max-exact", "22", "--method", "exact")
         assert "between [" not in exact
 
@@ -172,6 +175,24 @@ class TestIndex:
         out = run_ok(capsys, "index", run, "--stationary", "--stationary-steps", "1", "--checkpoint", "all")
         assert out.count("within max_steps = 1") == 2 and out.count("half planes") == 2
         assert "allow no step" in fails(capsys, "index", run, "--stationary", "--stationary-steps", "-1")
+
+    def test_interrupted_it_tells_what_the_steps_tell_and_goes_on(self, capsys, tmp_path, monkeypatch):
+        own_file(tmp_path)
+        original, count = ProbeRecurrence._step, iter(range(100))
+
+        def interrupted(recurrence, out):
+            if next(count) == 5:
+                raise KeyboardInterrupt
+            original(recurrence, out)
+
+        words = ["index", "own.py:one_batch", "--method", "estimate", "--probes", "1", "--keep", "--out", "here"]
+        monkeypatch.setattr(ProbeRecurrence, "_step", interrupted)
+        assert main([*words, "--lanczos-steps", "15"]) == 130
+        told = capsys.readouterr()
+        assert "1 probe of 5 steps so far, interrupted" in " ".join(told.out.split())
+        assert "The same command goes on from" in told.err and list((tmp_path / "here").glob("index-*.pt"))
+        out = run_ok(capsys, *words, "--lanczos-steps", "15")
+        assert "1 probe of 15 steps;" in " ".join(out.split()) and next(count) == 5 + 1 + 10
 
     def test_what_takes_minutes_is_said_beforehand(self, capsys):
         def slow(u):
