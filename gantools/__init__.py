@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _NAMES = {
+    "batches": "gantools.data.loaders",
     "Game": "gantools.games.game",
     "gan": "gantools.games.gan",
     "minimization": "gantools.games.game",
@@ -27,6 +28,7 @@ __all__ = [
     "NonFiniteFieldError",
     "__version__",
     "analysis",
+    "batches",
     "board",
     "data",
     "gan",
@@ -47,6 +49,7 @@ __all__ = [
 if TYPE_CHECKING:
     from gantools import analysis, board, data, losses, metrics, networks, nn, regularizers, schedules, trainers
     from gantools.batches import split
+    from gantools.data.loaders import batches
     from gantools.errors import GantoolsError, NonFiniteFieldError
     from gantools.games.game import Game, minimization
     from gantools.games.gan import gan

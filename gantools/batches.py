@@ -1,6 +1,9 @@
 """Batches of any structure: one told from several, split, mapped over, checked."""
 
 import copy
+import importlib
+import sys
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -172,3 +175,16 @@ def fingerprint(batch: Any) -> tuple:
     real = (torch.view_as_real(x) if x.is_complex() else x for x in tensors(batch))
     # As hexadecimal text, since NaN differs from itself.
     return tuple((tuple(x.shape), float(x.double().sum()).hex()) for x in real)
+
+
+class _Called(types.ModuleType):
+    """This module, which is called as the public function `gantools.batches(loader, latent=...)` too.
+
+    Importing a module makes it an attribute of its package, in the place of a function of that name.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return importlib.import_module("gantools.data.loaders").batches(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Called

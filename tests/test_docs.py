@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+import gantools as gt
 from gantools.trainers import OPTIMIZERS
 
 ROOT = Path(__file__).parents[1]
@@ -28,12 +29,29 @@ def test_quickstart_runs(capsys):
         "data": (torch.randn(20, 3, generator=rng), torch.arange(20) % 2),
         "loss": lambda model, data: cross_entropy(model(data[0]), data[1]),
     }
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(code, given)
+    exec(python_of_the_readme()[0], given)
     printed = capsys.readouterr().out
     assert "eigenvalues computed" in printed
     assert "eigenvalues of the update" in printed
     assert "4 zero" in printed  # softmax is blind to a shift: a weight for each of 3 inputs, and the bias
+
+
+def python_of_the_readme():
+    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.filterwarnings("ignore:gantools.watch")
+def test_three_lines_in_a_loop_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = torch.Generator().manual_seed(0)
+    D, G = nn.Linear(2, 1), nn.Linear(4, 2)
+    given = {"gt": gt, "D": D, "G": G, "bce": binary_cross_entropy_with_logits}
+    given |= {"one": torch.ones(8, 1), "zero": torch.zeros(8, 1)}
+    given |= {f"opt_{name}": torch.optim.Adam(net.parameters()) for name, net in (("d", D), ("g", G))}
+    given["loader"] = [(torch.randn(8, 2, generator=rng), torch.randn(8, 4, generator=rng)) for _ in range(3)]
+    exec(python_of_the_readme()[1], given)
+    given["watch"].writer.close()
+    assert "Your step" in str(given["watch"].last) and list(tmp_path.glob("runs/mine/events*"))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
