@@ -31,6 +31,11 @@ class GantoolsWarning(UserWarning):
     """What a user should know of a result, in one sentence: how it was had where the usual way is closed."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device's memory, or the computer's, ran out; PyTorch has no type for both."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "OutOfMemory" in type(error).__name__
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, or its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

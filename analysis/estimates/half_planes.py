@@ -90,7 +90,7 @@ def leading_half_planes(
 
     Args:
         A: not symmetric; without a transpose there is no box.
-        tol: $\tau$, by default max(1e-6, 32 eps) times the largest |A v| seen.
+        tol: $\tau$, by default 32 eps times the largest |A v| seen.
         k: how many eigenvalues at each end.
         confidence: see `index`.
         seed: see `index`.
@@ -98,7 +98,7 @@ def leading_half_planes(
     """
     if k < 1:
         raise GantoolsError(f"k = {k} leaves no eigenvalue to look at: ask for at least 1 at each end.")
-    relative = max(1e-6, 32 * A.precision)
+    relative = 32 * A.precision
     box, scale, products = _bendixson(A, relative, tol, seed) if A.has_transpose else (None, 0.0, 0)
     tau = relative * scale if tol is None else tol
     spectra: list[Spectrum] = []

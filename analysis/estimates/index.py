@@ -58,7 +58,7 @@ def index(
         tol: $\tau$, the size up to which an eigenvalue counts as zero, absolute. By default, if exact, from the gap
             between the structural zeros and the rest (`gap_tolerance`), or, if not symmetric, each eigenvalue's own
             error; if estimated, the finest size whose intervals are at most 5 points wide. Neither is finer than 4 eps
-            times the largest |eigenvalue| where no gap shows. Of "leading", max(1e-6, 32 eps) times the largest |A v|.
+            times the largest |eigenvalue| where no gap shows. Of "leading", 32 eps times the largest |A v|.
         method: "exact", "factors" (needs tol=; several times faster), "estimate" (if symmetric), "leading" (if not), or
             "auto": exact up to n = `max_exact`.
         probes: random vectors of the estimate, which costs probes * steps products. By default 1600 products, split so

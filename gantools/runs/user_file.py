@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, out_of_memory
 from gantools.games.game import Game
 from gantools.registry import suggest
 from gantools.runs.code.stored import Code, importing, read_code
@@ -72,9 +70,9 @@ def own_errors(spec: str | None) -> Iterator[None]:
         yield
     except GantoolsError:
         raise
-    except torch.OutOfMemoryError as error:
-        raise GantoolsError("The device has too little memory: pass a smaller batch, or --device cpu.") from error
     except Exception as error:
+        if out_of_memory(error):
+            raise GantoolsError("The device has too little memory: pass a smaller batch, or --device cpu.") from error
         if spec is None:
             raise
         raise GantoolsError(f"{spec} failed: {_place(error)}") from error

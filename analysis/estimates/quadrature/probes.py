@@ -17,10 +17,10 @@ from torch import Tensor
 
 from gantools.analysis.estimates.quadrature.known import KnownPart, find_known
 from gantools.analysis.estimates.quadrature.measure import ProbeMeasure, pooled
-from gantools.analysis.estimates.quadrature.plan import ProbePlan
+from gantools.analysis.estimates.quadrature.plan import ProbePlan, amount
 from gantools.analysis.estimates.quadrature.recurrence import ProbeRecurrence
 from gantools.analysis.operators.linear_operator import LinearOperator
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, GantoolsWarning, out_of_memory
 from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
@@ -128,15 +128,25 @@ class Probing:
             self.interrupted = True
             if not interruptible or not any(group.steps for group in self._groups):
                 raise
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            raise GantoolsError(
+                f"Memory ran out on {self._operator.device}: {amount(self._plan.bytes)} of vectors are kept for "
+                f"{self._plan}, beside what a product takes. Ask for fewer probes or leading eigenvectors, or take a "
+                "smaller batch, or a player or a layer instead of the whole."
+            ) from error
         finally:
             self._save()
         return self._found()
 
     def _work(self) -> None:
-        plan, A = self._plan, self._operator
         self._load()
+        plan, A = self._plan, self._operator
         if self._known is None:
+            A.prepare(plan.products)
             self._known = find_known(A, plan.leading, self._seed, lambda made, *_: self._tell(made, plan.products))
+        A.prepare(plan.probes * plan.steps)
         first = 0
         while first < plan.probes:
             together = min(plan.together, plan.probes - first)
@@ -179,7 +189,7 @@ class Probing:
             partial.replace(self._store)  # so that an interruption while writing leaves the previous one
         except (OSError, RuntimeError) as error:
             # What was computed is worth more than what could not be kept.
-            warnings.warn(f"The steps cannot be kept in {self._store} ({error}).", stacklevel=3)
+            warnings.warn(f"The steps cannot be kept in {self._store} ({error}).", GantoolsWarning, stacklevel=3)
 
     def _load(self) -> None:
         path, A = self._store, self._operator

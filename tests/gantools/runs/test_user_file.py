@@ -85,5 +85,8 @@ def test_an_error_of_many_lines_is_one_sentence():
 def test_memory_has_a_sentence_of_its_own():
     import torch
 
-    with pytest.raises(GantoolsError, match="too little memory"), own_errors(None):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    ours = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."
+    for error in (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(ours), MemoryError()):
+        with pytest.raises(GantoolsError, match="too little memory") as caught, own_errors("mine.py:build"):
+            raise error
+        assert "mine.py" not in str(caught.value)

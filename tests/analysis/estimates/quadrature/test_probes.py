@@ -10,7 +10,7 @@ from gantools.analysis import LinearOperator, index, spectral_density
 from gantools.analysis.estimates.quadrature.known import find_known
 from gantools.analysis.estimates.quadrature.plan import plan
 from gantools.analysis.estimates.quadrature.probes import Probing
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, GantoolsWarning
 from tests import oracles
 
 DTYPES = [torch.float64, torch.float32]
@@ -169,6 +169,32 @@ def test_memory_decides_how_many_leading_pairs_are_computed(monkeypatch):
     assert 0 < small.leading < 20 and small.bytes <= 30 * 4 * 10**5
     monkeypatch.setattr("gantools.analysis.estimates.quadrature.plan._free_bytes", lambda device: 10**5)
     assert plan(A, 1, 400).leading == 0
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_memory_that_runs_out_is_told_with_what_is_kept(error):
+    def product(u):
+        raise error
+
+    A = LinearOperator(product, 50_000, dtype=torch.float32, symmetric=True)
+    with pytest.raises(
+        GantoolsError, match=r"Memory ran out on cpu: 16 MiB of vectors .* 1 probe of 1600 steps, after 20"
+    ):
+        index(A)
+
+
+def test_products_are_announced_and_a_full_disk_loses_no_result(tmp_path, monkeypatch):
+    A, store = oracles.symmetric(spectrum()), tmp_path / "steps.pt"
+    announced = []
+    monkeypatch.setattr(A, "prepare", announced.append)
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.warns(GantoolsWarning, match="no space left"):
+        assert index(A, method="estimate", probes=1, steps=30, store=store).matvecs == 32
+    assert announced == [32, 30]
 
 
 def test_fewer_steps_of_a_measure_bracket_it_as_well():
