@@ -159,8 +159,13 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
     if wrong or reverse is None:
         return _by_differences(derivative, wrong, value, whole)
     if check:
-        require_deterministic(function(reverse.point), function, reverse)
-        require_finite(reverse)
+        try:
+            require_deterministic(function(reverse.point), function, reverse)
+            require_finite(reverse)
+        except Exception as error:  # of a hook, which autograd runs again where it differentiates the field
+            if isinstance(error, (GantoolsError, torch.OutOfMemoryError)):
+                raise
+            return _by_differences(derivative, str(functional.no_derivative(error)), value, whole)
     if derivative.symmetric and game.module.stops.met and not is_symmetric(function, reverse.point):
         # A stop-gradient or a custom function: what is differentiated is no gradient of one loss.
         derivative = dataclasses.replace(derivative, one_gradient=False)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,7 @@ class _Judgement:
         self.buffers, self.point, self.batch = wide
         try:
             self.value = self.field(self.point)
-        except RuntimeError:  # a tensor of another precision that the loss brings along
+        except Exception:  # a tensor of another precision that the loss or the batch brings along
             self.buffers, self.point, self.batch = buffers, point, batch
             self.value = self.field(self.point)
         # Products below these (n,) may be the rounding of terms as large as the player's loss.
@@ -225,6 +226,9 @@ class _Judgement:
         two pairs of steps find it.
         """
         part, trials, local = self.game.slices[row], [], []
+        if not bool(got.isfinite().all()):
+            coarse, fine = (self._difference(column, step)[part] for step in STEPS[0])
+            return math.inf, bool((coarse - fine).norm() <= 0.01 * fine.norm())
         if self._agrees(column, part, got):
             return 0.0, True
         for steps in STEPS:
@@ -290,8 +294,10 @@ class _Judgement:
 
     def _sentence(self, row: str, column: str, error: float) -> str:
         by = "its own parameters" if row == column else f"the parameters of {column!r}"
+        text = f"The derivative of the field of player {row!r} by {by} is "
+        if error == math.inf:
+            return f"{text}NaN or infinite, although the field changes smoothly: a root or a norm at zero."
         return (
-            f"The derivative of the field of player {row!r} by {by} is off by {error:.1%} of a central difference: "
-            "something in the loss leaves PyTorch (NumPy, .item()), or has a wrong derivative of its own (a custom or "
-            "compiled function)."
+            f"{text}off by {error:.1%} of a central difference: something in the loss leaves PyTorch (NumPy, .item()), "
+            "or has a wrong derivative of its own (a custom or compiled function)."
         )

@@ -177,12 +177,6 @@ class AllPlayers(nn.Module):
             found[name] = getattr(home, last)
         return found
 
-    def put_back(self, name: str, tensor: Tensor) -> None:
-        """Give a module its tensor of this name again, where a forward pass assigned another."""
-        home, last = self._homes[name]
-        if getattr(home, last) is not tensor:
-            setattr(home, last, tensor)
-
     def _home(self, name: str) -> tuple[nn.Module, str]:
         path, _, last = name.rpartition(".")
         return self.get_submodule(path), last
@@ -204,6 +198,31 @@ class AllPlayers(nn.Module):
             if original != name:
                 aliases[original].append(name)
         return aliases
+
+
+def _differ(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    return len(now) != len(before) or any(now.get(name, now) is not value for name, value in before.items())
+
+
+@contextmanager
+def attributes_restored(module: nn.Module) -> Iterator[None]:
+    """Run the block, and give every module its attributes, buffers and hooks again: caches that a forward pass makes.
+
+    They hold tensors of other parameters, precisions and graphs than the modules' own.
+    """
+    present = []
+    for m in module.modules():
+        attributes = dict(vars(m))
+        inner = [(x, dict(x)) for name, x in attributes.items() if isinstance(x, dict) and name != "_modules"]
+        present.append((m, attributes, inner))
+    try:
+        yield
+    finally:
+        for m, attributes, inner in present:
+            for now, before in ((vars(m), attributes), *inner):
+                if _differ(now, before):
+                    now.clear()
+                    now.update(before)
 
 
 @contextmanager

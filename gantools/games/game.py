@@ -278,7 +278,8 @@ class Game:
                 iterations, as they do in training mode; by default they stand still.
         """
         vectors = nullcontext() if follow else power_iterations_frozen(self.module)
-        with functional.modes_restored(self.module, modes), vectors:
+        kept = functional.attributes_restored(self.module)
+        with kept, functional.modes_restored(self.module, modes), vectors:
             functional.refuse_dropout(self.module, list(self.players))
             before, self.still = self.still, True
             try:

@@ -54,11 +54,11 @@ def require_field(game: Game, batch: Any) -> None:
 
 @contextmanager
 def undisturbed(game: Game) -> Iterator[None]:
-    """Evaluate within this block; parameters, buffers and the random state are put back at its end."""
+    """Evaluate within this block; parameters, buffers, attributes and the random state are put back at its end."""
     module = game.module
     live = module.tensors([*game.names, *game.constants])
     # Other memory under the same tensors: the user's own graphs may hold them, and must not see them move.
-    kept = {name: (t, t.data, t.requires_grad) for name, t in live.items()}
+    kept = [(t, t.data, t.requires_grad) for t in live.values()]
     for t in live.values():
         t.data = t.data.clone()
     devices = [game.device] if game.device.type == "cuda" else []
@@ -66,10 +66,9 @@ def undisturbed(game: Game) -> Iterator[None]:
         with torch.random.fork_rng(devices), torch.enable_grad(), game.frozen(game.modes(dropout=False)):
             yield
     finally:
-        for name, (t, data, flag) in kept.items():
+        for t, data, flag in kept:
             t.data = data
             t.requires_grad_(flag)
-            module.put_back(name, t)
 
 
 def _move(game: Game, w: Tensor) -> None:

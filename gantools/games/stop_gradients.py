@@ -95,6 +95,8 @@ class StopGradients(TorchFunctionMode):
             return args[0]  # a leaf in the user's eyes: a parameter, or what was detached
         if func is torch.autograd.grad and not kwargs["create_graph"]:  # an adaptive weight: a number to the user
             return self._all_stopped(func(*args, **{**kwargs, "create_graph": True}))
+        if kwargs.get("out") is not None:  # no graph can lead into what is given: power iterations, running statistics
+            return func(*tree_map_only(Tensor, Tensor.detach, args), **kwargs)
         if torch.is_grad_enabled() or func is torch._C._set_grad_enabled:
             return func(*args, **kwargs)
         return self._without_gradient(func, args, kwargs)
@@ -116,8 +118,6 @@ class StopGradients(TorchFunctionMode):
                     return func(args[0], *rest, **kwargs)
             except RuntimeError:  # a parameter, which may be moved without a graph only
                 return func(*args, **kwargs)
-        if kwargs.get("out") is not None:  # no graph can lead into what is given: power iterations, say
-            return func(*args, **kwargs)
         with torch.enable_grad():
             return self._all_stopped(func(*args, **kwargs))
 

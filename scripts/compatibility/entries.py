@@ -27,8 +27,6 @@ from gantools.batches import map_tensors
 Loss = Callable[[Any, Any], Tensor]
 Built = tuple[nn.Module, Loss, Any]
 
-NUDGE = 0.1  # standard deviation of what is added to each parameter
-
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -44,6 +42,7 @@ class Entry:
         tolerance: relative error of a product in float64 that is right; larger where the model computes in float32.
         reference: makes what the oracle differentiates, with the same parameters in the same order; by default `make`.
         finish: what is done to model, loss and batch before gantools is given them: wrappers, autocast, containers.
+        nudge: standard deviation of what is added to each parameter; smaller where many layers would blow up.
         precisions: in which it is analysed.
         coarse: relative error of a product that is right in precisions other than float64.
     """
@@ -58,6 +57,7 @@ class Entry:
     finish: Callable[[nn.Module, Loss, Any], Built] | None = None
     precisions: tuple[torch.dtype, ...] = (torch.float64, torch.float32)
     coarse: float = 2e-3
+    nudge: float = 0.1
 
     def build(self, dtype: torch.dtype = torch.float32, plain: bool = False) -> Built:
         """Return the same model, loss and batch at each call, in this precision, away from zero initial weights.
@@ -74,8 +74,8 @@ class Entry:
                 # Layers that begin at zero (LoRA, last layers of diffusion models) would leave most of J at zero.
                 for p in net.parameters():
                     if p.is_floating_point() and not nn.parameter.is_lazy(p):
-                        p.add_(NUDGE * torch.randn_like(p))
-        net, batch = net.to(dtype), converted(batch, dtype)
+                        p.add_(self.nudge * torch.randn_like(p))
+        net, batch = net._apply(lambda x: cast(x, dtype)), converted(batch, dtype)
         if plain or self.finish is None:
             return net, loss, batch
         net, loss, batch = self.finish(net, loss, batch)
@@ -115,12 +115,16 @@ def load(module: str) -> list[Entry]:
 def converted(batch: Any, dtype: torch.dtype) -> Any:
     """Return a batch whose floating-point tensors are of this precision; a graph of torch_geometric as well."""
 
-    def convert(x: Tensor) -> Tensor:
-        return x.to(dtype) if x.is_floating_point() else x
-
     if hasattr(batch, "edge_index"):
-        return batch.clone().apply(convert)
-    return map_tensors(convert, batch)
+        return batch.clone().apply(lambda x: cast(x, dtype))
+    return map_tensors(lambda x: cast(x, dtype), batch)
+
+
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a real or complex tensor in this precision, others as they are; `Module.to` drops imaginary parts."""
+    if x.is_complex():
+        return x.to(dtype.to_complex()) if dtype is not torch.bfloat16 else x
+    return x.to(dtype) if x.is_floating_point() else x
 
 
 def scalar(output: Any) -> Tensor:

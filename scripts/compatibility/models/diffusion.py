@@ -37,8 +37,6 @@ def ddpm_unet_with_attention():
         8, 1, 1, **BLOCKS, down_block_types=("AttnDownBlock2D",) * 2, up_block_types=("AttnUpBlock2D",) * 2,
         attention_head_dim=2,
     )  # fmt: skip
-    net.requires_grad_(False)
-    net.mid_block.requires_grad_(True)
     return net, denoise, noisy()
 
 

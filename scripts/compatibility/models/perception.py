@@ -75,12 +75,6 @@ def resnet_of_transformers():
 
 
 @model("transformers")
-def mobilenet_v2_of_transformers():
-    config = hf.MobileNetV2Config(image_size=32, depth_multiplier=0.1, min_depth=2, depth_divisible_by=2)
-    return hf.MobileNetV2ForImageClassification(config), own_loss, labelled(32)
-
-
-@model("transformers")
 def mobilevit():
     config = hf.MobileViTConfig(
         image_size=32, patch_size=2, hidden_sizes=[4, 4, 4], neck_hidden_sizes=[4, 4, 4, 4, 4, 4, 8],
@@ -223,7 +217,7 @@ def time_series_transformer():
     return hf.TimeSeriesTransformerForPrediction(config), own_loss, series()
 
 
-@model("transformers")
+@model("transformers", precisions=(torch.float32,))  # it makes tensors of float32 itself
 def autoformer():
     config = hf.AutoformerConfig(**SERIES, moving_average=3, label_length=2, autocorrelation_factor=1)
     return hf.AutoformerForPrediction(config), own_loss, series()

@@ -9,6 +9,7 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 import torchvision
+from timm.models import mlp_mixer
 from timm.models._efficientnet_blocks import SqueezeExcite
 from timm.models._efficientnet_builder import decode_arch_def
 from torch import nn
@@ -50,29 +51,29 @@ def timm_xcit():
     return of_timm("xcit_nano_12_p16_224", img_size=32, size=32, embed_dim=8, depth=1, num_heads=2, cls_attn_layers=1)
 
 
+def of_class(make, size=16, **options):
+    return make(num_classes=3, **options), classify, images(size)
+
+
 @model("timm")
 def timm_mixer():
-    return of_timm("mixer_s16_224", img_size=16, patch_size=8, embed_dim=8, num_blocks=1)
-
-
-@model("timm")
-def timm_resmlp():
-    return of_timm("resmlp_12_224", img_size=16, patch_size=8, embed_dim=8, num_blocks=1)
+    return of_class(timm.models.MlpMixer, img_size=16, patch_size=8, embed_dim=8, num_blocks=1)
 
 
 @model("timm")
 def timm_gmlp():
-    return of_timm("gmlp_s16_224", img_size=16, patch_size=8, embed_dim=8, num_blocks=1)
+    options = {"block_layer": mlp_mixer.SpatialGatingBlock, "mlp_layer": timm.layers.GatedMlp, "mlp_ratio": 2}
+    return of_class(timm.models.MlpMixer, img_size=16, patch_size=8, embed_dim=8, num_blocks=1, **options)
 
 
 @model("timm")
 def timm_convnext():
-    return of_timm("convnext_atto", 32, depths=(1, 1), dims=(4, 6))
+    return of_class(timm.models.ConvNeXt, 32, depths=(1, 1, 1, 1), dims=(4, 4, 4, 4))
 
 
 @model("timm")
 def timm_convmixer():
-    return of_timm("convmixer_768_32", dim=6, depth=2, kernel_size=3, patch_size=4)
+    return of_class(timm.models.ConvMixer, dim=6, depth=2, kernel_size=3, patch_size=4)
 
 
 @model("timm")
@@ -89,9 +90,12 @@ def timm_swin():
     )
 
 
-@model("timm")
+@model("timm", nudge=0.02)
 def timm_resnet():
-    return of_timm("resnet18", 32, layers=(1, 1), channels=(4, 6), stem_width=4)
+    net = timm.models.ResNet(timm.models.resnet.BasicBlock, (1, 1, 1, 1), num_classes=3, stem_width=4, base_width=64)
+    net.requires_grad_(False)
+    net.layer1.requires_grad_(True)
+    return net, classify, images(32)
 
 
 @model("timm")
@@ -125,21 +129,8 @@ def timm_efficientnet_in_train_mode():
 
 
 @model("timm")
-def timm_poolformer():
-    return of_timm("poolformer_s12", 32, layers=(1, 1), embed_dims=(4, 6), mlp_ratios=(2, 2), downsamples=(False, True))
-
-
-@model("timm")
-def timm_coatnet():
-    return of_timm(
-        "coatnet_nano_rw_224",
-        32,
-        img_size=32,
-        embed_dim=(4, 4, 8, 8),
-        depths=(1, 1, 1, 1),
-        stem_width=4,
-        head_hidden_size=8,
-    )
+def timm_metaformer():
+    return of_class(timm.models.metaformer.MetaFormer, 32, depths=(1, 1, 1, 1), dims=(4, 4, 4, 4))
 
 
 @model("timm")
@@ -162,15 +153,6 @@ def torchvision_resnet():
 
 
 @model("torchvision")
-def torchvision_mobilenet_v2():
-    return (
-        torchvision.models.MobileNetV2(3, width_mult=0.1, inverted_residual_setting=[[1, 8, 1, 1], [2, 8, 1, 2]]),
-        classify,
-        images(16),
-    )
-
-
-@model("torchvision")
 def torchvision_mobilenet_v3():
     from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
 
@@ -190,7 +172,7 @@ def torchvision_densenet():
     return torchvision.models.DenseNet(4, (1, 1), 4, bn_size=1, num_classes=3), classify, images(32)
 
 
-@model("torchvision")
+@model("torchvision", nudge=0.01)
 def torchvision_shufflenet_v2():
     return torchvision.models.ShuffleNetV2([1, 1, 1], [4, 4, 4, 4, 8], 3), classify, images(32)
 
@@ -224,11 +206,11 @@ def masks(size=32):
     return torch.randn(2, 3, size, size), torch.randint(2, (2, size, size))
 
 
-def small_encoder(**options):
+def small_encoder(depth=2, **options):
     return {
         "encoder_name": "timm-mobilenetv3_small_minimal_100",
         "encoder_weights": None,
-        "encoder_depth": 2,
+        "encoder_depth": depth,
         **options,
     }
 
@@ -239,31 +221,25 @@ def frozen_encoder(net):
     return net
 
 
-@model("segmentation_models_pytorch")
+@model("segmentation_models_pytorch", nudge=0.01)
 def smp_unet():
     net = frozen_encoder(smp.Unet(**small_encoder(decoder_channels=(4, 4), classes=2)))
     return net, lambda net, b: smp.losses.DiceLoss("multiclass")(net(b[0]), b[1]), masks()
 
 
-@model("segmentation_models_pytorch")
+@model("segmentation_models_pytorch", nudge=0.01)
 def smp_unet_plus_plus():
     net = frozen_encoder(smp.UnetPlusPlus(**small_encoder(decoder_channels=(4, 4), classes=2)))
     return net, lambda net, b: smp.losses.FocalLoss("multiclass")(net(b[0]), b[1]), masks()
 
 
-@model("segmentation_models_pytorch")
-def smp_fpn():
-    options = small_encoder(
-        encoder_depth=5, decoder_pyramid_channels=4, decoder_segmentation_channels=4, decoder_dropout=0.0
-    )
-    return (
-        frozen_encoder(smp.FPN(**options, classes=2)),
-        lambda net, b: smp.losses.TverskyLoss("multiclass")(net(b[0]), b[1]),
-        masks(),
-    )
+@model("segmentation_models_pytorch", nudge=0.01)
+def smp_pspnet():
+    net = frozen_encoder(smp.PSPNet(**small_encoder(psp_out_channels=4, classes=2, psp_dropout=0.0)))
+    return net, lambda net, b: smp.losses.TverskyLoss("multiclass")(net(b[0]), b[1]), masks()
 
 
-@model("segmentation_models_pytorch")
+@model("segmentation_models_pytorch", nudge=0.01)
 def smp_link_net_with_lovasz_loss():
     net = frozen_encoder(smp.Linknet(**small_encoder(classes=2)))
     return net, lambda net, b: smp.losses.LovaszLoss("multiclass")(net(b[0]), b[1]), masks(16)
@@ -287,29 +263,25 @@ def monai_unet():
 
 @model("monai")
 def monai_basic_unet():
-    return (
-        medical.BasicUNet(2, 1, 2, (2, 2, 2, 2, 2, 2)),
-        dice,
-        (torch.randn(1, 1, 16, 16), torch.randint(2, (1, 1, 16, 16))),
-    )
+    flat = (torch.randn(1, 1, 32, 32), torch.randint(2, (1, 1, 32, 32)))
+    return medical.BasicUNet(2, 1, 2, (2, 2, 2, 2, 2, 2)), dice, flat
 
 
 @model("monai")
 def monai_seg_res_net():
-    return medical.SegResNet(2, 4, 1, 2, blocks_down=(1, 1), blocks_up=(1,), num_groups=2), dice, (
-        torch.randn(1, 1, 8, 8), torch.randint(2, (1, 1, 8, 8))
-    )  # fmt: skip
+    flat = (torch.randn(1, 1, 8, 8), torch.randint(2, (1, 1, 8, 8)))
+    return medical.SegResNet(2, 8, 1, 2, blocks_down=(1, 1), blocks_up=(1,)), dice, flat
 
 
 @model("monai")
-def monai_v_net():
+def monai_attention_unet():
     net = medical.AttentionUnet(2, 1, 2, (2, 4), (2,))
     return net, dice, (torch.randn(1, 1, 8, 8), torch.randint(2, (1, 1, 8, 8)))
 
 
 @model("monai")
 def monai_dyn_unet():
-    net = medical.DynUNet(2, 1, 2, [3, 3], [1, 2], [2], filters=[2, 4])
+    net = medical.DynUNet(2, 1, 2, [3, 3, 3], [1, 2, 2], [2, 2], filters=[2, 2, 4])
     return net, dice, (torch.randn(2, 1, 8, 8), torch.randint(2, (2, 1, 8, 8)))
 
 
@@ -389,9 +361,3 @@ def kornia_canny_edges_of_a_filter():
         lambda net, x: scalar(kornia.filters.sobel(kornia.filters.gaussian_blur2d(net(x), (3, 3), (1.0, 1.0)))),
         torch.rand(1, 1, 8, 8),
     )
-
-
-@model("kornia")
-def kornia_tiny_vit():
-    net = kornia.contrib.VisionTransformer(image_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2)
-    return net, on_output, torch.randn(2, 3, 8, 8)

@@ -270,3 +270,25 @@ def test_a_coin_tossed_in_the_loss_is_refused():
     model, x = cases.mlp(3, 4, 2), torch.ones(4, 3, dtype=F64)
     with pytest.raises(GantoolsError, match="differs between two evaluations"):
         hessian(model, lambda m, x: mean_square(m, x) * (1 + (torch.rand(()) < 0.5)), x)
+
+
+def test_a_derivative_that_is_nan_where_the_field_changes_smoothly():
+    """The backward pass of entmax takes the root of a clamped square, whose own derivative at zero is infinite."""
+
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x.clamp(min=0).square()
+            ctx.save_for_backward(y)
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            return 2 * g * ctx.saved_tensors[0].sqrt()
+
+    torch.manual_seed(0)
+    net, x = nn.Linear(3, 4).double(), torch.randn(6, 3, dtype=torch.float64)
+    with pytest.warns(GantoolsWarning, match="NaN or infinite, although the field changes"):
+        H = hessian(net, lambda net, x: Square.apply(net(x)).sum(), x)
+    exact = hessian(net, lambda net, x: net(x).clamp(min=0).square().sum(), x).dense()
+    assert (H.dense() - exact).norm() < 1e-6 * exact.norm()

@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 import gantools as gt
 from gantools.analysis import hessian
+from gantools.errors import GantoolsWarning
 from tests import cases
 
 F64 = torch.float64
@@ -198,3 +199,69 @@ def test_of_embeddings_of_bounded_norm():
     H = hessian(model, mean_square, WORDS)
     assert torch.equal(model.words.weight, kept) and not H.symmetric
     assert_right(model, mean_square, WORDS, ["reverse"])
+
+
+class Caching(nn.Module):
+    """Keeps at its first call what it makes: a buffer, an attribute, a length beside it, and a hook."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.length = nn.Linear(3, 2), 0
+        self.register_buffer("table", None, persistent=False)
+
+    def forward(self, x):
+        if self.length < len(x):
+            self.length = len(x)
+            self.table = torch.arange(float(len(x))).to(x)[:, None]
+            self.register_buffer("more", self.table + 1, persistent=False)
+            self.kept = self.linear.weight.sum()
+            self.linear.register_forward_hook(lambda module, given, output: output.sin())
+        return self.linear(x) * self.table[: len(x)] + self.more[: len(x)]
+
+
+@pytest.mark.parametrize("method", ["reverse", "forward", "replay", "difference"])
+def test_what_a_model_keeps_at_its_first_call_is_not_left_by_an_analysis(method):
+    torch.manual_seed(0)
+    model, x = Caching(), samples(5, 3).float()
+    hessian(model, mean_square, x, method=method) @ torch.ones(8)
+    assert model.length == 0 and model.table is None
+    assert not hasattr(model, "more") and not hasattr(model, "kept") and not model.linear._forward_hooks
+    assert torch.isfinite(mean_square(model, x)) and model.table.dtype == torch.float32
+    kept = model.kept
+    H = hessian(model, mean_square, x, method=method)
+    assert model.kept is kept and len(model.linear._forward_hooks) == 1 and H.n == 8
+
+
+def test_of_hooks_that_bear_one_backward_pass_only():
+    """As those of opacus, which take what the forward pass left from a list."""
+
+    class Counted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.linear, self.given = nn.Linear(3, 2).to(F64), nn.Linear(2, 2).to(F64), []
+            self.linear.register_forward_hook(lambda module, given, output: self.given.append(given[0].detach()))
+            self.linear.register_full_backward_hook(lambda *_: self.given.__delitem__(-1))
+
+        def forward(self, x):
+            self.given.clear()
+            return self.linear(self.first(x).tanh())
+
+    model, x = Counted(), samples(4, 3)
+    u = torch.randn(14, generator=torch.Generator().manual_seed(3), dtype=F64)
+    with pytest.warns(GantoolsWarning, match="out of range.*central differences"):
+        H = hessian(model, mean_square, x)
+    assert (H @ u - differences(model, mean_square, x, u)).norm() < 1e-6 * (H @ u).norm()
+
+
+def test_of_a_batch_whose_tensors_are_out_of_sight():
+    """A recurrent net refuses another precision with a ValueError, where the arbiter decides in float64."""
+
+    class Opaque:
+        def __init__(self, x):
+            self.x = x
+
+    torch.manual_seed(0)
+    net, x = nn.LSTM(3, 2, batch_first=True), samples(2, 3, 3).float()
+    H = hessian(net, lambda net, batch: net(batch.x)[0].square().mean(), Opaque(x))
+    same = hessian(net, lambda net, x: net(x)[0].square().mean(), x)
+    torch.testing.assert_close(H @ torch.ones(H.n), same @ torch.ones(H.n))
