@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from gantools.analysis.eigen.dense import dense_eigenvalues
-from gantools.analysis.eigen.guard import NOT_ALL, find_doubt, unite
+from gantools.analysis.eigen.guard import NOT_ALL, find_doubt
 from gantools.analysis.eigen.interior import interior
 from gantools.analysis.eigen.left import with_conditions
-from gantools.analysis.eigen.search import SearchRequest, search
+from gantools.analysis.eigen.search import SearchRequest, search, verified
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.krylov.iteration import Progress, ignore
 from gantools.analysis.krylov.selection import INTERIOR, criterion
@@ -25,7 +25,6 @@ from gantools.registry import suggest
 DENSE_LIMIT = 5000
 HALF_TOL = 4.0  # in units of eps: what products in half precision allow
 INTERIOR_LIMIT = 2000  # products from each start under SM, NI and NU
-SEARCHES = 6
 
 
 def eigenvalues(
@@ -119,7 +118,7 @@ def eigenvalues(
     else:
         best = search(A, request, size, seed, path=None if store is None else Path(store))
         if verify:
-            best = _verified(A, best, request, min(2 * size, A.n - block))
+            best = verified(A, best, request, min(2 * size, A.n - block))
         elif guard:
             best = find_doubt(A, best, k, name, seed)
     if guard:
@@ -188,25 +187,3 @@ def _dense(A: LinearOperator, k: int, which: str, name: str, vectors: bool, insi
     result = dense_eigenvalues(A, k, which, vectors, A.n)
     reason = f"which={which!r} may lie inside the spectrum" if inside else "the basis would be as large as the matrix"
     return dataclasses.replace(result, message=f"From the whole matrix, since {reason}.")
-
-
-def _verified(A: LinearOperator, first: Spectrum, request: SearchRequest, size: int) -> Spectrum:
-    """Search again, orthogonally to what is known, until a search finds nothing new; return the union."""
-    known, products, added = first, 0, 0
-    # More values than are locked must converge: a search that stops where it began has examined nothing.
-    further = dataclasses.replace(request, k=request.k + (1 if A.symmetric else 2))
-    for attempt in range(1, SEARCHES + 1):
-        second = search(A, further, size, request.seed + attempt, known)
-        products += second.matvecs + second.check_matvecs
-        known, new = unite(known, second, request.k, request.name)
-        added += new
-        clear = new == 0 and bool(second.converged.all())
-        if clear or not second.converged.all():
-            break
-    agree = clear and bool(known.converged.all())
-    found = f"{added} that the first start had missed were added. " if added else ""
-    if agree:
-        words = f"Converged. {found}A last search, orthogonal to these, found nothing that was missed."
-    else:
-        words = f"{first.message} {found}In doubt: the last search was not clear; raise basis= and verify again."
-    return dataclasses.replace(known, guard_matvecs=products, verified=agree, message=words)

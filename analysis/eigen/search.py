@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gantools.analysis.eigen.guard import real_form
+from gantools.analysis.eigen.guard import real_form, unite
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.krylov.basis import KrylovBasis
 from gantools.analysis.krylov.iteration import Progress, Stopping, iterate
@@ -22,6 +22,8 @@ from gantools.analysis.krylov.selection import INTERIOR, leading
 from gantools.analysis.krylov.store import BasisStore
 from gantools.analysis.krylov.thick_restart import ThickRestartLanczos
 from gantools.analysis.operators.linear_operator import LinearOperator
+
+SEARCHES = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +90,28 @@ def search(
     checks = found.check_matvecs + (before is not None)
     message = _reached(found.converged.numpy(), request, products, size)
     return dataclasses.replace(found, matvecs=products, check_matvecs=checks, message=message)
+
+
+def verified(A: LinearOperator, first: Spectrum, request: SearchRequest, size: int) -> Spectrum:
+    """Search again, orthogonally to what is known, until a search finds nothing new; return the union."""
+    known, products, added = first, 0, 0
+    # More values than are locked must converge: a search that stops where it began has examined nothing.
+    further = dataclasses.replace(request, k=request.k + (1 if A.symmetric else 2))
+    for attempt in range(1, SEARCHES + 1):
+        second = search(A, further, size, request.seed + attempt, known)
+        products += second.matvecs + second.check_matvecs
+        known, new = unite(known, second, request.k, request.name)
+        added += new
+        clear = new == 0 and bool(second.converged.all())
+        if clear or not second.converged.all():
+            break
+    agree = clear and bool(known.converged.all())
+    found = f"{added} that the first start had missed were added. " if added else ""
+    if agree:
+        words = f"Converged. {found}A last search, orthogonal to these, found nothing that was missed."
+    else:
+        words = f"{first.message} {found}In doubt: the last search was not clear; raise basis= and verify again."
+    return dataclasses.replace(known, guard_matvecs=products, verified=agree, message=words)
 
 
 def measured(A: LinearOperator, basis: KrylovBasis, ritz: Ritz, request: SearchRequest, seed: int) -> Spectrum:
