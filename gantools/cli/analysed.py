@@ -22,8 +22,7 @@ from gantools.games.game import Game
 from gantools.runs.config import require_positive
 from gantools.runs.experiment import load_own, resolve_device, set_threads
 from gantools.runs.load import Run, load
-from gantools.runs.store.atomic import file_part, say, step_name, unwritable, write_atomically
-from gantools.runs.store.checkpoint import MissingCheckpointError
+from gantools.runs.store.atomic import file_part, require_utf8, step_name, unwritable, write_atomically
 from gantools.runs.store.progress import ProductProgress
 from gantools.runs.store.recorder import writer_errors_once
 from gantools.runs.user_file import is_target, own_errors
@@ -87,15 +86,8 @@ def open_points(args: Any) -> tuple[Iterator[AnalysedPoint], Path]:
         return points, args.out or Path("runs") / f"{name}-analysis"
     run = load(args.where, device=args.device, code=args.code, trust=args.trust)
     set_threads(run.game, run.config.threads)
-    return _points(run, run.chosen_steps(args.checkpoint), args.batch_size), args.out or run.path / "analysis"
-
-
-def _points(run: Run, steps: list[int], batch_size: int) -> Iterator[AnalysedPoint]:
-    for step in steps:
-        try:
-            yield _point(run.at(step), batch_size)
-        except MissingCheckpointError:
-            say(f"The checkpoint of step {step} was deleted meanwhile, by the rule of the run that goes on.")
+    points = (_point(at, args.batch_size) for at in run.each(run.chosen_steps(args.checkpoint)))
+    return points, args.out or run.path / "analysis"
 
 
 def _point(run: Run, batch_size: int) -> AnalysedPoint:
@@ -106,6 +98,7 @@ def _point(run: Run, batch_size: int) -> AnalysedPoint:
 @contextmanager
 def results(folder: Path) -> Iterator[SummaryWriter]:
     """Make a folder and yield its TensorBoard writer; an OSError within the block becomes a `GantoolsError`."""
+    require_utf8(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with writer_errors_once(), SummaryWriter(str(folder)) as writer:

@@ -32,6 +32,7 @@ from gantools.regularizers import REGULARIZERS
 from gantools.runs.code.trust import CodeChoice
 from gantools.runs.config import WHICH, Choice, TrainConfig, changed_settings
 from gantools.runs.configure import configure
+from gantools.runs.record import damaged
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.user_file import is_target
 from gantools.trainers.averages import AVERAGES
@@ -71,20 +72,24 @@ def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainReque
         argv.remove(target)
     elif argv and not argv[0].startswith("-"):
         raise GantoolsError(f"{argv[0]!r} is not FILE.py:FUNCTION; to choose a data set write --data {argv[0]}.")
-    stored = None
+    stored, out = None, _chosen(argv, "--out")
     if "--resume" in argv:
-        out = _chosen(argv, "--out")
         if not out:
             raise GantoolsError("--resume needs the run: add --out with the folder to go on in.")
         stored = RunFolder(out[0]).record().config
         target = target or stored.target
-    defaults = _defaults(argv, target, stored)
     description = (
         "Train a GAN, or your own game (FILE.py:FUNCTION returning (game, batches)), with a game optimizer. The "
         "settings shown are those of what is chosen: `--optimizer lookahead --help` shows lookahead's."
     )
-    answers = vars(tyro.cli(_form(defaults), args=argv, prog=prog, description=description))
-    config = _config(defaults, answers)
+    try:
+        defaults = _defaults(argv, target, stored)
+        answers = vars(tyro.cli(_form(defaults), args=argv, prog=prog, description=description))
+        config = _config(defaults, answers)
+    except (AttributeError, TypeError, KeyError) as error:
+        if stored is None:
+            raise
+        raise damaged(RunFolder(out[0]).config_path, f"{type(error).__name__}: {error}") from error
     if stored is not None:
         changed_settings(stored, config)
     return TrainRequest(config, *(answers[name] for name in ("out", "resume", "dry_run", "code", "trust")))

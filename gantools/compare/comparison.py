@@ -21,11 +21,17 @@ from gantools.compare.tables import (
 from gantools.compare.trainings import RING, configuration, train_one
 from gantools.errors import GantoolsError
 from gantools.games.analytic import TOY_GAMES
-from gantools.runs.store.atomic import unwritable, write_atomically
+from gantools.runs.code.stored import digest
+from gantools.runs.code.trust import remember
+from gantools.runs.record import is_whole, sealed
+from gantools.runs.store.atomic import read_file, unwritable, write_atomically
+from gantools.runs.store.lock import LOCK_FILES, lock_folder
 from gantools.runs.store.provenance import provenance
+from gantools.runs.user_file import is_target, target_code
 
 GAMES = [*TOY_GAMES, RING]
 TOY_STEPS = 1000
+OURS = ("runs", *LOCK_FILES)
 
 
 class Comparison:
@@ -46,10 +52,15 @@ class Comparison:
         self.analytic = game in TOY_GAMES
         self.results = path / "results.json"
         self.rows: list[Row] = []
+        self._code: Row = {}
+        if is_target(game):  # named by the user, so its runs may execute it
+            code = target_code(game)
+            remember(code, game.rpartition(":")[2])
+            self._code = {"code": digest(code.to_dict())}
         try:
             if self.results.exists():
                 self._read()
-            elif path.exists() and (not path.is_dir() or any(f.name != "runs" for f in path.iterdir())):
+            elif path.exists() and (not path.is_dir() or any(f.name not in OURS for f in path.iterdir())):
                 raise GantoolsError(f"{path} holds other files: choose another --out.")
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -57,16 +68,18 @@ class Comparison:
 
     @property
     def _setting(self) -> Row:
-        return {"game": self.game, "lr": self.lr, "steps": self.steps}
+        return {"game": self.game, "lr": self.lr, "steps": self.steps} | self._code
 
     def _read(self) -> None:
         try:
-            stored = json.loads(self.results.read_text())
+            stored: Row = json.loads(read_file(self.results))
+            if not is_whole(stored):
+                raise ValueError("its checksum is wrong")
             setting, self.rows = stored["comparison"], list(stored["rows"])
         except (ValueError, KeyError, TypeError) as error:
             raise GantoolsError(f"{self.results} is damaged ({error}): choose another --out.") from None
         for name, value in self._setting.items():
-            if setting.get(name) != value:
+            if setting.get(name) != value and not (name == "code" and name not in setting):  # from before it was noted
                 raise GantoolsError(
                     f"{self.path} holds a comparison with {name} = {setting.get(name)}, not {value}: choose another "
                     "--out, or compare with that setting."
@@ -79,11 +92,21 @@ class Comparison:
         return [pair for pair in wanted if pair not in done]
 
     def complete(self, methods: Iterable[str], seeds: Sequence[int], say: Callable[[str], None]) -> None:
-        """Compute the missing rows one after the other; keep each at once, and `say` its result in a line."""
-        for method, seed in self.missing(methods, seeds):
-            row = self.compute(method, seed)
-            self.add(row)
-            say(f"{method}{'' if self.analytic else f', seed {seed}'}: {news(row)}")
+        """Compute the missing rows one after the other; keep each at once, and `say` its result in a line.
+
+        Raises:
+            GantoolsError: when another process computes in the folder.
+        """
+        lock = lock_folder(self.path)
+        try:
+            if self.results.exists():
+                self._read()  # another process may have added rows
+            for method, seed in self.missing(methods, seeds):
+                row = self.compute(method, seed)
+                self.add(row)
+                say(f"{method}{'' if self.analytic else f', seed {seed}'}: {news(row)}")
+        finally:
+            lock.release()
 
     def compute(self, method: str, seed: int) -> Row:
         """Return the row of one method and seed, without keeping it."""
@@ -96,7 +119,7 @@ class Comparison:
         """Keep a row, in the folder too."""
         self.rows.append(row)
         content = {"comparison": self._setting, "rows": self.rows, **provenance()}
-        self._write(self.results, json.dumps(content, indent=1) + "\n")
+        self._write(self.results, json.dumps(sealed(content), indent=1) + "\n")
 
     def table(self) -> str:
         """Return the rows as a Markdown table, the best first."""

@@ -1,6 +1,7 @@
 """Open a run for analysis, at any of its checkpoints."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from gantools.runs.code.trust import CodeChoice, chosen_code
 from gantools.runs.config import TrainConfig
 from gantools.runs.experiment import Experiment, build
 from gantools.runs.record import Record, damaged
-from gantools.runs.store.checkpoint import load_checkpoint
+from gantools.runs.store.atomic import say
+from gantools.runs.store.checkpoint import MissingCheckpointError, load_checkpoint, missing_checkpoint
 from gantools.runs.store.folder import RunFolder
 from gantools.trainers.optimizer import GameOptimizer
 
@@ -83,11 +85,27 @@ class Run:
             load_checkpoint(folder.checkpoint_path(step), saved, self.experiment)
         return dataclasses.replace(self, step=step, config=config, record=record)
 
+    def each(self, steps: list[int]) -> Iterator["Run"]:
+        """Yield the run at each of these checkpoints; one that was deleted meanwhile, as training goes on, is named."""
+        present = self
+        for step in steps:
+            try:
+                # Where it stands already, its file may be gone by now.
+                present = present if step == present.step else present.at(step)
+            except MissingCheckpointError:
+                say(f"The checkpoint of step {step} was deleted meanwhile, by the rule of the run that goes on.")
+                continue
+            yield present
+
     def chosen_steps(self, text: str) -> list[int]:
         """Return the steps that a command line's "last", "all" or number names."""
         if text == "last":
             return [self.step]
         if text == "all":
+            every = self.config.checkpoint_every
+            gone = [step for step in sorted(RunFolder(self.path).measured()) if step and every and step % every == 0]
+            if gone := [str(step) for step in gone if step < self.steps[-1] and step not in self.steps]:
+                say(f"The checkpoints of steps {', '.join(gone)}, which spectra refer to, are gone.")
             return self.steps
         if not text.isdigit():
             raise GantoolsError(f"--checkpoint {text!r} is neither last, all, nor a step of this run.")
@@ -125,6 +143,7 @@ def load(
     folder.require_no_links()
     record, steps, step, saved = _checkpoint(folder, step)
     then = record.at(saved, folder.checkpoint_path(step))
+    say_if_unchecked(folder, record)
     text = chosen_code(then, folder.code, code, trust) if then.config.target else None
     config = then.config if device is None else dataclasses.replace(then.config, device=device)
     with random_state_kept():
@@ -135,10 +154,16 @@ def load(
     return Run(folder.path, config, experiment, step, steps, then, {"device": device, "code": code, "trust": trust})
 
 
+def say_if_unchecked(folder: RunFolder, record: Record) -> None:
+    """Say of a run from before checksums what it lacks."""
+    if not record.checked:
+        say(f"{folder.path} was made before there were checksums: damage to it may go unnoticed. --resume adds them.")
+
+
 def _checkpoint(folder: RunFolder, step: int | None) -> tuple[Record, list[int], int, dict[str, Any]]:
     """Return config.json, the steps that have a checkpoint, the one wanted, and its content, all of one moment."""
     for attempt in range(READS):
-        record, steps = folder.record(), folder.steps()
+        record, logged, steps = folder.record(), folder.last_logged(), folder.steps()
         if not steps:
             raise GantoolsError(f"{folder.path} holds no checkpoint yet: let `gantools train` write one first.")
         if step is not None and step not in steps:
@@ -146,6 +171,8 @@ def _checkpoint(folder: RunFolder, step: int | None) -> tuple[Record, list[int],
         try:
             chosen, saved = folder.read_last(steps) if step is None else (step, folder.read(step))
             record.at(saved, folder.checkpoint_path(chosen))
+            if step is None and (gone := missing_checkpoint(record.config, steps, logged)):
+                say(f"The checkpoint of step {gone} is gone; the last one of {folder.path} is of step {steps[-1]}.")
             return record, steps, chosen, saved
         except GantoolsError:
             # Training goes on: what was listed may have been deleted by its rule, or resumed with another rate.

@@ -119,17 +119,25 @@ def read_record(path: Path) -> Record:
         raise damaged(path, f"{type(error).__name__}: {error}") from None
     if not isinstance(content, dict):
         raise damaged(path, "it holds no settings")
-    # A run from before checksums has neither key.
-    if ("format" in content or "checksum" in content) and content.get("checksum") != _checksum(content):
+    if not is_whole(content):
         raise damaged(path, "its checksum is wrong; settings are changed by the flags of --resume")
     return Record.from_values(content, path)
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
     """Write a config.json with its format and checksum."""
+    write_atomically(path, (json.dumps(sealed(content), indent=2) + "\n").encode())
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """Return plain values with their format and checksum."""
     content = {"format": FORMAT, **content}
-    content["checksum"] = _checksum(content)
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    return {**content, "checksum": _checksum(content)}
+
+
+def is_whole(content: dict[str, Any]) -> bool:
+    """Return whether values are as `sealed` made them; those from before checksums have neither of its keys."""
+    return not ("format" in content or "checksum" in content) or content.get("checksum") == _checksum(content)
 
 
 def _checksum(content: dict[str, Any]) -> str:

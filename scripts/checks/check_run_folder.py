@@ -1,7 +1,7 @@
 """Try to make a run folder lose, alter or execute something: damage, flips, foreign folders, processes, full disks.
 
 Counts what must be zero: raw tracebacks, results that are altered without a word, lines of metrics that are lost, files
-outside of the run that are written, code that is executed unasked. About 15 minutes; `--quick` takes one.
+outside of the run that are written, code that is executed unasked. About 15 minutes; `--quick` takes two.
 
     python scripts/checks/check_run_folder.py
 """

@@ -45,8 +45,9 @@ def run(argv: list[str]) -> int:
     if args.n < 1:
         raise GantoolsError(f"--n is {args.n}: ask for at least one sample.")
     run = load(args.run, device=args.device, code=args.code, trust=args.trust)
-    for step in run.chosen_steps(args.checkpoint):
-        samples = run.at(step).sample(args.n, args.seed, args.average).numpy()
+    for at in run.each(run.chosen_steps(args.checkpoint)):
+        step = at.step
+        samples = at.sample(args.n, args.seed, args.average).numpy()
         path = args.out or run.path / f"samples-{step}"
         if args.out and args.checkpoint == "all":
             path = path.with_name(f"{path.stem}-{step}")

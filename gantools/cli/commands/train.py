@@ -7,6 +7,7 @@ from gantools.cli.analysed import verdict
 from gantools.cli.flags import TrainRequest, parse_train
 from gantools.cli.terminal import command, wrapped
 from gantools.data.random_state import random_state_kept, seed_global_generators
+from gantools.runs.beginning import last_checkpoint
 from gantools.runs.code.stored import Code
 from gantools.runs.code.trust import chosen_code, remember
 from gantools.runs.experiment import build
@@ -48,7 +49,7 @@ def _code(request: TrainRequest) -> Code | None:
     if not (request.resume and request.out):
         return None
     folder = RunFolder(request.out)
-    return chosen_code(folder.record(), folder.code, request.code, request.trust)
+    return chosen_code(last_checkpoint(folder, request.config).record, folder.code, request.code, request.trust)
 
 
 def summary(outcome: Outcome, steps: int) -> str:

@@ -82,6 +82,15 @@ def unwritable(path: Path, error: OSError) -> GantoolsError:
     return GantoolsError(f"{path} cannot be written ({error.strerror or error}): choose another --out.")
 
 
+def require_utf8(path: Path) -> None:
+    """Refuse a path that is no UTF-8 text, which TensorBoard cannot write to."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise GantoolsError(f"{shown} is no UTF-8 text, which TensorBoard needs: choose another --out.") from None
+
+
 def say(text: str) -> None:
     """Print a sentence on the standard error, where there is one."""
     if sys.stderr is not None:

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import stat
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from gantools.data.random_state import random_state, set_random_state
 from gantools.errors import GantoolsError
+from gantools.runs.config import TrainConfig
 from gantools.runs.store.atomic import read_file, write_atomically
 
 if TYPE_CHECKING:
@@ -73,6 +75,21 @@ def read_tensors(path: Path) -> Any:
             raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
     data.seek(0)
     return torch.load(data, map_location="cpu", weights_only=True)
+
+
+def read_logs(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of the run's logs, without reading its tensors; empty where it says nothing."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return {}
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith("/data.pkl"):
+                    archive.read(name)  # looks at its checksum
+        logs = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["logs"]
+    except Exception:  # of a damaged file nearly any; whoever loads it says which
+        return {}
+    return logs if isinstance(logs, dict) and type(logs.get("lines")) is int else {}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -173,3 +190,18 @@ def superfluous(steps: Sequence[int], last: int, every: int, measured: Collectio
     if last == 0:
         return []
     return [step for step in steps[:-last] if not (every and step % every == 0) and step not in measured]
+
+
+def missing_checkpoint(config: TrainConfig, steps: Sequence[int], logged: int) -> int:
+    """Return the step of a checkpoint that a run must have written after the last of these, and that is gone; else 0.
+
+    What is logged at a step comes after its checkpoint.
+
+    Args:
+        config: of the run.
+        steps: that have a checkpoint, in order; found after `logged` was read.
+        logged: the last step of metrics.jsonl.
+    """
+    newest, every = max(steps, default=0), config.checkpoint_every
+    due = min((newest // every + 1) * every, config.steps) if every else config.steps
+    return due if logged >= due > newest else 0

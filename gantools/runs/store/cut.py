@@ -38,7 +38,7 @@ def cut_metrics(path: Path, step: int, logs: Mapping[str, Any], aside: SetAside)
     if path.name in logs.get("files", {}) and len(kept) == count and crc32(content) != logs["files"][path.name][1]:
         say(f"{path} is not the file that this run wrote: it is set aside.")
         kept, content = [], b""
-    elif lost := lines.lost(count):
+    elif lost := lines.lost(logs.get("lines")):
         say(f"{path}: {lost}; what is left of them is set aside.")
     if content != data:
         aside.keep(path, _without(data, kept))

@@ -5,18 +5,20 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from filelock import FileLock
 
 from gantools.errors import GantoolsError
 from gantools.runs.config import TrainConfig
 from gantools.runs.record import CONFIG, DamagedRecordError, Record, read_record, write_record
-from gantools.runs.store.atomic import PART, read_file, say, step_name, unwritable
+from gantools.runs.store.atomic import PART, read_file, require_utf8, say, step_name, unwritable
 from gantools.runs.store.checkpoint import (
     MissingCheckpointError,
     UnreadableError,
     load_checkpoint,
     read_checkpoint,
+    read_logs,
     save_checkpoint,
     superfluous,
 )
@@ -93,6 +95,7 @@ class RunFolder:
         Raises:
             GantoolsError: when it exists with something in it, or cannot be written.
         """
+        require_utf8(self.path)
         try:
             self._require_empty()
             self.path.mkdir(parents=True, exist_ok=True)
@@ -181,15 +184,34 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the records of metrics.jsonl, in order; lines that are damaged or missing are named on stderr."""
+        logs = self._logs_at_checkpoint()  # before the lines are read, as a run that is trained grows
         try:
-            lines = read_lines(read_file(self.metrics_path))
+            data = read_file(self.metrics_path)
         except FileNotFoundError:
-            return []
+            data = b""
         except OSError as error:
             raise GantoolsError(f"{self.metrics_path} cannot be read ({error.strerror or error}).") from None
-        if lost := lines.lost():
+        lines = read_lines(data)
+        size, checksum = logs.get("files", {}).get(self.metrics_path.name, (0, 0))
+        if lost := lines.lost(least=logs.get("lines", 0)):
             say(f"{self.metrics_path}: {lost}; --resume goes on without them.")
+        elif crc32(data[:size]) != checksum:
+            say(f"{self.metrics_path} is not the file that this run wrote.")
         return [line.record for line in lines.good]
+
+    def _logs_at_checkpoint(self) -> dict[str, Any]:
+        """Return what the newest checkpoint says of the logs that says anything."""
+        for step in reversed(self.steps()):
+            if logs := read_logs(self.checkpoint_path(step)):
+                return logs
+        return {}
+
+    def last_logged(self) -> int:
+        """Return the last step in metrics.jsonl, 0 without one; damage is not named here."""
+        try:
+            return max((line.record["step"] for line in read_lines(read_file(self.metrics_path)).good), default=0)
+        except OSError:
+            return 0
 
     # Checkpoints -----------------------------------------------------------------------------------------------------
 
@@ -217,9 +239,13 @@ class RunFolder:
         files = [file for file in (self.metrics_path, *event_files(self.path)) if file.exists()]
         return {"lines": self.lines, "files": {file.name: self._tally.of(file) for file in files}}
 
-    def _prune(self, config: TrainConfig) -> None:
+    def measured(self) -> set[int]:
+        """Return the steps that a spectrum or another analysis in the folder is of."""
         pictures = [*self.spectra.glob("*step-*"), *self.analysis.glob("*step-*")]
-        measured = {int(found[1]) for file in pictures if (found := _STEP.search(file.name))}
+        return {int(found[1]) for file in pictures if (found := _STEP.search(file.name))}
+
+    def _prune(self, config: TrainConfig) -> None:
+        measured = self.measured()
         for step in superfluous(self.steps(), config.keep_last, config.keep_every, measured):
             if step not in self._written:
                 try:  # one of another process: nothing is deleted that was not read

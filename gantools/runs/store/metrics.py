@@ -40,17 +40,17 @@ class Lines:
     bad: list[bytes]
     checked: bool
 
-    def lost(self, count: int | None = None) -> str:
-        """Return in words which of the first `count` lines, by default of all, are damaged or missing; "" for none.
+    def lost(self, count: int | None = None, least: int = 0) -> str:
+        """Return in words which lines are damaged or missing: of the first `count`, by default of all; "" for none.
+
+        There are `least` lines at least.
 
         What follows the last newline is no line: one that is being written, or was when its process was killed.
         """
         present = {line.number for line in self.good}
-        if count is None or not self.checked:
-            count = max(present, default=-1) + 1
-            more = len(self.bad)
-        else:
-            more = 0
+        last = max(present, default=-1) + 1
+        more = len(self.bad) if count is None else 0
+        count = max(last, least) if count is None else count
         gone = [number + 1 for number in range(count) if number not in present]
         if not gone:
             return f"{more} of its lines are damaged" if more else ""

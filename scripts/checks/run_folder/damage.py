@@ -222,7 +222,6 @@ OF_ONE: dict[str, Damage] = {
     "analysis: a file": _written("analysis"),
     "set-aside: a file": _written("set-aside"),
     "a part of a killed process": _written("checkpoints/.part-1"),
-    "everything of another run": _other_files("*.*", "checkpoints/*", "samples/*", "spectra/*"),
 }
 
 
