@@ -129,7 +129,6 @@ NUMBERS = {
     "batch above the data": (["train", "--data", "digits", "--batch-size", "1798"], "at most 1797"),
     "no samples": (["sample", "RUN", "--n", "0"], "at least one"),
     "negative samples": (["sample", "RUN", "--n", "-4"], "at least one"),
-    "k above n": (["spectrum", "RUN", "--k", "1000"], "1000"),
     "negative k": (["spectrum", "RUN", "--k", "-3"], "-3"),
     "negative tolerance": (["spectrum", "RUN", "--tol", "-1"], "tol"),
     "negative rate to judge by": (["spectrum", "RUN", "--lr", "-1"], "lr"),
