@@ -107,10 +107,9 @@ def _defaults(argv: Sequence[str], target: str | None, stored: TrainConfig | Non
     if "base" in chosen and "=" in chosen["base"].name:
         chosen["base"] = parse_bases(chosen["base"].name)
     values: dict[str, Any] = {}
-    if target is None:
-        values["regularizers"] = [Choice(name) for name in _chosen(argv, "--regularizer")] or None
-        if loss := _chosen(argv, "--loss"):
-            values["loss"] = loss[-1]
+    values["regularizers"] = [Choice(name) for name in _chosen(argv, "--regularizer")] or None
+    if target is None and (loss := _chosen(argv, "--loss")):
+        values["loss"] = loss[-1]
     return configure(**chosen, target=target, stored=stored, **values)
 
 
@@ -173,7 +172,7 @@ def _nested(name: str, kind: type | None) -> list[tuple[str, Any, Any]]:
     return [] if kind is None else [_field(name, kind, kind, "")]
 
 
-_GAN = ("data", "network", "loss", "activation", "regularizers", "latent_size", "batch_size")
+_GAN = ("data", "network", "loss", "activation", "latent_size", "batch_size")
 
 
 def _form(defaults: TrainConfig) -> type:
@@ -186,9 +185,11 @@ def _form(defaults: TrainConfig) -> type:
     hints, fields = typing.get_type_hints(TrainConfig), []
     for f in dataclasses.fields(TrainConfig):
         value, help = getattr(defaults, f.name), f.metadata["help"]
-        if f.name == "target" or (defaults.target and f.name in _GAN):
+        if f.name == "target" or f.name in (_GAN if defaults.target else ("own_loss",)):
             continue
-        if f.name in names:
+        if f.name == "own_loss":
+            fields.append(_field("own_loss", Literal[("", *LOSSES)], value, help, flag="loss"))
+        elif f.name in names:
             fields.append(_field(f"{f.name}_name", names[f.name], value.name, help, flag=f.name))
         elif f.name == "regularizers":
             chosen, help = tuple(choice.name for choice in value), f"{help}: {', '.join(REGULARIZERS)}"

@@ -61,6 +61,7 @@ class TrainConfig:
     data: Choice = setting(Choice("digits"), "ring8, grid25, digits, folder:PATH or FILE.npy")
     network: Choice = setting(Choice("dcgan"), "both players' networks")
     loss: str = setting("nonsaturating", "objective")
+    own_loss: str = setting("", "objective in place of that of a GAN of your own; the file's by default")
     activation: str = setting(
         "", "hidden activation of both networks, as relu or esp(beta=2.0); the network's own by default"
     )
@@ -119,8 +120,8 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
-        """Return the configuration that `to_dict` wrote; without the rule for checkpoints, one that keeps them all."""
-        values = {"keep_last": 0, "keep_every": 0, **values}
+        """Return the configuration that `to_dict` wrote; what older runs lack is as it was for them."""
+        values = {"keep_last": 0, "keep_every": 0, "own_loss": "", **values}
         for name in _CHOICES:
             values[name] = Choice.from_dict(values[name])
         values["regularizers"] = tuple(Choice.from_dict(r) for r in values["regularizers"])

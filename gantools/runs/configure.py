@@ -35,7 +35,7 @@ def configure(
     Args:
         optimizer: the method; consensus by default.
         base: its base rule, or each player's by name.
-        target: FILE.py:FUNCTION of a user's own game, which has no data, network and regularizers of the registries.
+        target: FILE.py:FUNCTION of a user's own game, which has no data and network of the registries.
         data: the data set; the digits by default.
         network: both players' networks.
         regularizers: terms added to the loss.
@@ -57,7 +57,7 @@ def configure(
         choices["data"] = completed(DATA[kind], data)
         choices["loss"] = values.pop("loss", stored.loss if stored else TrainConfig.loss)
         LOSSES.require(choices["loss"])
-        choices["regularizers"] = _regularizers(regularizers, stored.regularizers if stored else ())
+    choices["regularizers"] = _regularizers(regularizers, stored.regularizers if stored else ())
     optimizer = _over(optimizer, stored.optimizer if stored else Choice("consensus"))
     choices["optimizer"] = _optimizer(optimizer, base, advice)
     average = _over(average, stored.average if stored else Choice("none"))

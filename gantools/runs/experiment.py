@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gantools import trainers
 from gantools.batches import each_batch
+from gantools.data.drawn import with_draws
 from gantools.data.seeds import derive_seed
 from gantools.data.sources import Source, make_source
 from gantools.data.streams import GanBatches, IndexedStream, IteratedStream, repeatable
@@ -23,7 +24,7 @@ from gantools.regularizers import REGULARIZERS
 from gantools.runs import sampling
 from gantools.runs.code.stored import Code
 from gantools.runs.config import Choice, TrainConfig
-from gantools.runs.user_file import load_target, own_errors
+from gantools.runs.user_file import Options, load_target, own_errors
 from gantools.schedules import SCHEDULES
 from gantools.trainers.averages import AVERAGES, Average
 from gantools.trainers.base_rules import BASES
@@ -139,7 +140,7 @@ def build(config: TrainConfig, optimizer: bool = True, code: Code | None = None)
     """
     device = resolve_device(config.device)
     if config.target:
-        game, own, batches = load_own(config.target, device, code)
+        game, own, batches = load_own(config.target, device, code, _options(config), config.seed)
         source, stream, first = None, IteratedStream(own, device), _first(config.target, batches)
     else:
         source = make_source(config.data.name, **config.data.settings)
@@ -154,11 +155,26 @@ def build(config: TrainConfig, optimizer: bool = True, code: Code | None = None)
     return experiment
 
 
-def load_own(target: str, device: torch.device, code: Code | None = None) -> tuple[Game, Any, Any]:
-    """Return the game of FILE.py:FUNCTION on the device, its batches as returned, and the same in every pass."""
-    game, batches = load_target(target, code)
+def load_own(
+    target: str, device: torch.device, code: Code | None = None, options: Options | None = None, seed: int = 0
+) -> tuple[Game, Any, Any]:
+    """Return the game of FILE.py:FUNCTION on the device, its batches as returned, and the same in every pass.
+
+    Args:
+        target: FILE.py:FUNCTION.
+        device: of the game and the batches in every pass.
+        code: the text of the file; by default as it is now.
+        options: what the command line chose for the game.
+        seed: of what the regularizers among the options draw.
+    """
+    game, batches = load_target(target, code, options)
+    batches = with_draws(batches, options.regularizers if options else (), seed)
     game.module.to(device)
     return game, batches, repeatable(batches, device)
+
+
+def _options(config: TrainConfig) -> Options:
+    return Options(config.own_loss, tuple(made(REGULARIZERS, choice) for choice in config.regularizers))
 
 
 def _first(target: str, batches: Any) -> Any:

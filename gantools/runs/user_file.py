@@ -1,6 +1,8 @@
 """A user's own game: FILE.py:FUNCTION, a function that returns (game, batches)."""
 
+import dataclasses
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any
 from gantools.errors import GantoolsError, out_of_memory
 from gantools.games.game import Game
 from gantools.registry import suggest
+from gantools.regularizers.base import Regularizer
 from gantools.runs.code.stored import Code, importing, read_code
 
 _executed: set[str] = set()  # users' files, as tracebacks name them
@@ -22,12 +25,29 @@ def is_target(text: str) -> bool:
     return bool(colon) and path.endswith(".py") or text.endswith(".py")
 
 
-def load_target(spec: str, code: Code | None = None) -> tuple[Game, Any]:
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the command line chooses for a user's game.
+
+    Attributes:
+        loss: the name of an objective, or "" for the file's own.
+        regularizers: instances, after the file's own.
+    """
+
+    loss: str = ""
+    regularizers: tuple[Regularizer, ...] = ()
+
+
+def load_target(spec: str, code: Code | None = None, options: Options | None = None) -> tuple[Game, Any]:
     """Execute the file, call the function, and return the game and the batches that it returns.
+
+    An objective or regularizers that were chosen go to the function, where it has parameters `loss` or `regularizers`;
+    else into the GAN that it returns, if `gantools.gan` made it.
 
     Args:
         spec: FILE.py:FUNCTION.
         code: the text of the file and its neighbours; by default as they are now.
+        options: what was chosen for the game.
 
     Raises:
         GantoolsError: for a missing file or function, an error while it runs, or another result than (game, batches).
@@ -39,14 +59,31 @@ def load_target(spec: str, code: Code | None = None) -> tuple[Game, Any]:
         if not callable(getattr(module, function_name, None)):
             functions = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
             raise suggest(f"function in {code.entry}", function_name, functions)
+        function = getattr(module, function_name)
+        chosen = {name: value for name, value in vars(options or Options()).items() if value}
+        taken = {name: value for name, value in chosen.items() if name in inspect.signature(function).parameters}
         with own_errors(spec):
-            result = getattr(module, function_name)()
+            result = function(**taken)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Game)):
         raise GantoolsError(
             f"{spec} returned {_describe(result)}: return (game, batches), where game comes from gantools.gan, "
             "gantools.minimization or gantools.Game, and batches is one batch or a list or DataLoader of them."
         )
-    return result
+    rest = {name: value for name, value in chosen.items() if name not in taken}
+    return (_made_again(spec, result[0], **rest), result[1]) if rest else result
+
+
+def _made_again(spec: str, game: Game, loss: str = "", regularizers: tuple[Regularizer, ...] = ()) -> Game:
+    """Return a GAN with another objective and further regularizers; refuse a game that is not one of `gantools.gan`."""
+    if game.recipe is None:
+        flag, name = ("--loss", "loss") if loss else ("--regularizer", "regularizers")
+        raise GantoolsError(
+            f"{flag} does not apply to the game of {spec}, which gantools.gan did not make: give the function a "
+            f"parameter {name}, and use it in the losses (gantools.losses.LOSSES, gantools.regularizers.regularized)."
+        )
+    again = game.recipe.game(loss or None, regularizers)
+    again.metrics = game.metrics
+    return again
 
 
 def target_code(spec: str) -> Code:

@@ -93,7 +93,7 @@ UNKNOWN = {
         "--optimizer.gamma",
     ),
     "flag of another base": (["train", "--optimizer.base", "sgd", "--optimizer.base.alpha", "0.5"], "base.alpha"),
-    "flag of a data set for a file": (["train", "own.py:gan", "--loss", "hinge"], "--loss"),
+    "flag of a data set for a file": (["train", "own.py:gan", "--network", "mlp"], "--network"),
     "axis": (["list", "optimisers"], "Did you mean 'optimizers'?"),
     "checkpoint": (["spectrum", "RUN", "--checkpoint", "first"], "neither last, all, nor a step"),
     "step": (["sample", "RUN", "--checkpoint", "3"], "it has 2, 4"),

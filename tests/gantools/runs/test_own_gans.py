@@ -84,3 +84,68 @@ def test_samples_of_a_gan_of_ones_own_are_of_its_own_latents(own, capsys):
     assert main(["train", f"{own}:bilinear", *QUIET, *SHORT, "--out", "other"]) == 0
     assert main(["sample", "other"]) == 2
     assert "gantools.gan" in capsys.readouterr().err
+
+
+CHOOSING = """
+import torch
+import gantools as gt
+from gantools.losses import LOSSES
+
+def gan():
+    torch.manual_seed(0)
+    G, D = torch.nn.Linear(2, 3), torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    return gt.gan(G, D), [{"real": torch.randn(8, 3), "latent": torch.rand(8, 2)} for _ in range(3)]
+
+def own(loss="hinge", regularizers=()):
+    made, batches = gan()
+    def losses(players, batch):
+        fake = players.generator(batch["latent"])
+        seen = gt.regularizers.regularized(regularizers, players.discriminator, batch["real"], fake, batch)
+        one, other = LOSSES[loss](seen.real_scores, seen.fake_scores)
+        return seen.added_to({"generator": one, "discriminator": other})
+    return gt.Game(made.players, losses), batches
+
+def plain():
+    game, batches = own()
+    return gt.Game(game.players, game.losses), batches
+"""
+CHOSEN = ["--loss", "wasserstein", "--regularizer", "wgan_gp", "r1", "--regularizer.wgan-gp.weight", "3"]
+
+
+@pytest.fixture
+def choosing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "choosing.py").write_text(CHOOSING)
+    return "choosing.py"
+
+
+@pytest.mark.parametrize("function", ["gan", "own"])
+def test_loss_and_regularizers_are_chosen_for_a_file(choosing, function):
+    argv = ["train", f"{choosing}:{function}", *QUIET, "--steps", "4", "--optimizer.lr", "0.1", *CHOSEN]
+    assert main([*argv, "--out", "run"]) == 0
+    run = gt.load("run")
+    batch = run.experiment.first
+    assert set(batch) == {"real", "latent", "wgan_gp.mix"} and len(list(run.batches)) == 3
+    G, D = run.game.players["generator"], run.game.players["discriminator"]
+    real = batch["real"].clone().requires_grad_()
+    between = (batch["wgan_gp.mix"][:, None] * real + (1 - batch["wgan_gp.mix"][:, None]) * G(batch["latent"])).detach()
+    norms = [torch.autograd.grad(D(x).sum(), x)[0].norm(dim=1) for x in (between.requires_grad_(), real)]
+    expected = D(G(batch["latent"])).mean() - D(real).mean()
+    expected = expected + 3 * (norms[0] - 1).square().mean() + 5 * norms[1].square().mean()
+    found = run.game.losses(run.game.players, batch)["discriminator"]
+    assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def test_a_run_with_choices_for_a_file_resumes_as_if_never_stopped(choosing):
+    argv = ["train", f"{choosing}:gan", *QUIET, "--checkpoint-every", "2", *CHOSEN]
+    assert main([*argv, "--steps", "5", "--out", "whole"]) == 0
+    assert main([*argv, "--steps", "2", "--out", "parts"]) == 0
+    assert main(["train", "--resume", "--out", "parts", "--steps", "5"]) == 0
+    assert torch.equal(gt.load("whole").game.vector(), gt.load("parts").game.vector())
+
+
+def test_choices_that_do_not_apply_are_a_sentence(choosing, capsys):
+    assert main(["train", f"{choosing}:plain", *QUIET, "--steps", "1", "--loss", "hinge", "--out", "a"]) == 2
+    assert "--loss does not apply" in capsys.readouterr().err
+    assert main(["train", f"{choosing}:plain", *QUIET, "--steps", "1", "--regularizer", "r1", "--out", "b"]) == 2
+    assert "parameter regularizers" in capsys.readouterr().err
