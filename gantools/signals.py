@@ -23,13 +23,13 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """Collect signals, so that the step under way is finished; the second one is not held back."""
+    """Collect signals, so that the step under way is finished; the same one again is not held back."""
     received: list[int] = []
 
     def note(number: int, frame: Any) -> None:
         received.append(number)
-        # Of a terminal that is closed both the system and the shell tell.
-        if len(received) > 1 and number != HANGUP:
+        # Of a terminal that is closed both the system and the shell tell; torchrun sends SIGTERM after Ctrl-C.
+        if received.count(number) > 1 and number != HANGUP:
             raise Stopped(number)
 
     with _handled(note, signal.SIGINT, signal.SIGTERM, HANGUP):

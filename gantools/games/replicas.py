@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -160,8 +161,8 @@ def communicating() -> Iterator[None]:
     except (GantoolsError, NonFiniteFieldError):
         raise
     except RuntimeError as error:  # DistBackendError is one
-        text = str(error).strip().splitlines()
-        reason = text[0][:150] if text else "no reason given"
+        # Gloo names the line of its own source first.
+        reason = re.sub(r"^\[\S+\.cc:\d+\] ", "", str(error).strip())[:120] or "no reason given"
         raise GantoolsError(
             f"The connection to another process of the training broke ({reason}): it has ended, and this one cannot go "
             "on without it. Its own message says why; start all again with --resume."

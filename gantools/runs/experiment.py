@@ -46,6 +46,7 @@ class Experiment:
         source: the data set of a GAN from the registries, else None.
         device: where the game is.
         average: of the iterates, where one was asked for: the point that samples are taken at.
+        code: the text of a user's file that it was built from.
     """
 
     config: TrainConfig
@@ -56,6 +57,7 @@ class Experiment:
     source: Source | None
     device: torch.device
     average: Average | None = None
+    code: Code | None = None
     _saved: Mapping[str, Any] | None = None
 
     @cached_property
@@ -149,7 +151,7 @@ def build(config: TrainConfig, optimizer: bool = True, code: Code | None = None)
         stream = IndexedStream(batches)
         first = batches[0]  # a batch size that the data set refuses is refused now
     average = None if config.average.name == "none" else Average(game, made(AVERAGES, config.average))
-    experiment = Experiment(config, game, batches, first, stream, source, device, average)
+    experiment = Experiment(config, game, batches, first, stream, source, device, average, code)
     if optimizer:
         _ = experiment.optimizer
     return experiment

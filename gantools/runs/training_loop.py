@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gantools.runs.code.trust import CodeChoice
 from gantools.runs.config import TrainConfig
 from gantools.runs.experiment import Experiment
 from gantools.runs.kept_features import kept_features
+from gantools.runs.processes import Processes
 from gantools.runs.sampling import reference
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.recorder import Recorder, writer_errors_once
@@ -61,6 +63,7 @@ def prepare(
     resume: bool = False,
     code: CodeChoice | None = None,
     trust: bool = False,
+    processes: Processes | None = None,
 ) -> "Trainer":
     """Build what the configuration describes and open its run folder; seeds the global generators, as a program does.
 
@@ -72,6 +75,7 @@ def prepare(
         resume: whether to go on with the run that it holds.
         code: see `gantools.load`, as for `trust`.
         trust: whether to execute what a run of a user's file brings along, if this machine never executed it before.
+        processes: those that take part, of which this is the first.
 
     Raises:
         GantoolsError: for whatever in the configuration or the folder cannot be used, before anything is computed;
@@ -84,8 +88,12 @@ def prepare(
             experiment, first = resumed(folder, config, code, trust)
         else:
             experiment, first = begun(folder, config), 0
-        return Trainer(experiment, folder, first)
+        if processes:
+            processes.lead(experiment, first)
+        return Trainer(experiment, folder, first, processes)
     except BaseException:
+        if processes:
+            processes.dismiss()
         folder.release()
         raise
 
@@ -97,7 +105,8 @@ class Trainer:
     of step s is logged, so that resuming from it logs all of it again.
     """
 
-    def __init__(self, experiment: Experiment, folder: RunFolder, first: int = 0):
+    def __init__(self, experiment: Experiment, folder: RunFolder, first: int = 0, processes: Processes | None = None):
+        self.processes = processes
         self.experiment = experiment
         self.config = experiment.config
         self.folder = folder
@@ -127,6 +136,8 @@ class Trainer:
                 f"Make room or mend the permissions, then go on with --resume --out {self.folder.path}."
             ) from error
         finally:
+            if self.processes:
+                self.processes.dismiss()
             self.recorder.abandon()
             self.folder.release()
         seconds = time.perf_counter() - start
@@ -150,14 +161,19 @@ class Trainer:
         optimizer = experiment.optimizer
         with own_errors(self.config.target):
             batches = experiment.stream.take(optimizer.batches_per_step)
-            if self.config.accumulate > 1:
-                batches = tuple(split(batch, self.config.accumulate) for batch in batches)
-            info = optimizer.step(*batches, check=partial(self._check_step, step))
+            info = self._stepped(batches, partial(self._check_step, step))
         if experiment.average:
             experiment.average.update()
         if due(step, self.config.log_every):
             self._log(step, info)
         self.recorder.progress(step + 1, self._losses)
+
+    def _stepped(self, batches: tuple[Any, ...], check: Callable[[Tensor, State], None]) -> StepInfo:
+        if self.processes:
+            return self.processes.step(self.experiment, batches, check)
+        if self.config.accumulate > 1:
+            batches = tuple(split(batch, self.config.accumulate) for batch in batches)
+        return self.experiment.optimizer.step(*batches, check=check)
 
     def _check_step(self, step: int, w: Tensor, state: State) -> None:
         """Refuse a step that is not finite; on a GPU only some steps later."""

@@ -42,6 +42,15 @@ def save_checkpoint(
         record: the configuration and the hash of a user's own code, as JSON.
         logs: what the run's logs hold by now: bytes and checksum of each file, and the number of lines of metrics.
     """
+    state = experiment_state(step, experiment) | {"record": record, "logs": dict(logs or {})}
+    # By way of memory: on a full disk torch.save raises a RuntimeError about file positions.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def experiment_state(step: int, experiment: "Experiment") -> dict[str, Any]:
+    """Return the state of an experiment after `step` updates as tensors and numbers, see `load_checkpoint`."""
     game = experiment.game
     state = {
         "step": step,
@@ -50,15 +59,10 @@ def save_checkpoint(
         "optimizer": experiment.optimizer.state_dict(),
         "stream": experiment.stream.state_dict(),
         "random": random_state(),
-        "record": record,
-        "logs": dict(logs or {}),
     }
     if experiment.average:
         state["average"] = experiment.average.state_dict()
-    # By way of memory: on a full disk torch.save raises a RuntimeError about file positions.
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
+    return state
 
 
 def read_tensors(path: Path) -> Any:
