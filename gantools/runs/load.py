@@ -78,7 +78,7 @@ class Run:
         record = folder.record().at(saved, folder.checkpoint_path(step))
         known = self.record is None or record.code == self.record.code
         if not known and self.opened.get("code") != "current":  # another text is another game
-            return load(self.path, step, **self.opened)
+            return load(self.path, step, **{**self.opened, "code": self.opened.get("code") or "stored"})
         config = dataclasses.replace(record.config, device=self.config.device)
         with random_state_kept():
             self.experiment.reconfigure(config)

@@ -199,8 +199,8 @@ class Trainer:
         if self.experiment.source is None:
             return "Lower the learning rate, or look for a division, root or logarithm at 0 in the losses, or NaN data."
         return (
-            "Lower the learning rate (--optimizer.lr), try --optimizer consensus or extragradient, or add a "
-            "regularizer (--regularizer r1)."
+            "Lower the learning rate (--optimizer.lr, with --resume from that checkpoint on), try --optimizer "
+            "consensus or extragradient, or add a regularizer (--regularizer r1)."
         )
 
     def _kept(self) -> str:

@@ -58,10 +58,16 @@ class Bench:
     expected: dict[tuple[str, str], Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def set_up(cls, root: Path, digits: bool = True) -> "Bench":
-        """Train the intact runs, run every command on each, and know nobody's code but their own."""
+    def set_up(cls, root: Path, digits: bool = True, cheapen: Callable[..., Any] = setattr) -> "Bench":
+        """Train the intact runs, run every command on each, and know nobody's code but their own.
+
+        Args:
+            root: an empty folder.
+            digits: whether to have a run with a feature network, which takes the longest.
+            cheapen: sets an attribute of a module, by which pictures are made small.
+        """
         os.environ["XDG_STATE_HOME"] = str(root / "state")
-        _cheapen()
+        _cheapen(cheapen)
         bench = cls(root)
         (root / "user").mkdir(parents=True)
         (root / "user" / "own.py").write_text(OWN)
@@ -149,18 +155,18 @@ class Trial:
     lost: list[bytes]
 
 
-def _cheapen() -> None:
+def _cheapen(put: Callable[..., Any]) -> None:
     """Take few samples and draw small pictures: full ones take longer than all the rest of a small run."""
 
     def small_figure(*args: Any, **kwargs: Any) -> Figure:
         return Figure(figsize=(1, 1), dpi=8)
 
-    training_loop.METRIC_SAMPLES = 64
-    os.fsync = lambda number: None  # no power is cut here
+    put(training_loop, "METRIC_SAMPLES", 64)
+    put(os, "fsync", lambda number: None)  # no power is cut here
     for module in (figures, distribution_figures, landscape_figures, writer, pictures, recorder):
         for name in list(vars(module)):
             if name.endswith("_figure"):
-                setattr(module, name, small_figure)
+                put(module, name, small_figure)
 
 
 def quietly(action: Callable[[], int]) -> tuple[int, str, str, str]:
