@@ -108,8 +108,8 @@ def plan(
 
 
 def _kept(leading: int, together: int) -> int:
-    """Return the most vectors kept: a basis and the vectors made of it while searching, or three a probe afterwards."""
-    search = max(2 * leading + 1, 20) + 1 + 2 * leading if leading else 0
+    """Return the most vectors kept: a basis and the vectors made of it while searching, or four a probe afterwards."""
+    search = 2 * leading + 10 if leading else 0
     return max(search, leading + 4 * together)
 
 

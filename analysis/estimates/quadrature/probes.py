@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gantools.analysis.estimates.quadrature.known import KnownPart, find_known
 from gantools.analysis.estimates.quadrature.measure import ProbeMeasure, pooled
-from gantools.analysis.estimates.quadrature.plan import ProbePlan, amount
+from gantools.analysis.estimates.quadrature.plan import ProbePlan
 from gantools.analysis.estimates.quadrature.recurrence import ProbeRecurrence
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError, GantoolsWarning, out_of_memory
@@ -132,9 +132,9 @@ class Probing:
             if not out_of_memory(error):
                 raise
             raise GantoolsError(
-                f"Memory ran out on {self._operator.device}: {amount(self._plan.bytes)} of vectors are kept for "
-                f"{self._plan}, beside what a product takes. Ask for fewer probes or leading eigenvectors, or take a "
-                "smaller batch, or a player or a layer instead of the whole."
+                f"Memory ran out on {self._operator.device}, during {self._plan}, beside what a product takes. Ask for "
+                "fewer probes or leading eigenvectors, or take a smaller batch, or a player or a layer instead of the "
+                "whole."
             ) from error
         finally:
             self._save()

@@ -209,6 +209,14 @@ class TestIndex:
         own_file(tmp_path)
         assert "--checkpoint is for runs" in fails(capsys, "index", "own.py:gan", "--checkpoint", "all")
 
+    def test_products_are_told_with_the_time_left(self, capsys, monkeypatch):
+        monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+        shown = progress.ProductProgress()
+        for made in (10, 60):
+            shown(made, 110)
+        shown.close()
+        assert re.fullmatch(r"60 of 110 products, about 0\.0 min left\n", capsys.readouterr().err)
+
 
 class TestDensity:
     def test_of_a_run(self, capsys, run, tmp_path):
