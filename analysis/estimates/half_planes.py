@@ -115,7 +115,9 @@ def leading_half_planes(
     counts = low if low == high else None
     shares = {name: low[name] / A.n for name in NAMES} if counts else _if_none_missed(ends, tau, A.n, low, high)
     return Index(
-        **shares,
+        negative=shares["negative"],
+        zero=shares["zero"],
+        positive=shares["positive"],
         interval={name: (low[name] / A.n, high[name] / A.n) for name in NAMES},
         tolerance=tau,
         method="leading",

@@ -136,7 +136,9 @@ def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, 
         curve = partial(bounded_curve, values, np.zeros(A.n), tolerances(epsilon, scale, tau))
     shares = {name: counts[name] / A.n for name in NAMES}
     return Index(
-        **shares,
+        negative=shares["negative"],
+        zero=shares["zero"],
+        positive=shares["positive"],
         interval={name: (shares[name], (counts[name] + undecided) / A.n) for name in NAMES},
         tolerance=tau,
         method="factors" if factors else "exact",

@@ -45,7 +45,9 @@ def estimated_index(found: ProbedSpectrum, tol: float | None, confidence: float,
     middle = {name: float(np.clip(middles[name][at], *interval[name])) for name in ("negative", "positive")}
     middle["zero"] = max(0.0, 1.0 - middle["negative"] - middle["positive"])
     return Index(
-        **middle,
+        negative=middle["negative"],
+        zero=middle["zero"],
+        positive=middle["positive"],
         interval=interval,
         tolerance=float(taus[at]),
         method="estimate",

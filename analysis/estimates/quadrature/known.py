@@ -104,7 +104,7 @@ class KnownPart:
     @classmethod
     def restored(cls, state: dict[str, Any], device: torch.device) -> KnownPart:
         """Return what `state` described."""
-        there = {name: t.to(device) for name, t in state.items() if isinstance(t, Tensor)}
+        there: dict[str, Any] = {name: t.to(device) for name, t in state.items() if isinstance(t, Tensor)}
         arrays = {name: state[name].numpy() for name in ("values", "residuals")}
         return cls(**(state | there | arrays))
 

@@ -51,7 +51,7 @@ class ProbeMeasure:
     @cached_property
     def nodes(self) -> Array:
         """The nodes (m,) of the Gauss rule, ascending: Ritz values."""
-        return eigvalsh_tridiagonal(self.diagonal, self.off_diagonal[:-1])
+        return np.asarray(eigvalsh_tridiagonal(self.diagonal, self.off_diagonal[:-1]))
 
     @cached_property
     def weights(self) -> Array:
