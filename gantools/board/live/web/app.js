@@ -176,6 +176,7 @@ export class View {
 
   move(by) {
     this.seek(this.position() + by);
+    if (!this.playing) this.spoken.textContent = `step ${this.step()}`;
   }
 
   seekAt(event) {

@@ -274,6 +274,43 @@ def test_trails_follow_eigenvalues_and_not_their_order(page, tmp_path):
     assert run_module(page, code, tmp_path) == order.tolist()
 
 
+@pytest.mark.parametrize(("kind", "lr"), [("field", 0.0), ("field", 0.3), ("field", 1e-3), ("map", 0.0)])
+def test_classes_and_factors_are_those_of_the_stable_region(page, tmp_path, kind, lr):
+    rng = np.random.default_rng(1)
+    values = np.concatenate([rng.normal(size=40) + 1j * rng.normal(size=40), [0, 1, 1 + 3e-9, 0.01 + 2j, -1e-9]])
+    found = spectrum(values, kind=kind)
+    found.errors[:5] = 10.0  # anything may be true of these
+    text = base64.b64encode(stream([(0, 0.0, encode(spectrum_look(found)))])).decode()
+    code = f"""(() => {{ const look = decodeStream(Uint8Array.from(atob("{text}"), c => c.charCodeAt(0)).buffer).looks[0];
+        const found = [...classesOf(look, {lr}).of];
+        return found.map((kind, i) => [CLASSES[kind], stepFactor(look, i, {lr})]); }})()"""
+    answer = run_module(page, code, tmp_path)
+    seen = values if kind == "map" else values.astype(np.complex64)
+    factor = np.abs(seen) if kind == "map" else np.abs(1 - lr * seen.astype(complex))
+    stable = seen.real > 0 if kind == "field" and lr == 0 else factor < 1
+    neutral = np.abs(seen - (kind == "map")) <= 1e-7 * np.abs(values).max()
+    np.testing.assert_allclose([number for _, number in answer], factor, rtol=1e-12)
+    for (name, _), attracts, zero, error in zip(answer, stable, neutral, found.errors, strict=True):
+        assert name == ("neutral" if zero else "undecided" if error == 10 else "attracts" if attracts else "repels")
+
+
+def test_axes_stand_still(page, runs, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(report(runs, "runs"))
+    page.open(f"file://{path}#step=0&trail=0", 1300, 1000)
+    page.wait("document.querySelector('main')?.dataset.drawn === 'plane 0'")
+    axes = """(() => { const c = document.querySelector('canvas'); const d = c.getContext('2d');
+        return [d.getImageData(0, c.height - 40, c.width, 40), d.getImageData(0, 0, 55, c.height)]
+            .map(part => part.data.reduce((sum, x, i) => (sum * 31 + x * (i % 977)) % 1000003, 7)).join(); })()"""
+    points = "document.querySelector('canvas').toDataURL()"
+    seen = []
+    for position in range(8):
+        slide(page, "document", position)
+        drawn(page, "document", f"plane {100 * position}")
+        seen.append((page.evaluate(axes), page.evaluate(points)))
+    assert len({labels for labels, _ in seen}) == 1 and len({picture for _, picture in seen}) == 8
+
+
 def test_numbers_that_are_none_do_no_harm(page, tmp_path):
     nan, inf = float("nan"), float("inf")
     with SummaryWriter(str(tmp_path / "logs")) as writer:

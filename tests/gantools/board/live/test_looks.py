@@ -36,7 +36,8 @@ def there_and_back(look):
 def test_a_spectrum():
     values = np.array([1 + 2j, 1 - 2j, NAN, complex(INF, 1), -3])
     found = spectrum(values, converged=[1, 1, 0, 0, 1], n=40, shares={"G": np.arange(5) / 5})
-    facts, arrays = there_and_back(spectrum_look(found, lr=0.5))
+    facts, arrays = there_and_back(spectrum_look(found, lr=0.5, beside={"modes": np.float32(8)}))
+    assert facts["beside"] == {"modes": 8.0}
     assert facts["kind"] == "spectrum" and facts["operator"] == "field"
     assert (facts["n"], facts["complete"], facts["which"], facts["lr"]) == (40, False, "LM", 0.5)
     np.testing.assert_array_equal(arrays["real"], values.real)
