@@ -1,6 +1,7 @@
 """TensorBoard summaries of looks: numbers for the live tab, written beside the pictures."""
 
 import json
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -40,4 +41,12 @@ def add_look(writer: Any, tag: str, look: Look, step: int) -> None:
     tensor = make_tensor_proto(np.frombuffer(encode(look), np.uint8))
     value = Summary.Value(tag=f"{tag}/{SUFFIX}", tensor=tensor, metadata=metadata)
     # SummaryWriter.add_tensor writes no data class, without which no plugin finds the tensor.
-    writer._get_file_writer().add_summary(Summary(value=[value]), step)
+    writer._get_file_writer().add_summary(_as_theirs(writer, Summary(value=[value])), step)
+
+
+def _as_theirs(writer: Any, summary: Summary) -> Any:
+    """Return a summary as the message class of the writer's package: tensorboardX has a copy of TensorBoard's."""
+    package = type(writer).__module__.partition(".")[0]
+    if package != "tensorboardX":
+        return summary
+    return import_module(f"{package}.proto.summary_pb2").Summary.FromString(summary.SerializeToString())

@@ -281,7 +281,8 @@ def test_classes_and_factors_are_those_of_the_stable_region(page, tmp_path, kind
     found = spectrum(values, kind=kind)
     found.errors[:5] = 10.0  # anything may be true of these
     text = base64.b64encode(stream([(0, 0.0, encode(spectrum_look(found)))])).decode()
-    code = f"""(() => {{ const look = decodeStream(Uint8Array.from(atob("{text}"), c => c.charCodeAt(0)).buffer).looks[0];
+    code = f"""(() => {{ const bytes = Uint8Array.from(atob("{text}"), c => c.charCodeAt(0));
+        const look = decodeStream(bytes.buffer).looks[0];
         const found = [...classesOf(look, {lr}).of];
         return found.map((kind, i) => [CLASSES[kind], stepFactor(look, i, {lr})]); }})()"""
     answer = run_module(page, code, tmp_path)

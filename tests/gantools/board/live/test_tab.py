@@ -142,6 +142,15 @@ def test_any_spectrum_can_be_written(tmp_path):
     assert [len(decode(data)[1]["real"]) for _, _, data in found] == [0, 1, 2, 2]
 
 
+def test_the_writer_of_tensorboardx(tmp_path):
+    writers = pytest.importorskip("tensorboardX")
+    with writers.SummaryWriter(str(tmp_path)) as writer:
+        add_spectrum(writer, "x", turning(0), 7)
+    (found,) = open_logs(tmp_path).looks(".", "x/numbers")
+    assert found[0] == 7
+    np.testing.assert_allclose(decode(found[2])[1]["real"], turning(0).values.real, rtol=1e-6)
+
+
 def test_a_writer_without_a_file_writer_keeps_its_figure():
     seen = []
     writer = SimpleNamespace(
