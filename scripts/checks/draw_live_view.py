@@ -24,19 +24,19 @@ READY = "[...document.querySelectorAll('iframe'), window].some(f => (f.contentDo
 PICTURES = {
     "tab": ("tab", "step=1500&trail=15", (1280, 830)),
     "overlaid": ("report", "step=1500&layout=over&theme=dark&region=disc&lr=2", (1280, 830)),
-    "density": ("report", "view=density&tag=analysis/density-discriminator", (760, 700)),
+    "density": ("report", "view=density&tag=analysis/density-discriminator", (760, 830)),
 }
 
 
 def take(page: Page, address: str, size: tuple[int, int], path: Path) -> None:
-    """Write a picture of an address in 128 colours, which flat drawings do not miss."""
+    """Write a picture of an address, in few bytes."""
     page.open("about:blank")
     page.open(address, *size)
     page.wait(f"{READY}'main')?.dataset.drawn)", 60)
     time.sleep(3)  # the trails are matched after the first picture, the samples come one by one
     page.screenshot(path)
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(128).save(path, optimize=True)
+        picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 def main(runs: Path, out: Path) -> None:

@@ -4,6 +4,7 @@ import { ATTRACTS, NEUTRAL, NOT_FINITE, REPELS, UNDECIDED, classesOf, short } fr
 import { discBoundary, ticks } from "./scales.js";
 
 export const MARGIN = { left: 56, right: 12, top: 10, bottom: 42 };
+const MOST_BESIDE = 3; // of the numbers that were logged with a spectrum
 const SHAPES = { [ATTRACTS]: "circle", [REPELS]: "diamond", [NEUTRAL]: "cross", [UNDECIDED]: "square" };
 const NAMES = { [ATTRACTS]: "attracts", [REPELS]: "repels", [NEUTRAL]: "neutral", [UNDECIDED]: "undecided" };
 
@@ -229,7 +230,8 @@ export function summary(look, lr) {
   const parts = [`${look.count}${whole} eigenvalues${which}`];
   const say = [[ATTRACTS, "attract"], [REPELS, "repel"], [NEUTRAL, "neutral"], [UNDECIDED, "within their error of the edge"], [NOT_FINITE, "not finite, not shown"]];
   for (const [kind, word] of say) if (counts[kind] || kind === REPELS) parts.push(`${counts[kind]} ${word}`);
-  for (const [name, value] of Object.entries(look.beside ?? {})) parts.push(`${name} ${short(value, 3)}`);
+  const beside = Object.entries(look.beside ?? {}).slice(0, MOST_BESIDE);
+  for (const [name, value] of beside) parts.push(`${name.replaceAll("_", " ")} ${short(value, 3)}`);
   if (unconverged) parts.push(`${unconverged} not converged (hollow)`);
   return parts.join(", ");
 }
