@@ -17,7 +17,7 @@ from gantools.analysis.operators.differentiation import DifferentiatedOperator, 
 from gantools.analysis.operators.snapshot import snapshot
 from gantools.analysis.operators.training_step import TrainingStep
 from gantools.analysis.products import autograd as engines
-from gantools.analysis.products.checks import DIFFERS, is_symmetric, require_deterministic, require_finite
+from gantools.analysis.products.checks import DIFFERS, SURROGATE, is_symmetric, require_deterministic, require_finite
 from gantools.batches import batch_size
 from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
 from gantools.games import arbiter, functional
@@ -176,6 +176,8 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
     operator.field_norm = None if derivative.several else float(reverse.value.norm())
     if moves_vectors(game.module):
         operator.remark = VECTORS["exact" if derivative.snapshot.follow else "frozen"]
+    if not derivative.one_gradient:
+        operator.remark = f"{operator.remark} {SURROGATE}".strip()
     # A part of what was checked needs no check; its derivative may vanish to rounding, which looks like a wrong one.
     operator.restricted = lambda where: _restricted(derivative, where, check=False)
     return operator

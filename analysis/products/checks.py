@@ -11,6 +11,11 @@ DIFFERS = (
     "(functional dropout, noise, a penalty's mixing). Draw them once, into the batch."
 )
 
+SURROGATE = (
+    "What is differentiated is the gradient that training follows; behind a detach, a straight-through rounding or a "
+    "custom function it is no gradient of one loss, so the matrix is not symmetric: eigenvalues may be complex."
+)
+
 
 def require_deterministic(again: Tensor, function: Function, products: ReverseProducts) -> None:
     """Refuse a function whose value `again` is not the one that the products were built at."""

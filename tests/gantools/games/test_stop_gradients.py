@@ -398,3 +398,12 @@ def test_detached_statistics_written_into_a_buffer():
     H, u = jacobian(game, x), torch.ones(8, dtype=torch.float64)
     assert relative(H @ u, finite_product(frozen_field(game, x), game.vector(), u)) < 1e-7
     assert not model.running.any()
+
+
+def test_a_surrogate_gradient_is_said_to_be_one():
+    torch.manual_seed(0)
+    net, x = nn.Linear(3, 2).double(), torch.randn(5, 3, dtype=torch.float64)
+    H = hessian(net, lambda net, x: (net(x)[:, 0] * net(x)[:, 1].detach()).sum(), x)
+    assert not H.symmetric and "the gradient that training follows" in repr(H)
+    same = hessian(net, lambda net, x: (net(x)[:, 0] * net(x)[:, 1]).sum(), x)
+    assert same.symmetric and not same.remark
