@@ -38,13 +38,14 @@ class StopGradients(TorchFunctionMode):
         taking: whether gradients are now those inside the field; they are while its losses are evaluated.
         met: whether anything that depends on a parameter was stopped, or went through a custom function, so far.
         tracing: whether a custom function is being traced.
+        wrote: whether the custom function traced last wrote into a tensor.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.taking = False
         self.met = False
-        self.tracing = False
+        self.tracing = self.wrote = False
 
     @contextmanager
     def taking_gradients(self) -> Iterator[None]:
@@ -64,7 +65,7 @@ class StopGradients(TorchFunctionMode):
     @contextmanager
     def while_tracing(self) -> Iterator[None]:
         """Trace a custom function in this block."""
-        before, self.tracing = self.tracing, True
+        before, self.tracing, self.wrote = self.tracing, True, self.tracing and self.wrote
         try:
             yield
         finally:
@@ -85,6 +86,7 @@ class StopGradients(TorchFunctionMode):
             if x.requires_grad or self.tracing:
                 alone.shares_with = x  # type: ignore[attr-defined]
             return alone
+        self.wrote |= self.tracing and _writes(func)
         if _writes(func) and (owner := getattr(args[0], "shares_with", None)) is not None:
             if self.tracing:
                 raise _NotTraceable("it writes into its inputs")
@@ -227,6 +229,10 @@ class _Call:
         self._where = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
         self._given = [args[i] for i in self._where]
         self.count, self.inputs = len(self._traced), len(self._given)
+        if mode.wrote:  # what its own backward does not need may have been written over: then this raises
+            outputs = [t.sum() for t in self._traced if t.requires_grad]
+            by = [x for x in self._given if x.requires_grad]
+            torch.autograd.grad(outputs, by, retain_graph=True, allow_unused=True)
 
     def result(self) -> Any:
         """Return what the function returns."""

@@ -124,7 +124,7 @@ def _analyse(
 
 
 def runs_by_itself(net: nn.Module, loss: Any, batch: Any, last: bool) -> bool:
-    """Return whether the model has a plain gradient in its precision; some make tensors of float32 by themselves.
+    """Return whether the model has a loss in its precision; some make tensors of float32 by themselves.
 
     Its first pass leaves the caches and hooks of the package's own in the model, which are no doing of an analysis.
     """
@@ -132,12 +132,11 @@ def runs_by_itself(net: nn.Module, loss: Any, batch: Any, last: bool) -> bool:
     kept = {name: buffer.clone() for name, buffer in net.named_buffers()}
     try:
         with torch.random.fork_rng():
-            loss(net, one).backward()
+            loss(net, one)
     except Exception as error:
         if last:
             raise Complaint("entry fails", f"{type(error).__name__}: {first_line(error)}") from error
         return False
-    net.zero_grad()
     with torch.no_grad():
         for name, buffer in net.named_buffers():
             if name in kept:

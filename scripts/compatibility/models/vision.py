@@ -221,25 +221,19 @@ def frozen_encoder(net):
     return net
 
 
-@model("segmentation_models_pytorch", nudge=0.01)
+@model("segmentation_models_pytorch", train=True)
 def smp_unet():
     net = frozen_encoder(smp.Unet(**small_encoder(decoder_channels=(4, 4), classes=2)))
     return net, lambda net, b: smp.losses.DiceLoss("multiclass")(net(b[0]), b[1]), masks()
 
 
-@model("segmentation_models_pytorch", nudge=0.01)
+@model("segmentation_models_pytorch", train=True)
 def smp_unet_plus_plus():
     net = frozen_encoder(smp.UnetPlusPlus(**small_encoder(decoder_channels=(4, 4), classes=2)))
     return net, lambda net, b: smp.losses.FocalLoss("multiclass")(net(b[0]), b[1]), masks()
 
 
-@model("segmentation_models_pytorch", nudge=0.01)
-def smp_pspnet():
-    net = frozen_encoder(smp.PSPNet(**small_encoder(psp_out_channels=4, classes=2, psp_dropout=0.0)))
-    return net, lambda net, b: smp.losses.TverskyLoss("multiclass")(net(b[0]), b[1]), masks()
-
-
-@model("segmentation_models_pytorch", nudge=0.01)
+@model("segmentation_models_pytorch", train=True)
 def smp_link_net_with_lovasz_loss():
     net = frozen_encoder(smp.Linknet(**small_encoder(classes=2)))
     return net, lambda net, b: smp.losses.LovaszLoss("multiclass")(net(b[0]), b[1]), masks(16)

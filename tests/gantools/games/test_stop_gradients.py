@@ -5,14 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 import gantools as gt
 from gantools.analysis import hessian, jacobian, update_operator
 from tests import cases
-from tests.game_oracles import finite_product, frozen_field, relative
 
 F64 = torch.float64
 METHODS = ["reverse", "forward", "replay"]
@@ -376,34 +374,3 @@ def test_what_is_written_through_data_is_written():
     model, x = cases.mlp(3, 4, 2), torch.ones(2, 3, dtype=F64)
     plain = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss(model, x), list(model.parameters()))])
     torch.testing.assert_close(gt.minimization(model, loss).field(x), plain)
-
-
-def test_detached_statistics_written_into_a_buffer():
-    """`torch.cat(..., out=)`, as the batch norm of e3nn moves its running mean."""
-
-    class Norm(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.linear = nn.Linear(3, 2).to(torch.float64)
-            self.register_buffer("running", torch.zeros(2, dtype=torch.float64))
-
-        def forward(self, x):
-            y = self.linear(x)
-            mean = y.mean(0)
-            torch.cat([0.9 * self.running[:1] + mean[:1].detach(), self.running[1:].clone()], out=self.running)
-            return (y - mean) / (1 + y.var(0))
-
-    model, x = Norm(), torch.randn(5, 3, dtype=torch.float64)
-    game = gt.minimization(model, lambda model, x: model(x).sin().sum())
-    H, u = jacobian(game, x), torch.ones(8, dtype=torch.float64)
-    assert relative(H @ u, finite_product(frozen_field(game, x), game.vector(), u)) < 1e-7
-    assert not model.running.any()
-
-
-def test_a_surrogate_gradient_is_said_to_be_one():
-    torch.manual_seed(0)
-    net, x = nn.Linear(3, 2).double(), torch.randn(5, 3, dtype=torch.float64)
-    H = hessian(net, lambda net, x: (net(x)[:, 0] * net(x)[:, 1].detach()).sum(), x)
-    assert not H.symmetric and "the gradient that training follows" in repr(H)
-    same = hessian(net, lambda net, x: (net(x)[:, 0] * net(x)[:, 1]).sum(), x)
-    assert same.symmetric and not same.remark
