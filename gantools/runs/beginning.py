@@ -8,7 +8,7 @@ from gantools.runs.code.stored import Code
 from gantools.runs.code.trust import CodeChoice, chosen_code, remember
 from gantools.runs.config import TrainConfig, changed_settings
 from gantools.runs.experiment import Experiment, build, set_threads
-from gantools.runs.load import build_stored, say_if_unchecked
+from gantools.runs.load import build_stored, other_data, say_if_unchecked
 from gantools.runs.record import Record
 from gantools.runs.store.atomic import require_utf8, say
 from gantools.runs.store.checkpoint import load_checkpoint, missing_checkpoint
@@ -22,7 +22,7 @@ def begun(folder: RunFolder, config: TrainConfig) -> Experiment:
     code = target_code(config.target) if config.target else None
     experiment = build(config, code=code)
     set_threads(experiment.game, config.threads)
-    folder.create(config, code.to_dict() if code else None)
+    folder.create(config, code.to_dict() if code else None, experiment.data_digest())
     _keep_code(folder, config, code)
     return experiment
 
@@ -84,10 +84,13 @@ def resumed(
     code = chosen_code(then, folder.code, choice, trust)
     experiment = build_stored(config, folder, code, optimizer=True)
     set_threads(experiment.game, config.threads)
+    data = experiment.data_digest()
+    if then.data not in (None, data):
+        raise GantoolsError(f"{other_data(config)}: put them back, or start a new run with another --out.")
     if last.saved:
         load_checkpoint(folder.checkpoint_path(last.step), last.saved, experiment)
     changed: dict[str, Any] = changed_settings(then.config, config)
-    now = Record(config, code.to_dict() if code else None, then.content)
+    now = Record(config, code.to_dict() if code else None, then.content, data)
     if then.code and now.code and now.code["files"] != then.code["files"]:
         changed["code"] = [then.code["files"], now.code["files"]]
     _tell(folder, last, changed)

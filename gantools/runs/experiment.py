@@ -1,6 +1,7 @@
 """Build what a configuration describes: a game, its optimizer, its batches; and sample its generator."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ from gantools import trainers
 from gantools.batches import each_batch
 from gantools.data.drawn import with_draws
 from gantools.data.seeds import derive_seed
-from gantools.data.sources import Source, make_source
+from gantools.data.sources import FiniteSource, Source, make_source
 from gantools.data.streams import GanBatches, IndexedStream, IteratedStream, repeatable
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
@@ -74,6 +75,15 @@ class Experiment:
             self.optimizer.load_state_dict(saved)
         else:
             self._saved = saved
+
+    def data_digest(self) -> str | None:
+        """Return the SHA-256 of the samples of a finite data set: files can change while their names stay."""
+        if not isinstance(self.source, FiniteSource):
+            return None
+        samples = self.source.samples.contiguous()
+        found = hashlib.sha256(f"{samples.dtype} {tuple(samples.shape)}".encode())
+        found.update(samples.numpy().data)
+        return found.hexdigest()
 
     def reconfigure(self, config: TrainConfig) -> None:
         """Take a configuration that differs in the settings of the optimizer alone, which is built anew."""

@@ -151,7 +151,14 @@ def load(
         seed_global_generators(config.seed)
         experiment = build_stored(config, folder, text)
         load_checkpoint(folder.checkpoint_path(step), saved, experiment)
+    if then.data not in (None, experiment.data_digest()):
+        say(f"{other_data(config)}; what is computed now is of these.")
     return Run(folder.path, config, experiment, step, steps, then, {"device": device, "code": code, "trust": trust})
+
+
+def other_data(config: TrainConfig) -> str:
+    """Return the beginning of the sentence for a data set that changed."""
+    return f"The data of {config.data.name} are not those that this run was trained on"
 
 
 def say_if_unchecked(folder: RunFolder, record: Record) -> None:

@@ -27,11 +27,13 @@ class Record:
         config: the configuration that the run stands at.
         code: where a user's own code came from, and the hashes of its files; see `gantools.runs.code.stored`.
         content: all of config.json, as plain values.
+        data: SHA-256 of the samples of a finite data set.
     """
 
     config: TrainConfig
     code: dict[str, Any] | None = None
     content: dict[str, Any] = dataclasses.field(default_factory=dict)
+    data: str | None = None
 
     @property
     def checked(self) -> bool:
@@ -39,8 +41,8 @@ class Record:
         return self.content.get("format", 1) >= FORMAT
 
     def to_json(self) -> str:
-        """Return configuration and code as JSON, as every checkpoint holds them."""
-        return json.dumps({"config": self.config.to_dict(), "code": self.code})
+        """Return configuration and hashes of code and data as JSON, as every checkpoint holds them."""
+        return json.dumps({"config": self.config.to_dict(), "code": self.code, "data": self.data})
 
     @classmethod
     def from_values(cls, values: Any, name: Path) -> "Record":
@@ -56,7 +58,7 @@ class Record:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise damaged(name, f"{type(error).__name__}: {error}") from None
-        return cls(config, code, values)
+        return cls(config, code, values, values.get("data"))
 
     def at(self, saved: Mapping[str, Any], path: Path) -> "Record":
         """Return the record as it was at a checkpoint.

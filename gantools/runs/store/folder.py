@@ -89,7 +89,7 @@ class RunFolder:
 
     # Beginning and resuming ------------------------------------------------------------------------------------------
 
-    def create(self, config: TrainConfig, code: dict[str, Any] | None = None) -> None:
+    def create(self, config: TrainConfig, code: dict[str, Any] | None = None, data: str | None = None) -> None:
         """Make the folder, take its lock, and write the configuration, versions and git revision.
 
         Raises:
@@ -102,7 +102,7 @@ class RunFolder:
             self.lock()
             self._require_empty()
             # First of all: a folder with a configuration can be resumed, one without could not even be used again.
-            self._write({"config": config.to_dict(), "code": code, **provenance()})
+            self._write({"config": config.to_dict(), "code": code, "data": data, **provenance()})
             self._make_folders()
         except OSError as error:
             raise unwritable(self.path, error) from None
@@ -135,7 +135,7 @@ class RunFolder:
                 if self.config_path.exists():
                     aside.move(self.config_path)
             self.cut_after(step, logs, aside)
-            content = {**record.content, "config": record.config.to_dict(), "code": record.code}
+            content = {**record.content, "config": record.config.to_dict(), "code": record.code, "data": record.data}
             note = {"step": step, **({"changed": dict(changed)} if changed else {}), **provenance()}
             content["resumed"] = [*content.get("resumed", []), note]
             self._write(content)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -321,3 +322,18 @@ def test_a_point_to_go_on_from_changes_nothing(run):
     found = last_checkpoint(RunFolder(run), read_record(run / "config.json").config)
     assert (found.step, found.newest) == (6, 6) and contents(run) == before
     assert isinstance(found.saved["parameters"]["generator.layers.0.weight"], torch.Tensor)
+
+
+def test_data_that_changed_under_their_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    points = torch.randn(40, 2, generator=torch.Generator().manual_seed(0)).numpy()
+    np.save("x.npy", points)
+    args = [*ARGS, "--data", "x.npy"]
+    assert main(["train", "--out", "a", *args]) == 0
+    assert main(["spectrum", "a", "--k", "2"]) == 0 and capsys.readouterr().err == ""
+    np.save("x.npy", points + 1)
+    assert "x.npy are not those that this run was trained on" in fails(
+        capsys, "train", "--resume", "--out", "a", "--steps", "8"
+    )
+    assert main(["spectrum", "a", "--k", "2"]) == 0
+    assert "x.npy are not those that this run was trained on" in capsys.readouterr().err
