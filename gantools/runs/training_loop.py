@@ -128,8 +128,11 @@ class Trainer:
         start = time.perf_counter()
         try:
             with writer_errors_once():
-                step, signals = self._loop()
-                self.recorder.close()
+                try:
+                    step, signals = self._loop()
+                    self.recorder.close()
+                finally:
+                    self.recorder.abandon()
         except OSError as error:
             raise GantoolsError(
                 f"{self.folder.path} cannot be written ({error.strerror or error}); training stopped, {self._kept()}. "
@@ -138,7 +141,6 @@ class Trainer:
         finally:
             if self.processes:
                 self.processes.dismiss()
-            self.recorder.abandon()
             self.folder.release()
         seconds = time.perf_counter() - start
         return Outcome(self.folder, step, seconds, signals[0] if signals else None, **self._last)
