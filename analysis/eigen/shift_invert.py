@@ -1,10 +1,9 @@
-r"""Eigenvalues of smallest modulus of operators too large for their whole matrix: shift-invert by iterative solves.
+r"""Eigenvalues of smallest modulus of symmetric operators of which memory holds a small basis only: shift-invert.
 
-Lanczos and Krylov-Schur converge to the outside of a spectrum; the outside of that of $A^{-1}$ belongs to the
-eigenvalues of A nearest to zero. Each product with $A^{-1}$ is a linear system, solved by MINRES (Paige and Saunders
-1975) or GMRES (Saad and Schultz 1986) from SciPy, on the host. A Hessian with a dense cluster at zero is nearly
-singular there, and no such solve converges: the values returned then have large residuals, and are marked as not
-converged.
+Lanczos converges to the outside of a spectrum; the outside of that of $A^{-1}$ belongs to the eigenvalues of A nearest
+to zero. Each product with $A^{-1}$ is a linear system, solved by MINRES (Paige and Saunders 1975) from SciPy, on the
+host, which keeps no basis. A Hessian with a dense cluster at zero is nearly singular there, and no solve converges: the
+the values returned then have large residuals, and are marked as not converged.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from gantools.errors import GantoolsError
 
 
 class Inverse(LinearOperator):
-    """The inverse of an operator; each product is an iterative solve.
+    """The inverse of a symmetric operator; each product is an iterative solve.
 
     Args:
         A: the operator.
@@ -52,12 +51,7 @@ class Inverse(LinearOperator):
             return product.double().cpu().numpy()
 
         operator = cast(Any, host.LinearOperator)(A.shape, matvec=matvec, dtype=np.float64)
-        if A.symmetric:
-            x, info = host.minres(operator, right, rtol=self._tol, maxiter=self._limit)
-        else:
-            restart = min(self._limit, 100, A.n)
-            cycles = max(1, self._limit // restart)
-            x, info = host.gmres(operator, right, rtol=self._tol, restart=restart, maxiter=cycles)
+        x, info = host.minres(operator, right, rtol=self._tol, maxiter=self._limit)
         if not np.isfinite(x).all():
             raise GantoolsError(
                 "A linear system with the operator has no finite solution: its products contain NaN or infinite values."
@@ -73,28 +67,23 @@ INNER_LIMIT = 2000
 
 
 def shift_invert(A: LinearOperator, request: SearchRequest, size: int) -> Spectrum:
-    """Compute the eigenvalues nearest to zero: reciprocals of the inverse's largest, with residuals from A itself."""
+    """Compute the eigenvalues nearest to zero: the inverse's largest, with quotients and residuals from A itself."""
     before = A.matvecs
     inverse = Inverse(A, min(1e-2 * request.tol, 1e-8), inner_limit=INNER_LIMIT)
     # Two more than asked for: they tell the gaps.
     outside = dataclasses.replace(request, k=request.k + 2, name="LM", limit=min(request.limit, 3 * size))
     found = search(inverse, outside, size, request.seed)
     assert found.vectors is not None
-    # Backwards, so that the conjugate with positive imaginary part comes first again.
-    vectors, known = found.vectors.flip(1), found.values.numpy()[::-1]
-    values = 1 / np.where(known == 0, np.inf, known)
+    vectors = found.vectors
     product = A @ vectors
-    if A.symmetric:
-        values = (vectors.double() * product.double()).sum(dim=0).cpu().numpy()
+    values = (vectors.double() * product.double()).sum(dim=0).cpu().numpy()
     shifted = vectors * torch.as_tensor(values).to(vectors)
     residuals = torch.linalg.vector_norm(product - shifted, dim=0).double().cpu().numpy()
     scale = max(found.scale and 1 / found.scale, float(torch.linalg.vector_norm(product, dim=0).max()))
     apart = np.abs(values[:, None] - values) + np.diag(np.full(len(values), np.inf))
-    errors = residuals.copy()
-    if A.symmetric:
-        # Parlett's bound: these gaps are between values that converged.
-        gap = np.maximum(apart.min(axis=1) - residuals, 0.0)
-        errors = np.where(gap > residuals, residuals**2 / np.maximum(gap, 1e-300), residuals)
+    # Parlett's bound: these gaps are between values that converged.
+    gap = np.maximum(apart.min(axis=1) - residuals, 0.0)
+    errors = np.where(gap > residuals, residuals**2 / np.maximum(gap, 1e-300), residuals)
     good = accepted(errors, values, request.tol, scale, A.precision, slack=1.0)
     chosen = leading(values, request.k, "SM")
     order = torch.from_numpy(chosen)

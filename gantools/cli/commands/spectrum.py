@@ -26,7 +26,8 @@ class SpectrumArguments:
     Attributes:
         where: a run folder, or FILE.py:FUNCTION returning (game, batches).
         k: how many leading eigenvalues, by default 20 (all of a smaller game); 0 for all, by the dense matrix.
-        which: LM modulus, LR and SR largest and smallest real part, LI imaginary part, SM nearest to zero.
+        which: LM modulus, LR and SR largest and smallest real part, LI imaginary part, SM nearest to zero, NI to the
+            imaginary axis, NU to the unit circle.
         part: a player, a layer, or a pattern such as "generator.*.weight": its own block alone.
         tol: relative tolerance of an eigenvalue.
         verify: solve again from a second start and require agreement.
@@ -41,7 +42,7 @@ class SpectrumArguments:
 
     where: Where
     k: int | None = None
-    which: Literal["LM", "LR", "SR", "LI", "SM"] = "LM"
+    which: Literal["LM", "LR", "SR", "LI", "SM", "NI", "NU"] = "LM"
     part: str | None = None
     checkpoint: Checkpoint = "last"
     tol: float = 1e-6
