@@ -237,13 +237,16 @@ class Differentiation:
 
     def _mean(self, field_on: Callable[[Any], engines.Function]) -> engines.Function:
         """Return the mean over all batches, weighted by size, of functions that `field_on` makes of them."""
-        parts = [(float(self.size(batch)), field_on(batch)) for batch in self.batches]
+        parts = [(self._weight(batch), field_on(batch)) for batch in self.batches]
         total = sum(weight for weight, _ in parts)
         return lambda w: functools.reduce(torch.add, (weight / total * field(w) for weight, field in parts))
 
     def _weighted(self) -> Iterator[tuple[float, engines.Function]]:
         for number, batch in enumerate(self.batches):
-            yield float(self.size(batch)), self.function(batch, number)
+            yield self._weight(batch), self.function(batch, number)
+
+    def _weight(self, batch: Any) -> float:
+        return self.snapshot.game.over_all(float(self.size(batch)))
 
     def _choose(self, function: engines.Function, reverse: Any) -> str:
         if not self.may_go_forward or not self.dual_numbers():

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from gantools.errors import GantoolsError
 from gantools.games import functional
+from gantools.games.field import gradient
 from gantools.games.plain_field import few, require_field, same_draws, shift, sizes, undisturbed, widened
 from gantools.random_vectors import normal_entries
 
@@ -203,7 +204,7 @@ class _Judgement:
         The second, where the derivative of $v \mapsto J^T v$, which is J, cannot be had by backward passes.
         """
         point, v = self.point.clone().requires_grad_(), self.weights.clone().requires_grad_()
-        field, gradient = self.field(point), self.game.gradient
+        field = self.field(point)
         pulled = gradient((field * v).sum(), [point], create_graph=True)[0]
         try:
             return {column: gradient(pulled.dot(self.along(column)), [v])[0] for column in self.game.slices}, {}

@@ -20,24 +20,14 @@ from gantools.batches import batch_size, map_tensors, walk
 from gantools.errors import GantoolsError
 from gantools.games import arbiter, functional
 from gantools.games.elementary.power_iterations import power_iterations_frozen
-from gantools.games.field import FieldValue, checked_losses, evaluate, gradient
+from gantools.games.field import FieldValue, checked_losses, evaluate
 from gantools.games.flat_vector import Layout
 from gantools.games.plain_field import require_field
 from gantools.games.replicas import Replicas
-from gantools.games.wrappers import plain_module
+from gantools.games.wrappers import Players
 from gantools.registry import suggest
 
 Losses = Callable[[Any, Any], Mapping[str, Tensor]]
-
-
-class Players(dict[str, nn.Module]):
-    """The modules by player's name; `players["generator"]`, or `players.generator` where the name allows it."""
-
-    def __getattr__(self, name: str) -> nn.Module:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"no player {name!r}; players: {', '.join(self)}") from None
 
 
 class Game:
@@ -65,9 +55,7 @@ class Game:
         constraints: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
         metrics: Callable[[Any], Mapping[str, Any]] | None = None,
     ):
-        if not isinstance(players, Mapping) or not players:
-            raise GantoolsError("A game needs at least one player: pass a mapping from names to modules.")
-        self.players = Players({player: plain_module(player, module) for player, module in players.items()})
+        self.players = Players(players)
         self.losses = losses
         self.module = functional.AllPlayers(self.players, losses)
         self.layout = Layout.of(self.players)
@@ -96,13 +84,13 @@ class Game:
     @property
     def alone(self) -> "Game":
         """This process's game: the same modules, and the field on its own part of a batch."""
-        if self.replicas is None:
-            return self
         same = copy.copy(self)
         same.replicas = None
         return same
 
-    # The flat vector at the border -----------------------------------------------------------------------------------
+    def over_all(self, number: float) -> float:
+        """Return a number, a batch's size say, summed over the processes that the batches are divided among."""
+        return number if self.replicas is None else self.replicas.summed(number)
 
     @property
     def slices(self) -> dict[str, slice]:
@@ -185,8 +173,6 @@ class Game:
         """Return the point nearest to a player's part (n,) of the flat vector that its constraint allows."""
         return self.constraints[player](part) if player in self.constraints else part
 
-    # Buffers ---------------------------------------------------------------------------------------------------------
-
     def buffers(self) -> dict[str, Tensor]:
         """Return copies of everything that a forward pass reads but nobody descends: buffers, frozen parameters."""
         return {name: t.detach().clone() for name, t in self.live_buffers().items()}
@@ -201,8 +187,6 @@ class Game:
         """Return the modules' own tensors of which `buffers()` gives copies."""
         return self.module.tensors(self.constants)
 
-    # The field -------------------------------------------------------------------------------------------------------
-
     def field(self, batch: Any) -> Tensor:
         """Return the field (n,) at the present parameters; over several batches, their mean weighted by size."""
         w, buffers = self.vector(), self.live_buffers()
@@ -210,14 +194,12 @@ class Game:
         with self.frozen():
             for one in walk(batch):
                 require_field(self, one)
-                size = batch_size(one)
+                size = self.over_all(batch_size(one))
                 total += size * self.field_at(w, buffers, one).vector
                 weight += size
         if not weight:
             raise GantoolsError("There are no batches to evaluate the field on: the iterable was empty.")
         return total / weight
-
-    gradient = staticmethod(gradient)
 
     def plain_losses(self, batch: Any) -> dict[str, Tensor]:
         """Return the losses on the modules themselves, their own parameters in place; buffers move as in any pass."""

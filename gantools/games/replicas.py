@@ -51,7 +51,7 @@ def replicated(game: Game, group: dist.ProcessGroup | None = None) -> Game:
             "started."
         )
     same = copy.copy(game)
-    same.replicas = Replicas(group)
+    same.replicas = Replicas(group, game.device)
     same.field_is_checked, same.verdict = False, None
     same.replicas.synchronise(same)
     return same
@@ -62,14 +62,15 @@ class Replicas:
 
     Args:
         group: of `torch.distributed`; by default all processes.
+        device: where tensors are sent from.
 
     Attributes:
         rank: this process's place in the group.
         count: how many processes there are.
     """
 
-    def __init__(self, group: dist.ProcessGroup | None = None):
-        self.group = group
+    def __init__(self, group: dist.ProcessGroup | None, device: torch.device):
+        self.group, self.device = group, device
         self.rank, self.count = dist.get_rank(group), dist.get_world_size(group)
 
     def synchronise(self, game: Game) -> None:
@@ -112,6 +113,13 @@ class Replicas:
             losses={player: mean.to(losses[player]) for player, mean in zip(losses, means, strict=True)},
             buffers=self._averaged(value.buffers, samples / total),
         )
+
+    def summed(self, number: float) -> float:
+        """Return the sum of a number over the processes."""
+        with communicating():
+            total = torch.tensor(number, dtype=torch.float64, device=self.device)
+            dist.all_reduce(total, group=self.group)
+        return float(total)
 
     def _averaged(self, buffers: Mapping[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
         """Return the weighted mean of floating buffers over the processes; counters are the same in all."""

@@ -2,13 +2,32 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
 from torch.nn.parameter import UninitializedTensorMixin
 
 from gantools.errors import GantoolsError, GantoolsWarning
+
+
+class Players(dict[str, nn.Module]):
+    """The modules by player's name; `players["generator"]`, or `players.generator` where the name allows it.
+
+    Args:
+        modules: as given by name, see `plain_module`.
+    """
+
+    def __init__(self, modules: Mapping[str, Any]):
+        if not isinstance(modules, Mapping) or not modules:
+            raise GantoolsError("A game needs at least one player: pass a mapping from names to modules.")
+        super().__init__({player: plain_module(player, module) for player, module in modules.items()})
+
+    def __getattr__(self, name: str) -> nn.Module:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no player {name!r}; players: {', '.join(self)}") from None
 
 
 def plain_module(player: str, module: Any) -> nn.Module:
@@ -56,14 +75,14 @@ def _alone(player: str, module: Any) -> nn.Module:
     if ranks > 1:
         raise GantoolsError(
             f"Player {player!r} is wrapped in DistributedDataParallel over {ranks} processes, whose gradients it "
-            "averages; a game sees those of its own process only: give it the plain module (.module), and all of the "
-            "batch."
+            "averages in the first backward pass alone: give the game the plain module (.module), and take "
+            "gantools.replicated(game), which averages the field."
         )
     warnings.warn(
         f"Player {player!r} is taken out of its DistributedDataParallel, which has one process: the losses get the "
         "plain module.",
         GantoolsWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
     return module.module
 

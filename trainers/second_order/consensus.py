@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gantools.batches import halves
 from gantools.errors import GantoolsError
-from gantools.games.game import FieldValue
+from gantools.games.field import FieldValue, gradient
 from gantools.registry import setting
 from gantools.schedules import Scheduled
 from gantools.trainers.base_rules import BaseChoice
@@ -94,7 +94,7 @@ class Consensus(GameOptimizer):
                 fields.append(value.vector)
                 losses.append(value.losses)
             penalty = 0.5 * fields[0].dot(fields[-1])
-            gradient = game.flatten(game.gradient(penalty, leaves, create_graph=differentiable))
+            pulled = game.flatten(gradient(penalty, leaves, create_graph=differentiable))
         mean = sum(fields[1:], start=fields[0]) / len(fields)
         mean_losses = {player: torch.stack([loss[player] for loss in losses]).mean() for player in game.slices}
-        return FieldValue(mean if differentiable else mean.detach(), mean_losses, buffers), gradient
+        return FieldValue(mean if differentiable else mean.detach(), mean_losses, buffers), pulled

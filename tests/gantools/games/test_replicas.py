@@ -78,6 +78,19 @@ def operators_of(rank):
     return operators(replicated(cases.tanh_gan()), half(rank, cases.gan_batch()))
 
 
+def several_batches(game, batches):
+    """Return the field and a product over batches of unequal sizes."""
+    J = jacobian(game, batches)
+    return game.field(batches).numpy(), (J @ torch.linspace(-1, 1, J.n, dtype=F64)).numpy()
+
+
+def unequal(rank):
+    """Take three of the first batch's four samples, or one; and half of the second batch."""
+    few, many = cases.gan_batch(4), cases.gan_batch(8, seed=1)
+    own = {key: x[:3] if rank == 0 else x[3:] for key, x in few.items()}
+    return several_batches(replicated(cases.tanh_gan()), [own, half(rank, many)])
+
+
 def mistakes(rank):
     """Return the sentences of each process where one of them goes wrong."""
     said = {}
@@ -113,12 +126,16 @@ def batch_norm(rank):
 
 
 def everything(rank):
-    return operators_of(rank), mistakes(rank), batch_norm(rank)
+    return operators_of(rank), mistakes(rank), batch_norm(rank), unequal(rank)
 
 
 @pytest.mark.slow
 def test_operators_mistakes_and_buffers():
-    (first, said, moved), (second, said_there, moved_there) = run_in_two(everything)
+    (first, said, moved, several), (second, said_there, moved_there, several_there) = run_in_two(everything)
+    whole = several_batches(cases.tanh_gan(), [cases.gan_batch(4), cases.gan_batch(8, seed=1)])
+    for found in (several, several_there):
+        for value, truth in zip(found, whole, strict=True):
+            torch.testing.assert_close(torch.as_tensor(value), torch.as_tensor(truth), rtol=0, atol=1e-12)
     expected = operators(cases.tanh_gan(), cases.gan_batch())
     for name, value in expected.items():
         if isinstance(value, dict):
