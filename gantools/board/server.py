@@ -25,7 +25,7 @@ def serve(folder: str | Path, port: int | None = None) -> str:
     path = Path(folder)
     if not path.is_dir():
         raise GantoolsError(f"There is no folder {path}: pass a run, or the folder that holds your runs.")
-    if next(path.rglob("*.tfevents.*"), None) is None:
+    if not event_files(path):
         raise GantoolsError(
             f"{path} holds no TensorBoard events: train something with `gantools train --out {path}/NAME`."
         )
@@ -40,6 +40,19 @@ def serve(folder: str | Path, port: int | None = None) -> str:
         return server.launch()
     except program.TensorBoardServerException as error:
         raise GantoolsError(f"TensorBoard cannot start ({str(error).strip()}): pass another --port.") from None
+
+
+def event_files(folder: Path) -> list[Path]:
+    """Return the event files in a folder and below it.
+
+    Raises:
+        GantoolsError: for one that is no file, a pipe say, at which TensorBoard's reader would wait for ever.
+    """
+    found = sorted(folder.rglob("*.tfevents.*"))
+    for path in found:
+        if not path.is_file():
+            raise GantoolsError(f"{path} is no regular file, though its name is that of TensorBoard's: move it away.")
+    return found
 
 
 def _plugins() -> list[Any]:

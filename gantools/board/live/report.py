@@ -7,6 +7,7 @@ from typing import Any
 from gantools.board.live.logs import Logs, open_logs
 from gantools.board.live.looks import stream
 from gantools.board.live.page import page
+from gantools.board.server import event_files
 from gantools.errors import GantoolsError
 
 MOST_BYTES = 12_000_000  # of numbers; a browser opens the file in about a second
@@ -28,6 +29,7 @@ def report(folder: str | Path, title: str, facts: Mapping[str, str] | None = Non
     """
     if not Path(folder).is_dir():
         raise GantoolsError(f"There is no folder {folder}: pass a run, or the folder that holds your runs.")
+    event_files(Path(folder))
     logs = open_logs(folder)
     catalog = logs.catalog()
     if not catalog["series"]:

@@ -1,5 +1,6 @@
 """TensorBoard's side: figures of any spectrum without a warning, its summaries, its server's mistakes."""
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -137,3 +138,10 @@ def test_server_mistakes(tmp_path):
 def test_the_board_loads_no_torch():
     code = "import sys, gantools.runs.store.events, gantools.board; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_event_file_that_is_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "events.out.tfevents.1.host.1.0")
+    for show in (lambda: serve(tmp_path), lambda: gt.board.report(tmp_path, "title")):
+        with pytest.raises(gt.GantoolsError, match="is no regular file"):
+            show()
