@@ -4,7 +4,8 @@ import pytest
 
 from gantools.cli import main
 from gantools.trainers import OPTIMIZERS
-from tests.runs import QUIET, checkpoint, own_file, records
+from tests.gantools.runs.test_training_loop import assert_same_run, at_step
+from tests.runs import QUIET, RING, checkpoint, die, killed, own_file, records
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -16,6 +17,16 @@ def test_a_run_that_meets_nan_is_stopped_with_a_sentence(name, tmp_path, capsys)
     assert "Traceback" not in err and err.count("\n") == 1
     assert [record["step"] for record in records(tmp_path / "a")] == [0, 1, 2, 3, 4]
     assert all(value.isfinite().all() for value in checkpoint(tmp_path / "a", 5)["parameters"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_killed_and_resumed_is_the_run_that_never_stopped(name, tmp_path):
+    args = [*RING, *QUIET, "--optimizer", name, "--optimizer.lr", "0.01", "--checkpoint-every", "3", "--steps", "10"]
+    assert main(["train", "--out", str(tmp_path / "whole"), *args]) == 0
+    killed("train", "--out", str(tmp_path / "cut"), *args, at=at_step(5, die))
+    assert main(["train", "--resume", "--out", str(tmp_path / "cut")]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
 @pytest.mark.slow
