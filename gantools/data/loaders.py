@@ -49,7 +49,7 @@ class LoaderBatches:
 
 def _parts(item: Any) -> tuple[Tensor, Tensor | None]:
     """Return samples and labels of what a loader gave."""
-    values = list(item.values()) if isinstance(item, Mapping) else item
+    values: Any = list(item.values()) if isinstance(item, Mapping) else item
     if isinstance(values, Tensor):
         return values, None
     if not isinstance(values, (list, tuple)) or not values or not isinstance(values[0], Tensor):

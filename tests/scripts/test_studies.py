@@ -15,7 +15,15 @@ import pytest
 import quantum_mixture
 import torch
 import unitary_memory
-from cells import esp_cells, gan_cells, integrator_cells, logic_cells, mixture_cells, sequence_cells
+from cells import (
+    esp_cells,
+    gan_cells,
+    integrator_cells,
+    logic_cells,
+    mixture_cells,
+    projection_cells,
+    sequence_cells,
+)
 from torch import nn
 
 from gantools.cli.flags import parse_train
@@ -156,6 +164,20 @@ def test_what_a_page_shows_and_compares_is_in_the_study(module):
         assert {cell for pair in section.pairs for cell in pair} <= module.STUDY.cells.keys()
 
 
+def test_a_fit_to_projections_finds_the_eigenvalues_of_a_linear_map_without_noise():
+    rng = np.random.default_rng(0)
+    A = np.array([[0.9, -0.3, 0.1], [0.3, 0.9, 0.0], [0.0, 0.0, 0.5]])
+    basis, w, series = rng.normal(size=(3, 5)), rng.normal(size=3), []
+    for _ in range(30):
+        series.append((w + 7.0) @ basis)  # about a fixed point that is not 0
+        w = A @ w
+    found, true = projection_cells.fitted(np.array(series), delays=2), np.linalg.eigvals(A)
+    expected = true[np.argsort(-np.abs(true))]
+    assert np.allclose(sorted(found, key=np.imag), sorted(expected, key=np.imag), atol=1e-8)
+    assert projection_cells.compared(found, expected)["error of rate"] < 1e-8
+    assert projection_cells.compared(found + 0.01, expected)["error of rate"] > 1e-3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
@@ -168,6 +190,7 @@ def test_what_a_page_shows_and_compares_is_in_the_study(module):
         "integrators",
         "logic_gates",
         "quantum_mixture",
+        "projected_dynamics",
     ],
 )
 def test_the_quick_form(name, monkeypatch, tmp_path, capsys):
