@@ -1,12 +1,14 @@
 """The GAN as a game: a generator and a discriminator, their losses from an objective and regularizers."""
 
 import dataclasses
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, GantoolsWarning
 from gantools.games.game import Game
 from gantools.losses import LOSSES
 from gantools.regularizers.base import Regularizer, attach, regularized
@@ -49,6 +51,7 @@ def gan(
     """
     objective = LOSSES[loss] if isinstance(loss, str) else loss
     checked, constraints = attach(regularizers, generator, discriminator)
+    suspects = [] if loss == "least_squares" or not isinstance(loss, str) else [discriminator]
 
     def losses(players: Mapping[str, nn.Module], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not isinstance(batch, Mapping) or not {"real", "latent"} <= set(batch):
@@ -68,6 +71,8 @@ def gan(
             return players["discriminator"](samples, *label)
 
         seen = regularized(checked, discriminate, batch["real"], fake, batch)
+        if suspects:
+            _tell_of_probabilities(suspects.pop(), str(loss), seen.real_scores)
         generator_loss, discriminator_loss = objective(seen.real_scores, seen.fake_scores)
         return seen.added_to({"generator": generator_loss, "discriminator": discriminator_loss})
 
@@ -75,3 +80,23 @@ def gan(
     game.regularizers = checked
     game.recipe = Recipe(generator, discriminator, loss, checked, metrics)
     return game
+
+
+# What a discriminator's last layers do to the shape of its scores.
+_RESHAPING = re.compile(r"(View|UnsafeView|Squeeze|Unsqueeze|ReshapeAlias|Clone|Alias|T|Permute|Transpose)Backward\d*")
+
+
+def _tell_of_probabilities(discriminator: nn.Module, loss: str, scores: Tensor) -> None:
+    """Warn where the scores are probabilities, which the loss would take for logits."""
+    step = scores.grad_fn
+    while step is not None and _RESHAPING.fullmatch(step.name()):
+        step = step.next_functions[0][0]
+    last = list(discriminator.modules())[-1]
+    within = isinstance(last, nn.Sigmoid) and bool(((scores >= 0) & (scores <= 1)).all())
+    if within or (step is not None and step.name().startswith("SigmoidBackward")):
+        warnings.warn(
+            f"The discriminator ends in a sigmoid, and loss={loss!r} takes its scores for logits, so that it applies "
+            "another one: take the sigmoid out.",
+            GantoolsWarning,
+            stacklevel=2,
+        )
