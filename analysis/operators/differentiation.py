@@ -31,6 +31,7 @@ class DifferentiatedOperator(LinearOperator):
         slices: slices of the named parts in the vectors that the operator acts on.
         field_norm: norm of the field at the point, if it was evaluated there on a single batch; else None.
         method: how products with one vector are made: "reverse", "forward", "replay", "compiled" or "difference".
+        step: of differences, relative to the size of each entry; else 0.
         remark: a sentence on how products are made where it is not the usual way, else empty.
     """
 
@@ -58,6 +59,7 @@ class DifferentiatedOperator(LinearOperator):
         self.method = method
         self.field_norm: float | None = None
         self.remark = ""
+        self.step = 0.0
         self._products = products
         self.no_transpose = (
             f"Differences multiply with J and not with its transpose, and {self.n} x {self.n} is too large to have the "
@@ -212,7 +214,7 @@ class Differentiation:
         if self.method == "auto" and name == "forward":
             products = engines.MixedProducts(products, over_all(self.reversed, reverse))
         if self.method == "auto" and not self.several:
-            products = PatientProducts(products, recorded)
+            products = PatientProducts(products, recorded, engines.operations(reverse.output))
         operator = DifferentiatedOperator(products, name, self.snapshot.slices, point, symmetric=self.symmetric)
         operator.parameters = self.snapshot.parameters
         return operator
@@ -228,7 +230,7 @@ class Differentiation:
             products = DifferenceProducts(self._mean(self.snapshot.field), self.snapshot.point, self.symmetric)
         point, symmetric = self.snapshot.point, products.symmetric
         operator = DifferentiatedOperator(products, "difference", self.snapshot.slices, point, symmetric=symmetric)
-        operator.parameters = self.snapshot.parameters
+        operator.parameters, operator.step = self.snapshot.parameters, products.step
         operator.remark = (
             f"Products are central differences of the field, evaluated in {str(products.point.dtype)[6:]}, with a "
             f"relative error of about {max(operator.precision, products.error):.0e}."

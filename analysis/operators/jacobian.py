@@ -225,6 +225,7 @@ def update_operator(
     game: Game | None = None,
     turns: Turns = None,
     dtype: torch.dtype | None = None,
+    method: str = "auto",
 ) -> DifferentiatedOperator:
     r"""Return the Jacobian of one training step: of the map $(w, \mathrm{memory}) \mapsto (w', \mathrm{memory}')$.
 
@@ -245,6 +246,9 @@ def update_operator(
             `gantools.trainers.torch_optim.steps.TorchStep`.
         dtype: of the products; by default that of the parameters, or float64, at the same point, where the scales of
             the parameters differ by more than 100 and the losses compute in it.
+        method: "reverse", "difference" (the step by dual numbers, and in it the derivative of the field by central
+            differences, see `jacobian`; for methods that evaluate the field only), or "auto": reverse, and with a
+            `GantoolsWarning` differences where PyTorch has no right second derivative.
 
     Raises:
         GantoolsError: for a field that differs between evaluations, a step that is not finite, and a dtype in which
@@ -252,35 +256,35 @@ def update_operator(
     """
     stepped = _game_optimizer(optimizer, game, turns)
     step = TrainingStep.present(stepped, batch, *more)
+    verdict = arbiter.judge(stepped.game, step.batches[0])
+    if stepped.second_order:
+        verdict.require_derivatives()
     scales = step.scales()
     if dtype is None and step.demands_float64(scales):
         step = step.wide() or step
     elif dtype is not None:
-        step = _in_dtype(step, dtype)
-    products = engines.ReverseProducts(step, step.point)
-    if not products.value.isfinite().all():
+        step = step.in_dtype(dtype)
+    if method not in ("auto", "reverse", "difference"):
+        raise suggest("method", method, ["auto", "reverse", "difference"])
+    value = step(step.point).detach()
+    if not value.isfinite().all():
         raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
-    verdict = arbiter.judge(stepped.game, step.batches[0])
-    verdict.require_derivatives()
     if not verdict.repeats:
         raise GantoolsError(DIFFERS)
-    require_deterministic(step(products.point), step, products)
-    operator = DifferentiatedOperator(products, "reverse", step.slices, step.point, kind="map")
+    if method == "difference" or (verdict.wrong and method == "auto"):
+        step, products, remark = step.by_differences()
+        if method == "auto":
+            warnings.warn(f"{verdict.wrong} {remark}", GantoolsWarning, stacklevel=2)
+    else:
+        verdict.require_derivatives()
+        products, remark = engines.ReverseProducts(step, step.point), ""
+        require_deterministic(value, step, products)
+    name = "difference" if remark else "reverse"
+    operator = DifferentiatedOperator(products, name, step.slices, step.point, kind="map")
+    operator.remark = remark
     operator.parameters = parameter_slices(stepped.game)
     operator.scales = None if scales is None else scales.to(step.point)
     return operator
-
-
-def _in_dtype(step: TrainingStep, dtype: torch.dtype) -> TrainingStep:
-    if dtype == step.point.dtype:
-        return step
-    wide = step.wide() if dtype == torch.float64 else None
-    if wide is None:
-        raise GantoolsError(
-            f"This step cannot be computed in {dtype}: leave dtype out, or convert the game and its batches yourself "
-            "(of a run: run.double())."
-        )
-    return wide
 
 
 def _game_optimizer(optimizer: GameOptimizer | Optimizers, game: Game | None, turns: Turns) -> GameOptimizer:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gantools.batches import map_tensors
+from gantools.analysis.operators.differentiation import Differentiation
+from gantools.analysis.operators.snapshot import snapshot
+from gantools.analysis.products.differences import ForwardDifferences
+from gantools.batches import batch_size, map_tensors
+from gantools.errors import GantoolsError
 from gantools.trainers.optimizer import GameOptimizer
 from gantools.trainers.state import State
 
@@ -59,6 +64,15 @@ class TrainingStep:
         w, state = self._after(z)
         return torch.cat([w, *(state.memory[name].reshape(-1) for name in self.state.memory)])
 
+    def differenced(self, h: float, z: Tensor) -> Tensor:
+        """Return the vector after the step, in whose tangents the field's are central differences of step h."""
+        game = self.optimizer.game
+        before, game.difference = game.difference, h
+        try:
+            return self(z)
+        finally:
+            game.difference = before
+
     def scales(self) -> Tensor | None:
         """Return the scales (n,) in which the step is balanced, float64; None where one for all is as good."""
         with torch.no_grad():
@@ -79,6 +93,38 @@ class TrainingStep:
                 return step if step(step.point).dtype == torch.float64 else None
         except (RuntimeError, TypeError):  # a tensor of another precision that a loss brings along; a device without it
             return None
+
+    def in_dtype(self, dtype: torch.dtype) -> TrainingStep:
+        """Return the same step in a dtype.
+
+        Raises:
+            GantoolsError: where the losses do not compute in it.
+        """
+        if dtype == self.point.dtype:
+            return self
+        wide = self.wide() if dtype == torch.float64 else None
+        if wide is None:
+            raise GantoolsError(
+                f"This step cannot be computed in {dtype}: leave dtype out, or convert the game and its batches "
+                "yourself (of a run: run.double())."
+            )
+        return wide
+
+    def by_differences(self) -> tuple[TrainingStep, ForwardDifferences, str]:
+        """Return the step in float64 if that can be had, its products by differences of the field, and a remark.
+
+        Raises:
+            GantoolsError: for a method that differentiates the field itself, and where differences do not settle.
+        """
+        if self.optimizer.second_order:
+            raise GantoolsError("This method differentiates the field itself, which differences cannot serve.")
+        step, there = self.wide() or self, snapshot(self.optimizer.game, follow=True)
+        derivative = Differentiation.over(
+            there, step.batches[0], batch_size, "difference", lambda there, one, _: there.field(one)
+        )
+        field = derivative.by_differences()
+        products = ForwardDifferences(partial(step.differenced, field.step), step.point, field.precision)
+        return step, products, field.remark
 
     def demands_float64(self, scales: Tensor | None) -> bool:
         """Return whether these scales (n,) magnify rounding beyond what eigenvalues bear."""

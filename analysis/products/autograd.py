@@ -37,6 +37,17 @@ class DerivativesDisagreeError(GantoolsError):
         )
 
 
+def operations(output: Tensor) -> int:
+    """Return the number of operations in the graph that leads to a tensor."""
+    seen, ahead = set(), [output.grad_fn]
+    while ahead:
+        step = ahead.pop()
+        if step is not None and step not in seen:
+            seen.add(step)
+            ahead += [before for before, _ in step.next_functions]
+    return len(seen)
+
+
 class Products(Protocol):
     """Products of one vector (n,) or of a block (n, k) with J and its transpose."""
 
@@ -88,21 +99,21 @@ class ReverseProducts:
         self.point = point.detach().clone()
         self._input = self.point.clone().requires_grad_()
         with torch.enable_grad():
-            self._output = function(self._input)
-        self.value = self._output.detach()
+            self.output = function(self._input)
+        self.value = self.output.detach()
         self._dual: tuple[Tensor, Tensor] | None = None
         self._batching = {} if batching is None else batching
 
     def transposed(self, u: Tensor) -> Tensor:
-        return self._apply("transposed", self._output, self._input, u)
+        return self._apply("transposed", self.output, self._input, u)
 
     def product(self, u: Tensor) -> Tensor:
         if self._symmetric:
             return self.transposed(u)
         if self._dual is None:
-            dummy = torch.zeros_like(self._output, requires_grad=True)
+            dummy = torch.zeros_like(self.output, requires_grad=True)
             with torch.enable_grad():
-                self._dual = linear_map(self._output, self._input, dummy, create_graph=True), dummy
+                self._dual = linear_map(self.output, self._input, dummy, create_graph=True), dummy
         return self._apply("product", *self._dual, u)
 
     def _apply(self, which: str, output: Tensor, by: Tensor, u: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gantools.analysis.products.autograd import Function, probe
+from gantools.analysis.products.autograd import ForwardProducts, Function, probe
 from gantools.errors import GantoolsError
 from gantools.games.plain_field import sizes
 
@@ -26,6 +26,29 @@ RUNGS = 9
 PROBES = 3
 LARGEST_ERROR = 0.1  # beyond, the differences are noise
 DENSE_LIMIT = 1024  # largest n at which the whole matrix serves the transpose
+
+
+class ForwardDifferences:
+    """Products by dual numbers with a function in which differences stand in for the derivative of a field.
+
+    Args:
+        function: maps (n,) to (n,), with dual numbers.
+        point: (n,), where it is differentiated.
+        error: relative error of the differences.
+    """
+
+    def __init__(self, function: Function, point: Tensor, error: float):
+        self._forward, self.point, self.error = ForwardProducts(function, point), point.detach().clone(), error
+        self.product = self._forward.product
+
+    @property
+    def transposed(self) -> Callable[[Tensor], Tensor] | None:
+        """Maps u to J^T u, from the whole matrix where that is small enough; else None."""
+        return (lambda u: self._matrix.T @ u) if len(self.point) <= DENSE_LIMIT else None
+
+    @cached_property
+    def _matrix(self) -> Tensor:
+        return self.product(torch.eye(len(self.point), dtype=self.point.dtype, device=self.point.device))
 
 
 class DifferenceProducts:

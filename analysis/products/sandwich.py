@@ -36,7 +36,7 @@ class Sandwich:
         point: Tensor,
         middle_of: Callable[[Tensor, Callable[[Tensor], Any]], Middle],
     ):
-        self._outputs = outputs
+        self.outputs = outputs
         self._point = point.detach()
         self._middle_of = middle_of
 
@@ -46,7 +46,7 @@ class Sandwich:
             with disable_proxy_modes_tracing():
                 leaf = self._point.clone().requires_grad_()
                 there, middle = self.at(leaf)
-            cotangent = middle(self.flat(self._outputs(w))[None])[0]
+            cotangent = middle(self.flat(self.outputs(w))[None])[0]
             return linear_map(there, leaf, cotangent, create_graph=True)
 
     def at(self, leaf: Tensor) -> tuple[Tensor, Middle]:
@@ -56,7 +56,7 @@ class Sandwich:
             NonFiniteFieldError: for outputs that are not finite.
         """
         with torch.enable_grad():
-            output = self._outputs(leaf)
+            output = self.outputs(leaf)
             flat = self.flat(output)
         value = forward_ad.unpack_dual(flat).primal.detach()
         if not value.isfinite().all():
@@ -93,16 +93,16 @@ class SandwichProducts:
         measure: bool = True,
     ):
         self._input = point.detach().clone().requires_grad_()
-        self._output, self._middle = function.at(self._input)
-        self.value = self._output.detach()
+        self.output, self._middle = function.at(self._input)
+        self.value = self.output.detach()
         self._batching = ({} if batching is None else batching).setdefault("product", Batching(measure))
 
     @cached_property
     def _pulled(self) -> tuple[Tensor, Tensor]:
         # J^T y is linear in y, so that its derivative by y is J, whatever y is.
-        dummy = torch.zeros_like(self._output, requires_grad=True)
+        dummy = torch.zeros_like(self.output, requires_grad=True)
         with torch.enable_grad():
-            return linear_map(self._output, self._input, dummy, create_graph=True), dummy
+            return linear_map(self.output, self._input, dummy, create_graph=True), dummy
 
     def product(self, u: Tensor) -> Tensor:
         """Return the product with u (n,) or (n, k)."""
@@ -114,11 +114,11 @@ class SandwichProducts:
 
     def _one(self, u: Tensor) -> Tensor:
         pushed = linear_map(*self._pulled, u)
-        return linear_map(self._output, self._input, self._middle(pushed[None])[0].to(pushed))
+        return linear_map(self.output, self._input, self._middle(pushed[None])[0].to(pushed))
 
     def _many(self, rows: Tensor) -> Tensor:
         pushed = linear_map(*self._pulled, rows, batched=True)
-        return linear_map(self._output, self._input, self._middle(pushed).to(pushed), batched=True)
+        return linear_map(self.output, self._input, self._middle(pushed).to(pushed), batched=True)
 
 
 class ForwardSandwichProducts:

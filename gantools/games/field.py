@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from gantools.batches import Parts, batch_size, map_tensors, require_samples
 from gantools.errors import GantoolsError
 from gantools.games import functional
+from gantools.games.plain_field import sizes
 from gantools.games.recompute import recomputed
 
 if TYPE_CHECKING:
@@ -65,6 +67,23 @@ def evaluate(
         with functional.twice_differentiable(game.module) if twice else nullcontext():
             (vector, losses), moved = game.module.call(game.layout.names, leaves, buffers, batch, finish)
     return FieldValue(vector, losses, moved)
+
+
+def differenced(evaluated: Callable[[Tensor], FieldValue], w: Tensor, h: float) -> FieldValue:
+    """Return the field at a dual vector: its value, and by a central difference its derivative along the tangent.
+
+    Args:
+        evaluated: the field at a plain vector (n,).
+        w: (n,), with a tangent.
+        h: by how much an entry moves at most, relative to its size.
+    """
+    point, tangent = (x.detach() for x in forward_ad.unpack_dual(w))
+    value = evaluated(point)
+    largest = (tangent.abs() / sizes(point)).max()
+    shift = torch.where(largest > 0, h / largest, 0.0) * tangent
+    ahead, behind = evaluated(point + shift), evaluated(point - shift)
+    along = (ahead.vector - behind.vector) * torch.where(largest > 0, largest / (2 * h), 0.0)
+    return dataclasses.replace(value, vector=forward_ad.make_dual(value.vector, along))
 
 
 def _pieces(

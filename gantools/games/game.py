@@ -20,7 +20,7 @@ from gantools.batches import batch_size, map_tensors, walk
 from gantools.errors import GantoolsError
 from gantools.games import arbiter, functional
 from gantools.games.elementary.power_iterations import power_iterations_frozen
-from gantools.games.field import FieldValue, checked_losses, evaluate
+from gantools.games.field import FieldValue, checked_losses, differenced, evaluate
 from gantools.games.flat_vector import Layout
 from gantools.games.plain_field import require_field
 from gantools.games.replicas import Replicas
@@ -65,6 +65,7 @@ class Game:
         self.regularizers: tuple[Any, ...] = ()  # those of a GAN, for what they draw into its batches
         self.field_is_checked = False  # whether the arbiter found the field to be what plain autograd gives
         self.verdict: arbiter.Verdict | None = None  # what it found of the derivatives
+        self.difference: float | None = None  # step of central differences that stand in for tangents of the field
         self.still = False  # whether a `frozen` block is being run
         self.replicas: Replicas | None = None  # the processes that the batches are divided among, see `replicated`
         for player in self.constraints:
@@ -223,8 +224,13 @@ class Game:
             by_all: differentiate each loss by the parameters of all players, not only by its own: the vector is then
                 (players x n,), whole gradients one after another.
         """
-        create_graph = w.requires_grad and not functional.is_dual(w)  # dual numbers need no graph of the gradient
-        return self.field_of(self.leaves(w), buffers, batch, create_graph, players, by_all)
+        dual = functional.is_dual(w)
+        create_graph = w.requires_grad and not dual  # dual numbers need no graph of the gradient
+
+        def field(at: Tensor) -> FieldValue:
+            return self.field_of(self.leaves(at), buffers, batch, create_graph, players, by_all)
+
+        return field(w) if self.difference is None or not dual else differenced(field, w, self.difference)
 
     def leaves(self, w: Tensor) -> list[Tensor]:
         """Return what to differentiate by: the pieces of `w`, cut off from its graph unless it requires a gradient."""

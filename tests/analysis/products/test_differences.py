@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 import gantools as gt
-from gantools.analysis import eigenvalues, hessian, index, jacobian, spectrum
+from gantools.analysis import eigenvalues, hessian, index, jacobian, spectrum, update_operator
 from gantools.analysis.products.differences import DENSE_LIMIT, DifferenceProducts
 from gantools.errors import GantoolsError, GantoolsWarning
 from gantools.trainers import Consensus, Simultaneous
@@ -176,3 +176,36 @@ def test_methods_that_need_derivatives_refuse_and_others_train():
     Simultaneous(game).step(x)
     with pytest.raises(GantoolsError, match="have no differences"):
         gt.analysis.gauss_newton(cases.mlp(3, 4, 2), lambda o, b: o.square().mean(), x, method="difference")
+
+
+@pytest.mark.parametrize("base", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("name", ["simultaneous", "extragradient"])
+def test_steps_are_differentiated_through_the_field(name, base):
+    """Against reverse differentiation where that works, from a state with memory; then where nothing else does."""
+    game, x = gt.minimization(cases.mlp(3, 4, 4), lambda m, x: m(x).square().mean()), normal(5, 3)
+    optimizer = gt.trainers.make(name, game, lr=0.05, base=base)
+    for _ in range(3):
+        optimizer.step(x)
+    truth = update_operator(optimizer, x).dense()
+    U = update_operator(optimizer, x, method="difference")
+    torch.testing.assert_close(U.dense(), truth, rtol=1e-5, atol=1e-6 * float(truth.abs().max()))
+    assert U.method == "difference" and "central differences" in repr(U)
+    u = normal(U.n)
+    torch.testing.assert_close(U.T @ u, truth.T @ u, rtol=1e-5, atol=1e-6 * float((truth.T @ u).abs().max()))
+    assert game.difference is None
+
+
+def test_a_step_whose_field_has_no_derivative_is_linearised_with_a_warning():
+    model, x = cases.mlp(3, 4, 4), normal(5, 3)
+    truth = differences(model, ctc, x)
+    game = gt.minimization(model, ctc)
+    with pytest.warns(GantoolsWarning, match=r"_ctc_loss_backward.*central differences"):
+        U = update_operator(Simultaneous(game, lr=0.1), x)
+    torch.testing.assert_close(U.dense(), torch.eye(U.n, dtype=F64) - 0.1 * truth, rtol=1e-6, atol=1e-8)
+    with pytest.raises(GantoolsError, match="cannot be differentiated here"):
+        update_operator(Simultaneous(game, lr=0.1), x, method="reverse")
+    with pytest.raises(GantoolsError, match="cannot be differentiated here"):
+        update_operator(Consensus(game, lr=0.1), x)
+    smooth = gt.minimization(model, lambda m, x: m(x).square().mean())
+    with pytest.raises(GantoolsError, match="differentiates the field itself"):
+        update_operator(Consensus(smooth, lr=0.1), x, method="difference")
