@@ -32,7 +32,7 @@ def spectrum_look(spectrum: Any, lr: float | None = None, beside: Mapping[str, f
         lr: the step size to show the stable disc of first.
         beside: numbers by name to show with it.
     """
-    values = np.asarray(spectrum.values)
+    values: Any = np.asarray(spectrum.values)
     operator = str(getattr(spectrum, "kind", "field"))
     arrays = {"real": np.asarray(values.real, float)}
     if np.iscomplexobj(values):

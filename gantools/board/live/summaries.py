@@ -5,16 +5,13 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from tensorboard.compat.proto.summary_pb2 import (  # pyright: ignore[reportAttributeAccessIssue] (generated)
-    DATA_CLASS_TENSOR,
-    Summary,
-    SummaryMetadata,
-)
+from tensorboard.compat.proto import summary_pb2
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from gantools.board.live import PLUGIN
 from gantools.board.live.looks import VERSION, Look, encode
 
+_PROTO: Any = summary_pb2  # generated: its names are made at run time
 SUFFIX = "numbers"  # a tag has one plugin, and TAG itself is the picture's
 
 
@@ -33,18 +30,18 @@ def add_look(writer: Any, tag: str, look: Look, step: int) -> None:
     # TensorBoard keeps this of the first step alone: what may change from step to step is in the look.
     about = {name: look[0].get(name) for name in ("kind", "operator", "complete")}
     content = json.dumps({"version": VERSION, "tag": tag} | about).encode()
-    metadata = SummaryMetadata(
+    metadata = _PROTO.SummaryMetadata(
         display_name=tag,
-        plugin_data=SummaryMetadata.PluginData(plugin_name=PLUGIN, content=content),
-        data_class=DATA_CLASS_TENSOR,
+        plugin_data=_PROTO.SummaryMetadata.PluginData(plugin_name=PLUGIN, content=content),
+        data_class=_PROTO.DATA_CLASS_TENSOR,
     )
     tensor = make_tensor_proto(np.frombuffer(encode(look), np.uint8))
-    value = Summary.Value(tag=f"{tag}/{SUFFIX}", tensor=tensor, metadata=metadata)
+    value = _PROTO.Summary.Value(tag=f"{tag}/{SUFFIX}", tensor=tensor, metadata=metadata)
     # SummaryWriter.add_tensor writes no data class, without which no plugin finds the tensor.
-    writer._get_file_writer().add_summary(_as_theirs(writer, Summary(value=[value])), step)
+    writer._get_file_writer().add_summary(_as_theirs(writer, _PROTO.Summary(value=[value])), step)
 
 
-def _as_theirs(writer: Any, summary: Summary) -> Any:
+def _as_theirs(writer: Any, summary: Any) -> Any:
     """Return a summary as the message class of the writer's package: tensorboardX has a copy of TensorBoard's."""
     package = type(writer).__module__.partition(".")[0]
     if package != "tensorboardX":

@@ -249,7 +249,7 @@ export class View {
     this.panels.dataset.count = figures.length;
     specs.forEach((spec, k) => this.shownPanels[k].show(spec, this.ink));
     this.drawBelow(specs);
-    this.root.dataset.drawn = `${this.state.view} ${this.step()}`;
+    this.root.dataset.drawn = specs.length ? `${this.state.view} ${this.step()}` : "";
     this.prepareTrails();
   }
 
