@@ -77,7 +77,9 @@ def resumed(
     """Build what a run folder holds, go back to its last checkpoint, and return the experiment and that step."""
     folder.require_no_links()
     require_utf8(folder.path)
-    if folder.path.is_dir():
+    if (
+        folder.config_path.exists() or folder.checkpoints.is_dir()
+    ):  # else it is no run, and nothing of ours goes into it
         folder.lock()
     last = last_checkpoint(folder, config)
     then = last.record

@@ -1,7 +1,7 @@
 """Try to make a run folder lose, alter or execute something: damage, flips, foreign folders, processes, full disks.
 
 Counts what must be zero: raw tracebacks, results that are altered without a word, lines of metrics that are lost, files
-outside of the run that are written, code that is executed unasked. About 15 minutes; `--quick` takes two.
+outside of the run that are written, code that is executed unasked. About half an hour; `--quick` takes two minutes.
 
     python scripts/checks/check_run_folder.py
 """
@@ -77,7 +77,7 @@ def sweep_foreign(bench: Bench, count: Count, share: int = 1) -> None:
     """Every foreign folder by every command: nothing is executed, nothing written outside."""
     cases = [("gan" if name.startswith(("pickled", "checkpoint")) else "own", name, p) for name, p in CODE.items()]
     cases += [("gan", f"link {name}", plant) for name, plant in LINKS.items()]
-    for base, name, plant in [case for case in cases for _ in (0,)]:
+    for base, name, plant in cases:
         for command in list(COMMANDS)[::share]:
             trial = bench.trial(base, command, lambda run, plant=plant: plant(run))
             wrong = [w for w in bench.verdict(base, command, trial) if w in ("raw", "outside", "executed")]

@@ -16,7 +16,6 @@ from gantools.runs.store.atomic import PART, read_file, require_utf8, say, step_
 from gantools.runs.store.checkpoint import (
     MissingCheckpointError,
     UnreadableError,
-    load_checkpoint,
     read_checkpoint,
     read_logs,
     save_checkpoint,
@@ -281,7 +280,3 @@ class RunFolder:
                     raise
                 say(str(error))
         raise GantoolsError(f"{self.path} holds no checkpoint that can be used: start again with another --out.")
-
-    def load(self, step: int, experiment: "Experiment") -> None:
-        """Put an experiment into the state of a checkpoint, the global random state included."""
-        load_checkpoint(self.checkpoint_path(step), self.read(step), experiment)

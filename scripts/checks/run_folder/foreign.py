@@ -31,7 +31,7 @@ def _rewritten(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
         torch.save(saved, path)
 
 
-def _stored(name: str, place: str = "end") -> Plant:
+def _stored(name: str) -> Plant:
     """Put code into the stored copy of a file, with hashes that fit."""
 
     def plant(run: Path) -> None:
