@@ -135,7 +135,14 @@ def hover_over_each_eigenvalue(page, doc):
     shown = {complex(text.replace("−", "-").replace(" ", "").replace("i", "j")) for text in found}
     assert len(shown) == 7  # six that move, and the zeros
     assert all(min(abs(written - value)) <= 1e-3 * abs(value) for value in shown)
+    # The pointer at the same place finds the same eigenvalue; the tooltip stands a little below and to the right of it.
+    x, y = place(page, doc, "D.querySelector('.tooltip')", 0, 0)
     page.key("Escape")
+    page.wait(f"{doc}.querySelector('.tooltip').hidden")
+    page.mouse("mouseMoved", x=x - 13, y=y - 13)
+    value = text.split("share of")[0]  # the zeros lie on one spot, and have shares of their own
+    page.wait(f"{doc}.querySelector('.tooltip').innerText.startsWith({json.dumps(value)})")
+    page.mouse("mouseMoved", x=3, y=3)
     page.wait(f"{doc}.querySelector('.tooltip').hidden")
 
 
