@@ -22,6 +22,16 @@ def small_figure(height: float) -> Figure:
     return Figure(figsize=(3.0, height), dpi=200, layout="constrained")
 
 
+def small_print(*panels: Any) -> None:
+    """Set title, labels, ticks and legend of axes in the sizes of a small figure."""
+    for axes in panels:
+        axes.tick_params(labelsize=SMALLEST, pad=2)
+        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            text.set_fontsize(SMALL)
+        for text in axes.get_legend().get_texts() if axes.get_legend() else ():
+            text.set_fontsize(SMALLEST)
+
+
 def spectrum_figure(
     spectrum: Any,
     title: str = "",

@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS
+from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, small_figure, small_print
 
 DARK = "#444444"
 ARROWS = 16  # at most so many arrows a side
@@ -21,7 +21,7 @@ def path_figure(path: Any, title: str = "") -> Figure:
         path: what `gantools.analysis.path_angle` returned.
         title: above the figure.
     """
-    figure = Figure(figsize=(5.2, 6.4), dpi=130, layout="constrained")
+    figure = small_figure(4.2)
     angle, norm, loss = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
     angle.plot(path.alpha, path.cosine, color=DARK, linewidth=1.4)
     positive, negative = np.nan_to_num(path.cosine).clip(min=0), np.nan_to_num(path.cosine).clip(max=0)
@@ -45,7 +45,8 @@ def path_figure(path: Any, title: str = "") -> Figure:
     angle.axhline(0, color=DARK, linewidth=0.8)
     if len(path.losses) > 1:
         norm.legend(fontsize=8)
-    angle.set_title(title or f"path-angle, length {path.distance:.3g}, n = {path.n}", fontsize=10)
+    angle.set_title(title or f"path-angle, length {path.distance:.3g}, n = {path.n}")
+    small_print(angle, norm, loss)
     return figure
 
 
@@ -56,7 +57,7 @@ def line_figure(line: Any, title: str = "") -> Figure:
         line: what `gantools.analysis.line` returned.
         title: above the figure.
     """
-    figure = Figure(figsize=(5.2, 4.8), dpi=130, layout="constrained")
+    figure = small_figure(3.2)
     loss, slope = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for player, values, colour in _by_player(line.losses):
         loss.plot(line.positions, values, color=colour, linewidth=1.4, label=player)
@@ -70,7 +71,8 @@ def line_figure(line: Any, title: str = "") -> Figure:
         axes.grid(alpha=0.2)
     if len(line.losses) > 1:
         loss.legend(fontsize=8)
-    loss.set_title(title or f"along a line, n = {line.n}", fontsize=10)
+    loss.set_title(title or f"along a line, n = {line.n}")
+    small_print(loss, slope)
     return figure
 
 
