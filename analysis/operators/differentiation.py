@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import cached_property, partial
 from typing import Any
 
@@ -217,6 +217,10 @@ class Differentiation:
             products = PatientProducts(products, recorded, engines.operations(reverse.output))
         operator = DifferentiatedOperator(products, name, self.snapshot.slices, point, symmetric=self.symmetric)
         operator.parameters = self.snapshot.parameters
+        if self.several and name in ("reverse", "forward"):
+            walked = getattr(self.batches, "batches", self.batches)
+            many = f"{len(walked)} batches" if isinstance(walked, Sized) else "all batches"
+            operator.remark = f"every product walks over {many}"
         return operator
 
     def by_differences(self) -> DifferentiatedOperator:

@@ -47,6 +47,7 @@ def test_train_and_analyse_a_gan():
     for batch in batches:
         parts.append(len(batch["real"]) * gt.analysis.jacobian(game, batch).dense())
     assert torch.allclose(whole.dense(), sum(parts) / 10, atol=1e-6)
+    assert "every product walks over 3 batches" in repr(whole) and "walks" not in repr(parts)
 
 
 def test_mistakes_are_sentences():
