@@ -45,7 +45,8 @@ class Case:
         if list(self.players) == ["model"]:
             loss = lambda model, batch: self.losses({"model": model}, batch)["model"]  # noqa: E731
             return gt.analysis.hessian(self.players["model"], loss, self.batch)
-        return gt.analysis.jacobian(gt.Game(self.players, self.losses), self.batch)
+        # At the standing singular vectors of spectral norm, as the differences are.
+        return gt.analysis.jacobian(gt.Game(self.players, self.losses), self.batch, spectral_norm="frozen")
 
     def doubled(self) -> "Case":
         """Return a deep copy in float64."""

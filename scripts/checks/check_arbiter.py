@@ -90,9 +90,7 @@ def check(count: int) -> int:
         if complaint:
             missed += 1
             print(f"broken {number}: {complaint}", flush=True)
-    print(
-        f"broken: {count - missed} of {count} refused, or told and right by differences: {dict(sentences.most_common())}"
-    )
+    print(f"broken: {count - missed} of {count} refused, or told and right: {dict(sentences.most_common())}")
     return failures + missed
 
 
