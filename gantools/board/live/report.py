@@ -25,12 +25,17 @@ def report(folder: str | Path, title: str, facts: Mapping[str, str] | None = Non
         facts: names and values to show below the title.
 
     Raises:
-        GantoolsError: where there is nothing to show.
+        GantoolsError: where there is nothing to show, or it cannot be read.
     """
     if not Path(folder).is_dir():
         raise GantoolsError(f"There is no folder {folder}: pass a run, or the folder that holds your runs.")
     event_files(Path(folder))
-    logs = open_logs(folder)
+    try:
+        logs = open_logs(folder)
+    except (OSError, UnicodeError) as error:  # a folder below that cannot be read, or whose name is no text
+        raise GantoolsError(
+            f"{folder} cannot be read ({error}): pass a run, or a folder that holds runs alone."
+        ) from None
     catalog = logs.catalog()
     if not catalog["series"]:
         raise GantoolsError(

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 from html.parser import HTMLParser
 
@@ -88,6 +89,12 @@ def test_long_runs_are_thinned_and_say_so(runs, monkeypatch):
 def test_a_folder_without_spectra(tmp_path, name):
     with pytest.raises(gt.GantoolsError, match="There is no folder|holds no spectra: train with --spectrum-every"):
         report(tmp_path / name, "x")
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path):
+    os.mkdir(os.fsencode(tmp_path) + b"/\xff")
+    with pytest.raises(gt.GantoolsError, match="cannot be read .*: pass a run"):
+        report(tmp_path, "x")
 
 
 def test_the_command(runs, tmp_path, capsys):
