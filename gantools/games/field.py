@@ -155,3 +155,13 @@ def checked_losses(players: Mapping[str, Any], losses: Any) -> dict[str, Tensor]
             shape = f"shape {tuple(loss.shape)}, {loss.dtype}" if isinstance(loss, Tensor) else type(loss).__name__
             raise GantoolsError(f"The loss of player {player!r} is not a real scalar ({shape}): take its mean or sum.")
     return {player: losses[player].reshape(()) for player in players}
+
+
+def checked_metrics(found: Any) -> dict[str, float]:
+    """Return what a user's `metrics(players)` returned as floats by name; refuse whatever else it is."""
+    if not isinstance(found, Mapping):
+        raise GantoolsError(f"metrics(players) returned a {type(found).__name__}: return numbers by name.")
+    try:
+        return {str(name): float(value) for name, value in found.items()}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise GantoolsError(f"metrics(players) returned what is no number ({error}): return numbers.") from error

@@ -20,7 +20,7 @@ from gantools.batches import batch_size, map_tensors, walk
 from gantools.errors import GantoolsError
 from gantools.games import arbiter, functional
 from gantools.games.elementary.power_iterations import power_iterations_frozen
-from gantools.games.field import FieldValue, checked_losses, differenced, evaluate
+from gantools.games.field import FieldValue, checked_losses, checked_metrics, differenced, evaluate
 from gantools.games.flat_vector import Layout
 from gantools.games.plain_field import require_field
 from gantools.games.replicas import Replicas
@@ -277,21 +277,9 @@ class Game:
                 self.still = before
 
     def success(self) -> dict[str, float]:
-        """Return what the game's own `metrics` say of the players now; modes are put back, and no graph is made.
-
-        Raises:
-            GantoolsError: when they are no numbers by name.
-        """
-        if self.metrics is None:
-            return {}
+        """Return what the game's own `metrics` say of the players now, by name."""
         with functional.modes_restored(self.module, self.modes()), torch.no_grad():
-            found = self.metrics(self.players)
-        if not isinstance(found, Mapping):
-            raise GantoolsError(f"metrics(players) returned a {type(found).__name__}: return numbers by name.")
-        try:
-            return {str(name): float(value) for name, value in found.items()}
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise GantoolsError(f"metrics(players) returned what is no number ({error}): return numbers.") from error
+            return {} if self.metrics is None else checked_metrics(self.metrics(self.players))
 
     def modes(self, dropout: bool = True) -> dict[nn.Module, bool]:
         """Return each module's train (True) or eval mode; `dropout=False`: that of the same game without dropout."""
