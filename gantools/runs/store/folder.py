@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,19 +185,27 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """Return the records of metrics.jsonl, in order; lines that are damaged or missing are named on stderr."""
         logs = self._logs_at_checkpoint()  # before the lines are read, as a run that is trained grows
-        try:
-            data = read_file(self.metrics_path)
-        except FileNotFoundError:
-            data = b""
-        except OSError as error:
-            raise GantoolsError(f"{self.metrics_path} cannot be read ({error.strerror or error}).") from None
+        data = self._metrics_data()
+        if data and not data.endswith(b"\n"):
+            time.sleep(0.05)  # while a training process ends the line
+            data = self._metrics_data()
         lines = read_lines(data)
         size, checksum = logs.get("files", {}).get(self.metrics_path.name, (0, 0))
         if lost := lines.lost(least=logs.get("lines", 0)):
             say(f"{self.metrics_path}: {lost}; --resume goes on without them.")
         elif crc32(data[:size]) != checksum:
             say(f"{self.metrics_path} is not the file that this run wrote.")
+        elif data and not data.endswith(b"\n"):
+            say(f"{self.metrics_path}: the last line is unfinished; --resume goes on without it.")
         return [line.record for line in lines.good]
+
+    def _metrics_data(self) -> bytes:
+        try:
+            return read_file(self.metrics_path)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise GantoolsError(f"{self.metrics_path} cannot be read ({error.strerror or error}).") from None
 
     def _logs_at_checkpoint(self) -> dict[str, Any]:
         """Return what the newest checkpoint says of the logs that says anything."""

@@ -167,6 +167,15 @@ class TestMetrics:
         found = read_lines(b"".join(self.LINES) + b'{"step": 5, "lo')
         assert found.lost() == found.lost(5) == "" and found.good[3].record == {"step": 3, "loss": 3 / 7}
 
+    def test_an_unfinished_last_line_is_named(self, run, capsys):
+        path = run / "metrics.jsonl"
+        path.write_bytes(path.read_bytes()[:-1])
+        assert len(RunFolder(run).metrics()) == 5
+        assert "damaged or missing (line 6)" in capsys.readouterr().err
+        path.write_bytes(path.read_bytes() + b"\n" + b'{"step"')
+        assert len(RunFolder(run).metrics()) == 6
+        assert "the last line is unfinished" in capsys.readouterr().err
+
     def test_of_another_run(self, run, tmp_path, capsys):
         assert main(["train", "--out", str(tmp_path / "b"), *ARGS, "--seed", "1"]) == 0
         shutil.copy(tmp_path / "b" / "metrics.jsonl", run / "metrics.jsonl")
