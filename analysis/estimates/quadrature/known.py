@@ -125,7 +125,8 @@ def find_known(A: LinearOperator, leading: int, seed: int, progress: Progress | 
     zero_rows = A.n - int(alive.sum())
     del product, u
     values, residuals, vectors = np.zeros(0), np.zeros(0), None
-    if leading and zero_rows < A.n:
+    leading = min(leading, (A.n - zero_rows) // 4)  # something must be left to probe
+    if leading:
         values, residuals, vectors, largest = _leading_pairs(A, leading, seed, progress)
         scale = max(scale, largest)
     return KnownPart(

@@ -164,7 +164,7 @@ class Probing:
     def _found(self) -> ProbedSpectrum:
         known, A = self._known, self._operator
         assert known is not None
-        measures = [m for group in self._groups if group.steps for m in group.measures(known.dimension(A.n))]
+        measures = [m for group in self._groups if group.steps for m in group.measures()]
         return ProbedSpectrum(
             n=A.n,
             known=dataclasses.replace(known, vectors=None, alive=None),
@@ -180,6 +180,8 @@ class Probing:
         """Write the work so far to the store, if there is one and any work."""
         if self._store is None or self._known is None or not self._groups:
             return
+        if not all(np.isfinite(group.off_diagonal).all() for group in self._groups):
+            return  # nothing can go on from there
         state = {"n": self._operator.n, "dtype": self._operator.dtype, "seed": self._seed, "products": self._products}
         state |= {name: getattr(self._plan, name) for name in ("stored", "together", "probes")}
         state |= {"known": self._known.state()}

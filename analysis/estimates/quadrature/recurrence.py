@@ -82,12 +82,17 @@ class ProbeRecurrence:
         return self.diagonal.shape[1]
 
     def advance(self, steps: int, tell: Callable[[int], None] = lambda _: None) -> None:
-        """Go on until so many steps are made; interrupted, keep those that were. `tell` gets their number."""
+        """Go on until so many steps are made, or more would add nothing; interrupted, keep those that were.
+
+        Args:
+            steps: of every probe, in all.
+            tell: gets their number now and then.
+        """
         if self._stored and self._basis.shape[1] < steps:
             before = self._basis
             self._basis = before.new_empty(len(before), steps, before.shape[2])
             self._basis[:, : before.shape[1]] = before
-        while self.steps < steps:
+        while self.steps < steps and not self.ended:
             first, current = self.steps, self._state.current
             size = min(CHUNK, steps - first)
             found = torch.zeros(2, size, len(current), dtype=torch.float64, device=current.device)
@@ -120,15 +125,22 @@ class ProbeRecurrence:
         w = w.mul_(torch.where(beta > 0, 1 / beta, 0.0).to(q.dtype)[:, None])
         self._state = _State(q, w, beta, made + 1)
 
-    def measures(self, dimension: int) -> list[ProbeMeasure]:
-        """Return the probes' measures.
+    @property
+    def ended(self) -> bool:
+        """Whether every probe's measure is resolved to rounding, or a product was not finite: no step adds anything."""
+        if self.steps == 0:
+            return False
+        finite = np.isfinite(self.diagonal).all() and np.isfinite(self.off_diagonal).all()
+        return not finite or all(measure.ended for measure in self.measures())
 
-        Args:
-            dimension: of the space that the start vectors lie in, which an orthogonal basis fills.
+    def measures(self) -> list[ProbeMeasure]:
+        """Return the probes' measures.
 
         Raises:
             GantoolsError: for products that are not finite.
         """
+        # Of the space that the start vectors lie in, which an orthogonal basis fills.
+        dimension = self._known.dimension(self._operator.n)
         epsilon = self._operator.precision
         slack = epsilon * (WEIGHTS + MIXING / dimension**0.5) + INTEGRATION
         nodes, limit = (ROUNDING, dimension) if self._stored else (NODES, self.steps + 1)

@@ -205,3 +205,27 @@ def test_fewer_steps_of_a_measure_bracket_it_as_well():
     np.testing.assert_array_equal(found.brackets(points, steps=40), half.brackets(points))
     whole, part = (np.ptp(brackets.brackets(points), axis=1) for brackets in (found, half))
     assert (whole <= part + 1e-9).all() and whole.mean() < 0.7 * part.mean()
+
+
+@pytest.mark.parametrize("leading", [None, 2])
+def test_it_ends_where_nothing_is_left(leading):
+    """Not after all its steps: an operator of rank 4 has nothing more to tell after five."""
+    A = oracles.symmetric(np.concatenate([np.zeros(400), [-2.0, 1, 3, 4]]))
+    i = index(A, tol=1e-6, method="estimate", probes=2, steps=300, leading=leading)
+    assert A.matvecs < 200 and i.certain["negative"] + i.certain["positive"] >= (leading or 4)
+
+
+def test_products_that_are_not_finite_are_told_and_not_kept(tmp_path):
+    A, left = oracles.symmetric(spectrum()), iter(range(10**6))
+    broken = LinearOperator(lambda u: (A @ u) * (float("nan") if next(left) > 20 else 1.0), A.n, symmetric=True)
+    with pytest.raises(GantoolsError, match="NaN or infinite"):
+        index(broken, method="estimate", probes=1, steps=200, store=tmp_path / "steps.pt")
+    assert not list(tmp_path.iterdir()) and next(left) < 60
+
+
+def test_few_rows_that_are_not_zero_leave_something_to_probe():
+    diagonal = torch.cat([torch.zeros(300), torch.tensor([-1.0, 2, 3])]).double()
+    A = LinearOperator(lambda u: diagonal * u, 303, symmetric=True)
+    i = index(A, tol=1e-6, method="estimate", probes=1, steps=40, leading=20)
+    assert i.zero_rows == 300 and i.interval["zero"][0] == pytest.approx(300 / 303)
+    assert i.interval["negative"][1] <= 3 / 303 + 1e-9
