@@ -158,18 +158,18 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
         wrong = wrong or verdict.wrong
     if wrong or reverse is None:
         return _by_differences(derivative, wrong, value, whole)
-    if check:
-        try:
+    try:
+        if check:
             require_deterministic(function(reverse.point), function, reverse)
             require_finite(reverse)
-        except Exception as error:  # of a hook, which autograd runs again where it differentiates the field
-            if isinstance(error, (GantoolsError, torch.OutOfMemoryError)):
-                raise
-            return _by_differences(derivative, str(functional.no_derivative(error)), value, whole)
-    if derivative.symmetric and game.module.stops.met and not is_symmetric(function, reverse.point):
-        # A stop-gradient or a custom function: what is differentiated is no gradient of one loss.
-        derivative = dataclasses.replace(derivative, one_gradient=False)
-        reverse = derivative.reversed(function)
+        if derivative.symmetric and game.module.stops.met and not is_symmetric(function, reverse.point):
+            # A stop-gradient or a custom function: what is differentiated is no gradient of one loss.
+            derivative = dataclasses.replace(derivative, one_gradient=False)
+            reverse = derivative.reversed(function)
+    except Exception as error:  # of a hook, which autograd runs again where it differentiates the field
+        if not check or isinstance(error, (GantoolsError, torch.OutOfMemoryError)):
+            raise
+        return _by_differences(derivative, str(functional.no_derivative(error)), value, whole)
     if whole:
         derivative.require_same_order()
     operator = derivative.operator(function, reverse)

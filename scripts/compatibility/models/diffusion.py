@@ -109,16 +109,3 @@ def vq_autoencoder():
         return F.mse_loss(decoded[0], x) + decoded[1].mean()
 
     return net, loss, torch.randn(1, 3, 8, 8)
-
-
-@model("diffusers")
-def unet_of_audio():
-    net = diffusers.UNet1DModel(
-        16, in_channels=1, out_channels=1, extra_in_channels=8, block_out_channels=(4, 4), layers_per_block=1,
-        norm_num_groups=2, down_block_types=("DownBlock1DNoSkip", "DownBlock1D"),
-        up_block_types=("UpBlock1D", "UpBlock1DNoSkip"), mid_block_type="UNetMidBlock1D",
-    )  # fmt: skip
-    x = torch.randn(2, 1, 16)
-    net.requires_grad_(False)
-    net.down_blocks[0].requires_grad_(True)
-    return net, denoise, {"sample": x, "timestep": torch.tensor([3, 40]), "noise": torch.randn_like(x)}

@@ -233,12 +233,6 @@ def smp_unet_plus_plus():
     return net, lambda net, b: smp.losses.FocalLoss("multiclass")(net(b[0]), b[1]), masks()
 
 
-@model("segmentation_models_pytorch", train=True)
-def smp_link_net_with_lovasz_loss():
-    net = frozen_encoder(smp.Linknet(**small_encoder(classes=2)))
-    return net, lambda net, b: smp.losses.LovaszLoss("multiclass")(net(b[0]), b[1]), masks(16)
-
-
 # monai --------------------------------------------------------------------------------------------------------------
 
 
