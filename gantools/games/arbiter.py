@@ -15,7 +15,6 @@ Differences are taken in float64 whatever the game is in, at a point where no ki
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import random
 from typing import TYPE_CHECKING, Any
@@ -123,8 +122,7 @@ class _Judgement:
         self.game = game
         buffers, w = game.buffers(), game.vector()
         point = w + shift(w)
-        wide = widened(buffers), point.double(), widened(batch)
-        self.buffers, self.point, self.batch = wide
+        self.buffers, self.point, self.batch = widened(buffers), point.double(), widened(batch)
         try:
             self.value = self.field(self.point)
         except Exception:  # a tensor of another precision that the loss or the batch brings along
@@ -136,8 +134,7 @@ class _Judgement:
             self.noise[part] *= self.losses[player].abs().to(self.noise)
         self.direction = sizes(self.point) * normal_entries(2, 0, len(w), self.point.dtype, self.point.device)
         self.weights = normal_entries(3, 0, len(w), self.point.dtype, self.point.device)
-        edges = list(itertools.accumulate((x.numel() for x in game.unflatten(w)), initial=0))
-        self.pieces = [slice(*pair) for pair in itertools.pairwise(edges)]  # of each parameter
+        self.pieces = game.layout.places
         self.differences: dict[tuple[str, float], Tensor] = {}  # by player and step
 
     def field(self, w: Tensor) -> Tensor:
@@ -165,8 +162,7 @@ class _Judgement:
         except Exception as error:  # the field was evaluated before: what fails is its derivative
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            wrong = str(functional.no_derivative(error))
-            return Verdict(None, 1.0, True, self._repeats(), wrong)
+            return Verdict(None, 1.0, True, self._repeats(), str(functional.no_derivative(error)))
         worst, decided, right, wrong = 0.0, True, True if forward else None, ""
         for column in self.game.slices:
             u = self.along(column)
@@ -288,9 +284,8 @@ class _Judgement:
 
     def _difference(self, column: str, step: float) -> Tensor:
         if (column, step) not in self.differences:
-            shifted = step * self.along(column)
-            found = (self.field(self.point + shifted) - self.field(self.point - shifted)) / (2 * step)
-            self.differences[column, step] = found
+            u = step * self.along(column)
+            self.differences[column, step] = (self.field(self.point + u) - self.field(self.point - u)) / (2 * step)
         return self.differences[column, step]
 
     def _sentence(self, row: str, column: str, error: float) -> str:

@@ -43,9 +43,7 @@ class StopGradients(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.taking = False
-        self.met = False
-        self.tracing = self.wrote = False
+        self.taking = self.met = self.tracing = self.wrote = False
 
     @contextmanager
     def taking_gradients(self) -> Iterator[None]:
@@ -230,9 +228,8 @@ class _Call:
         self._given = [args[i] for i in self._where]
         self.count, self.inputs = len(self._traced), len(self._given)
         if mode.wrote:  # what its own backward does not need may have been written over: then this raises
-            outputs = [t.sum() for t in self._traced if t.requires_grad]
-            by = [x for x in self._given if x.requires_grad]
-            torch.autograd.grad(outputs, by, retain_graph=True, allow_unused=True)
+            outputs, by = ([t for t in side if t.requires_grad] for side in (self._traced, self._given))
+            torch.autograd.grad([t.sum() for t in outputs], by, retain_graph=True, allow_unused=True)
 
     def result(self) -> Any:
         """Return what the function returns."""
@@ -246,11 +243,10 @@ class _Call:
         backward = getattr(self.cls.backward, "__wrapped__", self.cls.backward)
         with _custom_functions_seen_by(self.mode), self.mode if torch.is_grad_enabled() else nullcontext():
             found = backward(self.context, *gradients)
-        found = found if isinstance(found, tuple) else (found,)
-        return [found[i] for i in self._where]
+        return [(found if isinstance(found, tuple) else (found,))[i] for i in self._where]
 
 
-_active = threading.local()
+_active, _lock, _users = threading.local(), threading.Lock(), 0
 _apply: Any = torch.autograd.Function.apply.__func__  # type: ignore[attr-defined]
 _original = FunctionType(_apply.__code__, _apply.__globals__, _apply.__name__, _apply.__defaults__, _apply.__closure__)
 
@@ -267,7 +263,6 @@ class _Replacement(torch._C._FunctionBase):
 
 
 _code = _Replacement.apply.__func__.__code__  # type: ignore[attr-defined]
-_lock, _users = threading.Lock(), 0
 
 
 def _dispatch(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -291,11 +286,10 @@ def _custom_functions_seen_by(mode: StopGradients) -> Iterator[None]:
     Users keep `apply = MyFunction.apply` in variables, so the function's code is exchanged and not its name.
     """
     global _users
-    before = getattr(_active, "mode", None)
+    before, _active.mode = getattr(_active, "mode", None), mode
     with _lock:
         _users += 1
         _apply.__code__ = _code
-    _active.mode = mode
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """Measure the library on a GPU: products, solvers, density, index, steps and memory, with peers in the same run.
 
-    python scripts/benchmarks/gpu.py --json docs/benchmarks/gpu.json [--stages ...] [--seconds 480] [--profile]
-    python scripts/benchmarks/gpu.py --json docs/benchmarks/gpu.json --table
+    python scripts/benchmarks/gpu.py --json build/gpu.json [--stages ...] [--seconds 480] [--profile]
+    python scripts/benchmarks/gpu.py --json build/gpu.json --table
 
 Every stage is written to the file when it is done; the same command goes on with the stages that are missing, and
 starts none after --seconds. TF32 stays off. --small --device cpu tries the script on tiny models.

@@ -23,9 +23,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from arbiter_broken import broken  # noqa: E402
-from arbiter_cases import Case  # noqa: E402
-from arbiter_healthy import healthy  # noqa: E402
+from arbiter.broken import broken  # noqa: E402
+from arbiter.cases import Case  # noqa: E402
+from arbiter.healthy import healthy  # noqa: E402
 
 from gantools.errors import GantoolsError, GantoolsWarning  # noqa: E402
 

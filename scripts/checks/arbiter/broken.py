@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from arbiter_cases import DTYPES, Case
-from arbiter_games import penalty
-from arbiter_losses import WHOLE
-from arbiter_nets import ACTIVATIONS, OUT, SAMPLES, WIDTH, Map, mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from arbiter.cases import DTYPES, Case
+from arbiter.games import penalty
+from arbiter.losses import WHOLE
+from arbiter.nets import ACTIVATIONS, OUT, SAMPLES, WIDTH, Map, mlp
 
 SMOOTH = ("GELU", "SiLU", "Tanh", "ELU", "Softplus", "Mish", "Sigmoid")
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from arbiter_cases import DTYPES, Case
-from arbiter_nets import ACTIVATIONS, SAMPLES, mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import gantools as gt
+from arbiter.cases import DTYPES, Case
+from arbiter.nets import ACTIVATIONS, SAMPLES, mlp
 
 
 def _fake(players: Any, batch: Any) -> Tensor:

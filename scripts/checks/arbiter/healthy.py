@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from arbiter_cases import DTYPES, Case, widened
-from arbiter_games import library_gan, loop_gan, three, uneven
-from arbiter_nets import ACTIVATIONS, LOSSES, NETS, OUT, SAMPLES
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from arbiter.cases import DTYPES, Case, widened
+from arbiter.games import library_gan, loop_gan, three, uneven
+from arbiter.nets import ACTIVATIONS, LOSSES, NETS, OUT, SAMPLES
 
 
 class Reversed(torch.autograd.Function):
