@@ -101,6 +101,21 @@ class Spectrum:
         norm, vectors = torch.linalg.vector_norm, self.vectors
         return {name: norm(vectors[part], dim=0).double().square().cpu() for name, part in self.parts.items()}
 
+    def start(self, seed: int = 5) -> Tensor | None:
+        """Return a unit vector (n,) from which to search for these values of a similar operator; None without vectors.
+
+        It has a part along each eigenvector, and a random one, which finds those that were not among the leading ones.
+        """
+        if self.vectors is None:
+            return None
+        scales = 1.0 if self.scales is None else self.scales.cpu().double()
+        vectors = self.vectors.cpu()
+        real = vectors.real + vectors.imag if vectors.is_complex() else vectors
+        start = real.double().sum(1) / scales
+        noise = torch.randn(len(start), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        start = scales * (start / start.norm().clamp_min(1e-300) + 0.3 * noise / noise.norm())
+        return start / start.norm()
+
     def __len__(self) -> int:
         return len(self.values)
 

@@ -30,7 +30,7 @@ def add_spectrum(
         tag: such as "game/jacobian".
         spectrum: what `gantools.analysis.eigenvalues` or `spectrum` returned.
         step: the training step that it belongs to.
-        scalars: whether to add the extremes as scalars as well.
+        scalars: whether to add the extremes that the spectrum tells as scalars as well, see `spectrum_scalars`.
         lr: the step size whose stable disc the tab shows first.
         beside: numbers by name to show with it, such as how good the players are at that step.
     """
@@ -58,16 +58,42 @@ def frame_of(writer: Any, tag: str) -> Frame:
         return Frame()
 
 
+# The extreme of the whole spectrum that a search for some of its eigenvalues answers.
+ANSWERS = {
+    "LM": ("spectral_radius",),
+    "LR": ("max_real",),
+    "LA": ("max_real",),
+    "SR": ("min_real",),
+    "SA": ("min_real",),
+    "LI": ("max_imaginary",),
+    "BE": ("max_real", "min_real"),
+}
+
+
 def spectrum_scalars(spectrum: Any) -> dict[str, float]:
-    """Return the extremes of the finite eigenvalues, by name; nothing where there are none."""
+    """Return the extremes of the whole spectrum, by name, as far as these eigenvalues tell them.
+
+    All of them follow from a complete spectrum, of its finite values. A search tells the one that it was for: the least
+    real part of the 20 values of largest modulus, say, is no extreme of anything. It tells nothing where the leading
+    values did not converge or one may be missing.
+    """
     values: Any = np.asarray(spectrum.values)
-    values = values[np.isfinite(values)]
-    if not len(values):
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return {}
-    scalars = {"max_real": float(values.real.max()), "min_real": float(values.real.min())}
-    if np.iscomplexobj(values):
-        scalars |= {"max_imaginary": float(np.abs(values.imag).max()), "spectral_radius": float(np.abs(values).max())}
-    return scalars
+    extremes = {
+        "max_real": float(finite.real.max()),
+        "min_real": float(finite.real.min()),
+        "max_imaginary": float(np.abs(finite.imag).max()),
+        "spectral_radius": float(np.abs(finite).max()),
+    }
+    if getattr(spectrum, "complete", True):
+        told = tuple(extremes) if np.iscomplexobj(values) else ("max_real", "min_real")
+    else:
+        told = ANSWERS.get(getattr(spectrum, "which", ""), ())
+        if getattr(spectrum, "doubt", "") or not np.asarray(spectrum.converged)[: max(1, len(told))].all():
+            return {}
+    return {name: extremes[name] for name in told}
 
 
 def add_index(writer: Any, tag: str, index: Any, step: int) -> None:

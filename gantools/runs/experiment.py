@@ -48,6 +48,7 @@ class Experiment:
         device: where the game is.
         average: of the iterates, where one was asked for: the point that samples are taken at.
         code: the text of a user's file that it was built from.
+        starts: vectors from which the next searches for eigenvalues start, by tag (`gantools.runs.looks`).
     """
 
     config: TrainConfig
@@ -59,6 +60,7 @@ class Experiment:
     device: torch.device
     average: Average | None = None
     code: Code | None = None
+    starts: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     _saved: Mapping[str, Any] | None = None
 
     @cached_property

@@ -15,6 +15,7 @@ from gantools.batches import split
 from gantools.data.random_state import random_state_kept, seed_global_generators
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.metrics.distances import evaluate
+from gantools.runs import looks
 from gantools.runs.beginning import begun, resumed
 from gantools.runs.code.trust import CodeChoice
 from gantools.runs.config import TrainConfig
@@ -40,7 +41,7 @@ class Outcome:
         step: updates made in all.
         seconds: duration of this part of the run.
         stopped_by: the signal that asked it to stop, or None when it ran to its end.
-        spectrum: the last spectrum that was computed, if any.
+        spectra: the last spectra that were computed, by tag, such as "game/jacobian/SR" and "game/update".
         metrics: the last metrics that were computed, if any.
     """
 
@@ -48,7 +49,7 @@ class Outcome:
     step: int
     seconds: float
     stopped_by: int | None
-    spectrum: analysis.Spectrum | None
+    spectra: dict[str, analysis.Spectrum]
     metrics: dict[str, float]
 
 
@@ -115,7 +116,7 @@ class Trainer:
         wanted = experiment.source if self.config.sample_every else None
         self.features = kept_features(folder, wanted, self.config.seed)
         self.reference = reference(experiment, METRIC_SAMPLES)
-        self._last: dict[str, Any] = {"spectrum": None, "metrics": {}}
+        self._last: dict[str, Any] = {"spectra": {}, "metrics": {}}
         self._losses: dict[str, float] = {}
         self._spectra_wanted = self.config.spectrum_every > 0
         self._clock = (first, time.perf_counter())
@@ -231,7 +232,7 @@ class Trainer:
             if sample:
                 self._sample(step)
             if self._spectra_wanted and (last or due(step, config.spectrum_every)):
-                self._spectrum(step, self._last["metrics"] if sample else {})
+                self._spectra(step, last, self._last["metrics"] if sample else {})
         since, then = self._clock
         self._clock = (since, then + time.perf_counter() - began)
 
@@ -249,41 +250,31 @@ class Trainer:
         if metrics:
             self.recorder.scalars(step, {f"metrics/{name}": value for name, value in metrics.items()})
 
-    def _spectrum(self, step: int, beside: dict[str, float]) -> None:
+    def _spectra(self, step: int, last: bool, beside: dict[str, float]) -> None:
         try:
             with own_errors(self.config.target):
-                spectrum = leading_spectrum(
-                    self.experiment, self.config.spectrum_k, self.config.spectrum_which, step=step
-                )
+                found = looks.spectra(self.experiment, step, last)
         except NonFiniteFieldError:
             return  # the step itself will stop the run, and name the player
         except GantoolsError as error:
             self._spectra_wanted = False
             self.recorder.message(f"No spectra in this run: {error}")
             return
-        self._last["spectrum"] = spectrum
-        self.recorder.spectrum(step, spectrum, beside)
+        if last:
+            try:
+                with own_errors(self.config.target):
+                    found[looks.UPDATE] = looks.step_spectrum(self.experiment, step)
+            except GantoolsError as error:
+                self.recorder.message(f"The step itself was not looked at: {error}")
+        self._last["spectra"] = found
+        for tag, spectrum in found.items():
+            self.recorder.spectrum(step, spectrum, beside, tag)
 
     def _save_if(self, step: int, wanted: bool) -> None:
         if wanted:
             self._check_field()
             self.recorder.flush()  # resuming from here logs nothing of before again
             self.folder.save(step, self.experiment)
-
-
-def leading_spectrum(
-    experiment: Experiment, k: int, which: str = "LM", batch: Any = None, verify: bool = False, step: int = 0
-) -> analysis.Spectrum:
-    """Return k leading eigenvalues of the game's Jacobian (all of them for k = 0) on the run's analysis batch.
-
-    `step` is how many updates led to the point, for the regularizers that follow a schedule.
-    """
-    batch = experiment.analysis_batch(step=step) if batch is None else batch
-    # Not "auto", which a clock decides: resumed or not, a run has the same spectra to the last bit.
-    jacobian = analysis.jacobian(experiment.game, batch, method="reverse")
-    if k == 0:
-        return analysis.spectrum(jacobian)
-    return analysis.eigenvalues(jacobian, k=min(k, jacobian.shape[0]), which=which, verify=verify)
 
 
 def due(step: int, every: int) -> bool:

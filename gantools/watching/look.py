@@ -235,21 +235,9 @@ class Looker:
         start = self.memory.starts.get(tag)
         start = None if start is None or len(start) != A.n else start.to(device=A.device, dtype=A.dtype)
         s = analysis.eigenvalues(A, k, which, tol=effort.tol, max_matvecs=effort.products, guard=False, start=start)
-        if s.vectors is not None:
-            self.memory.starts[tag] = _near(s.vectors)
+        if (near := s.start()) is not None:
+            self.memory.starts[tag] = near
         self.spectra[tag] = dataclasses.replace(s, vectors=None)
-
-
-def _near(vectors: Tensor) -> Tensor:
-    """Return a unit vector (n,) with a part along each eigenvector (n, k), on the CPU, and a random part.
-
-    The random part is what finds eigenvectors that were not among the leading ones.
-    """
-    real = vectors.real + vectors.imag if vectors.is_complex() else vectors
-    start = real.sum(1).cpu().double()
-    noise = torch.randn(len(start), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    start = start / start.norm().clamp_min(1e-300) + 0.3 * noise / noise.norm()
-    return start / start.norm()
 
 
 def _dropout_off(players: Mapping[str, nn.Module]) -> list[str]:

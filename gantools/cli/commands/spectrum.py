@@ -75,6 +75,8 @@ def run(argv: list[str]) -> int:
         method = getattr(operator, "method", None)
         how = f", products by {method} mode" if method else ""
         print(f"{point.name}: {operator.n} parameters, {operator.dtype}{how}")
+        if remark := getattr(operator, "remark", ""):
+            print(wrapped(remark))
         print(result if len(result) <= 100 else f"{len(result)} eigenvalues, in the file below")
         print(wrapped(verdict(result, args.lr)))
         tag = "analysis/hessian" if operator.symmetric else "analysis/jacobian"
@@ -83,7 +85,7 @@ def run(argv: list[str]) -> int:
         with results(folder) as writer:
             write_atomically(path.with_suffix(".npz"), npz(result.to_numpy()))
             write_atomically(path, png(board.spectrum_figure(result, point.name)))
-            board.add_spectrum(writer, tag, result, point.step)
+            board.add_spectrum(writer, tag if result.complete else f"{tag}/{args.which}", result, point.step)
         print(f"figure and numbers: {path}, {path.with_suffix('.npz').name}\n")
     print(f"TensorBoard: {command('board', folder)}")
     return 0

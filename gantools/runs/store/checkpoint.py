@@ -59,6 +59,7 @@ def experiment_state(step: int, experiment: "Experiment") -> dict[str, Any]:
         "optimizer": experiment.optimizer.state_dict(),
         "stream": experiment.stream.state_dict(),
         "random": random_state(),
+        "starts": {tag: start.cpu() for tag, start in experiment.starts.items()},
     }
     if experiment.average:
         state["average"] = experiment.average.state_dict()
@@ -163,6 +164,7 @@ def _load(path: Path, saved: Mapping[str, Any], experiment: "Experiment") -> Non
     if experiment.average:
         experiment.average.load_state_dict(saved["average"])
     stream.load_state_dict(saved["stream"])
+    experiment.starts = dict(saved.get("starts", {}))
     set_random_state(saved["random"])
 
 

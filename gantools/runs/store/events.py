@@ -80,7 +80,7 @@ def rebuild(folder: Path, metrics: Sequence[dict[str, Any]]) -> None:
                 writer.add_image("samples", pixels, int(path.stem[-8:]), dataformats="HWC")
         for path in sorted(folder.glob("spectra/*-step-*.npz")):
             with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
-                tag = path.name.rpartition("-step-")[0].replace("-", "/", 1)
+                tag = path.name.rpartition("-step-")[0].replace("-", "/")
                 add_spectrum(writer, tag, _spectrum(path), int(path.stem[-8:]), scalars=False)
 
 

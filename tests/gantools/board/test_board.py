@@ -93,11 +93,20 @@ def test_scalars():
         "max_real": 3.0, "min_real": -1.0, "max_imaginary": 4.0, "spectral_radius": 5.0,
     }  # fmt: skip
     assert spectrum_scalars(spectrum([2.0, -1.0], "hessian")) == {"max_real": 2.0, "min_real": -1.0}
+    some = spectrum([3 + 4j, 3 - 4j, -1], n=9)
+    told = {"LM": {"spectral_radius": 5.0}, "SR": {"min_real": -1.0}, "LR": {"max_real": 3.0}, "SM": {}}
+    for which, expected in told.items():
+        some.which = which
+        assert spectrum_scalars(some) == expected
+    some.which, some.doubt = "SR", "One may be missing."
+    assert spectrum_scalars(some) == {}
+    some.doubt, some.converged = "", np.array([False, True, True])
+    assert spectrum_scalars(some) == {}
     assert spectrum_scalars(SPECTRA["with nan"])["max_real"] == 2.0
     assert spectrum_scalars(SPECTRA["only nan"]) == spectrum_scalars(SPECTRA["none"]) == {}
 
 
-@pytest.mark.parametrize("make", [gt.analysis.spectrum, lambda a: gt.analysis.eigenvalues(a, k=3)])
+@pytest.mark.parametrize("make", [gt.analysis.spectrum, lambda a: gt.analysis.eigenvalues(a, 3, "LR")])
 def test_a_spectrum_of_ours_in_tensorboard(tmp_path, make):
     matrix = torch.tensor([[1.0, 2, 0, 0], [-2, 1, 0, 0], [0, 0, -0.5, 0], [0, 0, 0, 3]], dtype=torch.float64)
     with SummaryWriter(str(tmp_path)) as writer:
@@ -105,7 +114,7 @@ def test_a_spectrum_of_ours_in_tensorboard(tmp_path, make):
     seen = EventAccumulator(str(tmp_path))
     seen.Reload()
     assert [event.step for event in seen.Images("game/jacobian")] == [7]
-    assert np.isclose(seen.Scalars("game/jacobian/max_imaginary")[0].value, 2.0)
+    assert np.isclose(seen.Scalars("game/jacobian/max_real")[0].value, 3.0)
 
 
 def test_image_grid():

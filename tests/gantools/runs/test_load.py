@@ -45,9 +45,13 @@ class TestWhatARunHolds:
         for tag in ("loss/generator", "loss/discriminator", "field_norm/generator", "field_norm/discriminator"):
             assert scalars[tag] == [0, 1, 2, 3, 4, 5]
         assert "step_seconds" in EventAccumulator(str(trained)).Reload().Tags()["scalars"]
-        for tag in ("metrics/modes_covered", "game/jacobian/max_real", "game/jacobian/spectral_radius"):
+        for tag in ("metrics/modes_covered", "game/jacobian/LM/spectral_radius", "game/jacobian/SR/min_real"):
             assert scalars[tag] == [0, 2, 4, 6]
-        assert images == {"samples": [0, 2, 4, 6], "game/jacobian": [0, 2, 4, 6]}
+        ends = {"game/jacobian/LR": [6], "game/update": [6]}
+        assert images == dict.fromkeys(("samples", "game/jacobian/LM", "game/jacobian/SR"), [0, 2, 4, 6]) | ends
+        assert scalars["game/jacobian/LR/max_real"] == scalars["game/update/spectral_radius"] == [6]
+        # What a search does not answer is not logged.
+        assert not {"game/jacobian/LM/min_real", "game/jacobian/SR/spectral_radius"} & set(scalars)
 
     def test_metrics_are_those_of_the_events(self, trained):
         seen = EventAccumulator(str(trained))
@@ -59,7 +63,7 @@ class TestWhatARunHolds:
         for picture in [*trained.glob("samples/*.png"), *trained.glob("spectra/*.png")]:
             with Image.open(picture) as image:
                 assert min(image.size) > 200 and len(image.convert("L").getcolors()) > 10
-        values = np.load(trained / "spectra" / "game-jacobian-step-00000006.npz")["values"]
+        values = np.load(trained / "spectra" / "game-jacobian-LM-step-00000006.npz")["values"]
         assert 2 <= len(values) <= 3 and values.dtype == complex
 
     def test_checkpoints_are_plain(self, trained):
@@ -83,7 +87,7 @@ class TestCut:
         assert {r["step"] for r in folder.metrics()} == {0, 1, 2, 3}
         scalars, images = events(run)
         assert scalars["loss/generator"] == [0, 1, 2, 3] and scalars["metrics/recall"] == [0, 2]
-        assert images == {"samples": [0, 2], "game/jacobian": [0, 2]}
+        assert images == dict.fromkeys(("samples", "game/jacobian/LM", "game/jacobian/SR"), [0, 2])
         assert folder.steps() == [2, 4]
         for kind in ("samples", "spectra"):
             assert {f.name[-12:-4] for f in (run / kind).iterdir()} == {"00000000", "00000002"}

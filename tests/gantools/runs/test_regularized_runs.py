@@ -11,9 +11,9 @@ from gantools.regularizers import REGULARIZERS
 from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.experiment import build
 from gantools.runs.load import Run, load
+from gantools.runs.looks import leading_spectrum
 from gantools.runs.store.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from gantools.runs.store.folder import RunFolder
-from gantools.runs.training_loop import leading_spectrum
 from gantools.schedules import Linear
 from tests.runs import QUIET, RING, checkpoint, identical, records
 

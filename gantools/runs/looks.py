@@ -1,0 +1,86 @@
+"""The searches for eigenvalues that a run makes while it trains, each from the vectors that the last one found."""
+
+import torch
+
+from gantools import analysis
+from gantools.analysis import Spectrum
+from gantools.runs.experiment import Experiment
+
+# Of the ends of the spectrum a few values suffice. In a wide basis the end of a cloud is found with a third of the
+# products that a basis for two values needs; it is narrower than that of the 20 leading ones.
+END_VALUES, END_TOL, END_BASIS, END_PRODUCTS = 2, 1e-2, 96, 400
+STEP_TOL, STEP_PRODUCTS = 1e-3, 200
+UPDATE = "game/update"
+
+
+def spectra(experiment: Experiment, step: int, last: bool = False) -> dict[str, Spectrum]:
+    """Return the spectra of one look by tag, such as "game/jacobian/LM": the selection asked for, and the ends.
+
+    Stability is a matter of the eigenvalue with the smallest real part, which is looked for each time, whatever the
+    configuration asks for; at the last step also of that with the largest one. All of them are "game/jacobian".
+
+    Args:
+        experiment: the run at the step; its `starts` are used, and replaced.
+        step: how many updates led to the point.
+        last: whether training ends here.
+
+    Raises:
+        GantoolsError: where there is no Jacobian.
+    """
+    config = experiment.config
+    jacobian = _jacobian(experiment, step)
+    asked = _leading(jacobian, config.spectrum_k, config.spectrum_which)
+    if asked.complete:
+        return {"game/jacobian": asked}
+    found = {f"game/jacobian/{config.spectrum_which}": asked}
+    for which in ("SR", "LR") if last else ("SR",):
+        if which != config.spectrum_which:
+            tag = f"game/jacobian/{which}"
+            found[tag] = _from_last(experiment, tag, jacobian, which, END_TOL, END_PRODUCTS)
+    return found
+
+
+def step_spectrum(experiment: Experiment, step: int) -> Spectrum:
+    """Return the leading eigenvalues of the optimizer's own step, its state included, on the run's analysis batch."""
+    operator = analysis.update_operator(experiment.optimizer, experiment.analysis_batch(step=step))
+    return _from_last(experiment, UPDATE, operator, "LM", STEP_TOL, STEP_PRODUCTS)
+
+
+def leading_spectrum(experiment: Experiment, k: int, which: str = "LM", step: int = 0) -> Spectrum:
+    """Return k leading eigenvalues of the game's Jacobian (all of them for k = 0) on the run's analysis batch.
+
+    `step` is how many updates led to the point, for the regularizers that follow a schedule.
+    """
+    return _leading(_jacobian(experiment, step), k, which)
+
+
+def _jacobian(experiment: Experiment, step: int) -> analysis.LinearOperator:
+    # Not "auto", which a clock decides: resumed or not, a run has the same spectra to the last bit.
+    return analysis.jacobian(experiment.game, experiment.analysis_batch(step=step), method="reverse")
+
+
+def _leading(operator: analysis.LinearOperator, k: int, which: str) -> Spectrum:
+    return analysis.spectrum(operator) if k == 0 else analysis.eigenvalues(operator, min(k, operator.n), which)
+
+
+def _from_last(
+    experiment: Experiment, tag: str, operator: analysis.LinearOperator, which: str, tol: float, products: int
+) -> Spectrum:
+    """Search for a few values of one end, from the vectors that the last search under this tag found."""
+    start = experiment.starts.get(tag)
+    if start is not None and len(start) != operator.n:
+        start = None
+    found = analysis.eigenvalues(
+        operator,
+        min(END_VALUES, operator.n),
+        which,
+        tol=tol,
+        basis=min(END_BASIS, operator.n),
+        max_matvecs=products,
+        start=None if start is None else start.to(operator.device, operator.dtype),
+    )
+    near = found.start()
+    if near is not None and found.converged.any():
+        # In the dtype that a checkpoint keeps: resumed or not, the next search starts from the same numbers.
+        experiment.starts[tag] = near.to(torch.float32)
+    return found

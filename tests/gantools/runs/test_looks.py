@@ -1,0 +1,100 @@
+"""The searches that a run makes: what they answer, from where they start, and that resuming changes nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+import gantools as gt
+from gantools.cli.closing import about_game, about_step
+from gantools.runs import looks
+from gantools.runs.config import Choice, TrainConfig
+from gantools.runs.experiment import build
+from gantools.runs.store.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+
+
+def experiment_of(method, steps=0, **settings):
+    config = TrainConfig(
+        Choice(method, settings),
+        data=Choice("ring8"),
+        network=Choice("mlp", {"width": 8, "depth": 2}),
+        spectrum_k=3,
+        latent_size=4,
+    )
+    experiment = build(config)
+    for _ in range(steps):
+        experiment.optimizer.step(*experiment.stream.take(experiment.optimizer.batches_per_step))
+    return experiment
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return {
+        method: experiment_of(method, 30, lr=2e-3, base=Choice("rmsprop")) for method in ("simultaneous", "consensus")
+    }
+
+
+@pytest.mark.parametrize("method", ["simultaneous", "consensus"])
+def test_a_look_answers_what_it_logs(method, trained):
+    experiment = trained[method]
+    found = looks.spectra(experiment, 30, last=True)
+    assert list(found) == ["game/jacobian/LM", "game/jacobian/SR", "game/jacobian/LR"]
+    dense = gt.analysis.jacobian(experiment.game, experiment.analysis_batch(step=30)).dense().double().numpy()
+    truth = np.linalg.eigvals(dense)
+    expected = {"LM": ("spectral_radius", abs(truth).max()), "SR": ("min_real", truth.real.min())}
+    expected["LR"] = ("max_real", truth.real.max())
+    for which, (name, value) in expected.items():
+        scalars = gt.board.spectrum_scalars(found[f"game/jacobian/{which}"])
+        assert scalars == {name: pytest.approx(value, rel=1e-2, abs=1e-3 * abs(truth).max())}
+
+
+@pytest.mark.parametrize("method", ["simultaneous", "consensus"])
+def test_the_step_is_judged_by_its_own_spectral_radius(method, trained):
+    experiment = trained[method]
+    found = looks.step_spectrum(experiment, 30)
+    U = gt.analysis.update_operator(experiment.optimizer, experiment.analysis_batch(step=30), dtype=torch.float64)
+    radius = abs(np.linalg.eigvals(U.dense().numpy())).max()
+    assert gt.board.spectrum_scalars(found)["spectral_radius"] == pytest.approx(radius, rel=2e-3)
+    words = about_step({looks.UPDATE: found}, experiment.config.optimizer)
+    assert words.startswith(f"One more step of {method} over rmsprop on a fixed batch") and "of the update" in words
+    assert ("Unstable" in words) == (radius > 1)
+
+
+def test_a_search_starts_from_what_the_last_one_found(trained):
+    experiment = trained["simultaneous"]
+    experiment.starts.clear()
+    first = looks.spectra(experiment, 30)["game/jacobian/SR"]
+    again = looks.spectra(experiment, 30)["game/jacobian/SR"]
+    assert again.matvecs < first.matvecs
+    torch.testing.assert_close(again.values[:1].real, first.values[:1].real, rtol=1e-2, atol=1e-4)
+
+
+def test_starts_are_resumed_to_the_last_bit(trained, tmp_path):
+    experiment = trained["consensus"]
+    looks.spectra(experiment, 30)
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, 30, experiment)
+    other = experiment_of("consensus", lr=2e-3, base=Choice("rmsprop"))
+    load_checkpoint(path, read_checkpoint(path), other)
+    ours, theirs = (looks.spectra(one, 30)["game/jacobian/SR"] for one in (experiment, other))
+    assert torch.equal(ours.values, theirs.values) and ours.matvecs == theirs.matvecs
+
+
+def test_a_small_game_is_looked_at_whole():
+    config = TrainConfig(Choice("simultaneous"), data=Choice("ring8"), network=Choice("mlp", {"width": 2, "depth": 1}))
+    experiment = build(TrainConfig(**{**vars(config), "spectrum_k": 0, "latent_size": 2}))
+    found = looks.spectra(experiment, 0, last=True)
+    assert list(found) == ["game/jacobian"]
+    assert set(gt.board.spectrum_scalars(found["game/jacobian"])) == {
+        "max_real", "min_real", "max_imaginary", "spectral_radius",
+    }  # fmt: skip
+    words = about_game(found)
+    real = found["game/jacobian"].values.real
+    assert f"from {real.min():.3g} to {real.max():.3g}" in words and "plain" in words
+
+
+def test_both_ends_are_in_the_closing_words(trained):
+    found = looks.spectra(trained["consensus"], 30, last=True)
+    words = about_game(found)
+    least, most = found["game/jacobian/SR"].values.real[0], found["game/jacobian/LR"].values.real[0]
+    assert f"{least:.3g} as its smallest real part" in words and f"{most:.3g} as its largest" in words
+    assert about_step({}, Choice("consensus")) == about_game({}) == ""
