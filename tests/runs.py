@@ -160,9 +160,9 @@ def die(*args, **kwargs) -> None:
 
 
 def checkpoint(run: Path, step: int) -> dict:
-    """Return the state that a checkpoint holds, without what it says of the run's other files."""
+    """Return the state that a checkpoint holds, without what it says of the run's other files and searches."""
     saved = torch.load(run / "checkpoints" / f"step-{step:08d}.pt", weights_only=True)
-    return {key: value for key, value in saved.items() if key not in ("record", "logs")}
+    return {key: value for key, value in saved.items() if key not in ("record", "logs", "starts")}
 
 
 def records(run: Path) -> list[dict]:

@@ -59,7 +59,7 @@ def test_metrics_of_a_game_are_logged_and_stand_beside_the_spectrum(own, monkeyp
     assert [step for step, _ in found] == [0, 2, 4]
     game = gt.load("run").game
     assert found[-1][1] == pytest.approx(float(game.players["x"].weight.abs().detach()), rel=1e-6)
-    assert titles[-1] == f"game/jacobian, step 4, distance {found[-1][1]:.3g}"
+    assert titles[-2:] == [f"game/{what}, step 4, distance {found[-1][1]:.3g}" for what in ("jacobian", "update")]
     assert "distance" in capsys.readouterr().out
 
 
