@@ -107,7 +107,7 @@ def own_errors(spec: str | None) -> Iterator[None]:
         yield
     except GantoolsError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if out_of_memory(error):
             raise GantoolsError("The device has too little memory: pass a smaller batch, or --device cpu.") from error
         if spec is None:
@@ -125,12 +125,12 @@ def _import(code: Code) -> Any:
     sys.modules[name] = module  # dataclasses and pickle look their module up here
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise GantoolsError(f"{code.folder / code.entry} cannot be imported: {_place(error)}") from error
     return module
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Return the error in a line, with the last line of a user's file that led to it."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in _executed]
     where = f" (line {own[-1].lineno} of {Path(own[-1].filename).name})" if own else ""

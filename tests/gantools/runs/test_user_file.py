@@ -90,3 +90,11 @@ def test_memory_has_a_sentence_of_its_own():
         with pytest.raises(GantoolsError, match="too little memory") as caught, own_errors("mine.py:build"):
             raise error
         assert "mine.py" not in str(caught.value)
+
+
+def test_a_file_that_ends_the_program_is_told(tmp_path):
+    for name, text in (("inside", "import sys\ndef build():\n    sys.exit(3)\n"), ("above", "raise SystemExit(3)\n")):
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        with pytest.raises(GantoolsError, match="SystemExit: 3"):
+            load_target(f"{path}:build")
