@@ -37,7 +37,7 @@ format: .venv/.dev  ## format and fix
 	$(BIN)/ruff format .
 
 types: .venv/.dev  ## type check
-	rm -rf build/types
+	rm -rf build/types build/lib
 	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 

@@ -37,7 +37,7 @@ class DifferentiatedOperator(LinearOperator):
 
     def __init__(
         self,
-        products: engines.Products,
+        products: Any,  # `engines.Products`, or differences, which may have no transposed ones
         method: str,
         slices: dict[str, slice],
         like: Tensor,

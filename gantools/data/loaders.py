@@ -56,8 +56,8 @@ def _parts(item: Any) -> tuple[Tensor, Tensor | None]:
         raise GantoolsError(
             f"The loader gives a {type(item).__name__}: it has to give samples as a tensor, or (samples, labels)."
         )
-    second = values[1] if len(values) > 1 and isinstance(values[1], Tensor) else None
-    return values[0], second
+    first, *rest = values
+    return first, rest[0] if rest and isinstance(rest[0], Tensor) else None
 
 
 def batches(

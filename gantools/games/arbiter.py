@@ -75,7 +75,7 @@ class Verdict:
 
 def _generators(device: torch.device) -> tuple[Any, ...]:
     """Return the states of the global generators that a loss may draw from."""
-    numbers = np.random.get_state(legacy=True)  # noqa: NPY002  what a user's loss may draw from
+    numbers: Any = np.random.get_state(legacy=True)  # noqa: NPY002  what a user's loss may draw from
     states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
     return random.getstate(), numbers[1].tobytes(), numbers[2:], *(state.numpy().tobytes() for state in states)
 

@@ -77,7 +77,9 @@ def differenced(evaluated: Callable[[Tensor], FieldValue], w: Tensor, h: float) 
         w: (n,), with a tangent.
         h: by how much an entry moves at most, relative to its size.
     """
-    point, tangent = (x.detach() for x in forward_ad.unpack_dual(w))
+    point, tangent = forward_ad.unpack_dual(w)
+    assert tangent is not None
+    point, tangent = point.detach(), tangent.detach()
     value = evaluated(point)
     largest = (tangent.abs() / sizes(point)).max()
     shift = torch.where(largest > 0, h / largest, 0.0) * tangent

@@ -104,7 +104,7 @@ def _base_over(given: Choice | Mapping[str, Choice], default: Any) -> Any:
     return _over(given, default if isinstance(default, Choice) else Choice(default))
 
 
-def _optimizer(chosen: Choice, base: Choice | None, advice: Mapping[str, Any]) -> Choice:
+def _optimizer(chosen: Choice, base: Choice | Mapping[str, Choice] | None, advice: Mapping[str, Any]) -> Choice:
     if chosen.name in BASES and chosen.name not in OPTIMIZERS:
         raise GantoolsError(
             f"{chosen.name} is a base rule, which the direction of every method goes through: write --optimizer "

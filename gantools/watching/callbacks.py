@@ -16,7 +16,7 @@ def lightning_callback(players: Sequence[str], losses: Any, **options: Any) -> A
         options: those of `gantools.watch`.
     """
     try:
-        from lightning.pytorch import Callback
+        from lightning.pytorch import Callback  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise MissingDependencyError("Lightning is not installed: pip install lightning.") from None
 

@@ -2,6 +2,7 @@ r"""Complex momentum: a buffer that rotates as it decays."""
 
 import cmath
 import dataclasses
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class RotatingMomentum:
             )
 
     @property
-    def units(self) -> dict[str, Unit]:
+    def units(self) -> Mapping[str, Unit]:
         """What the memory is measured in."""
         units: dict[str, Unit] = {"momentum_real": "gradient", "momentum_imaginary": "gradient"}
         return units | {key: unit for key, unit in rule_units(self.over).items() if key != "exp_avg"}
