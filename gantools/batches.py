@@ -141,6 +141,15 @@ def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
     return batch
 
 
+def widened(tree: Any) -> Any:
+    """Return a tree with its floating tensors in float64, its complex ones in complex128."""
+
+    def wider(x: Tensor) -> Tensor:
+        return x.to(torch.promote_types(x.dtype, torch.float64)) if x.is_floating_point() or x.is_complex() else x
+
+    return map_tensors(wider, tree)
+
+
 def first_samples(batch: Any, count: int) -> Any:
     """Return the first samples of a batch, of a batch in parts those of the first part.
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from gantools.analysis.operators.algebra import kept, parameter_slices
-from gantools.batches import map_tensors
+from gantools.batches import map_tensors, widened
 from gantools.games import functional
 from gantools.games.game import Game
-from gantools.games.plain_field import widened
 
 Function = Callable[[Tensor], Tensor]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from gantools.analysis.operators.differentiation import Differentiation
 from gantools.analysis.operators.snapshot import snapshot
 from gantools.analysis.products.differences import ForwardDifferences
-from gantools.batches import batch_size, map_tensors
+from gantools.batches import batch_size, map_tensors, widened
 from gantools.errors import GantoolsError
 from gantools.trainers.optimizer import GameOptimizer
 from gantools.trainers.state import State
@@ -85,10 +85,8 @@ class TrainingStep:
     def wide(self) -> TrainingStep | None:
         """Return the same step in float64, None where the losses or the device do not compute in it."""
         try:
-            memory, buffers = map_tensors(_double, self.state.memory), map_tensors(_double, self.state.buffers)
-            state = State(memory, self.state.counters, buffers)
-            batches = tuple(map_tensors(_double, batch) for batch in self.batches)
-            step = dataclasses.replace(self, batches=batches, state=state, point=self.point.double())
+            state = State(widened(self.state.memory), self.state.counters, widened(self.state.buffers))
+            step = dataclasses.replace(self, batches=widened(self.batches), state=state, point=self.point.double())
             with torch.no_grad():
                 return step if step(step.point).dtype == torch.float64 else None
         except (RuntimeError, TypeError):  # a tensor of another precision that a loss brings along; a device without it
@@ -142,7 +140,3 @@ class TrainingStep:
             for _ in range(self.optimizer.period):
                 w, state = self.optimizer.update(w, state, *self.batches)
         return w, state
-
-
-def _double(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float64)) if x.is_floating_point() or x.is_complex() else x

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantools.batches import each_batch, is_batch, map_tensors
+from gantools.batches import each_batch, is_batch, map_tensors, widened
 from gantools.data.random_state import random_state, random_state_kept, set_random_state
 from gantools.data.seeds import derive_seed, latent
 from gantools.data.sources import Source
@@ -22,7 +22,7 @@ class GanBatches:
 
     With them come the random numbers that its regularizers draw, and, where one of them follows a schedule, the number
     of updates made before, "step". Indexing gives any batch; iterating gives one epoch of a finite data set, ten
-    batches of an endless one.
+    batches of an endless one. `wide` makes the same numbers float64.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class GanBatches:
         seed: int,
         device: torch.device | str = "cpu",
         regularizers: Sequence[Regularizer] = (),
+        wide: bool = False,
     ):
         if source.size is not None and batch_size > source.size:
             raise GantoolsError(
@@ -41,6 +42,7 @@ class GanBatches:
             )
         self.source, self.batch_size, self.latent_size = source, batch_size, latent_size
         self.seed, self.device, self.regularizers = seed, torch.device(device), tuple(regularizers)
+        self.wide = wide
         self._step: int | None = None
 
     def __len__(self) -> int:
@@ -58,7 +60,7 @@ class GanBatches:
             "latent": latent(index, self.batch_size, self.latent_size, self.seed),
         }
         batch |= self._drawn(batch, index)
-        batch = {key: value.to(self.device) for key, value in batch.items()}
+        batch = placed(batch, self.device, self.wide)
         if any(regularizer.scheduled for regularizer in self.regularizers):
             batch["step"] = torch.tensor(step)  # on the CPU, where schedules are: reading it does not wait for a GPU
         return batch
@@ -84,8 +86,8 @@ class GanBatches:
 class OwnBatches:
     """A user's batches on a device, the same in every pass: shuffling and augmentation draw the same numbers again."""
 
-    def __init__(self, batches: Any, device: torch.device):
-        self.batches, self.device = batches, device
+    def __init__(self, batches: Any, device: torch.device, wide: bool = False):
+        self.batches, self.device, self.wide = batches, device, wide
         self._start = random_state(batches)
 
     def __len__(self) -> int:
@@ -102,20 +104,25 @@ class OwnBatches:
                 state = random_state(self.batches)
             if batch is _END:
                 return
-            yield map_tensors(lambda x: x.to(self.device), batch)
+            yield placed(batch, self.device, self.wide)
 
 
-def repeatable(batches: Any, device: torch.device) -> Any:
-    """Return one batch or several on a device, so that walking over them again gives the same.
+def placed(batch: Any, device: torch.device, wide: bool) -> Any:
+    """Return a batch on a device, and in float64 where `wide`."""
+    return map_tensors(lambda x: x.to(device), widened(batch) if wide else batch)
+
+
+def repeatable(batches: Any, device: torch.device, wide: bool = False) -> Any:
+    """Return one batch or several on a device, so that walking over them again gives the same; `wide`: in float64.
 
     Raises:
         GantoolsError: for an iterator, which can be walked over only once, and for an empty list.
     """
     if is_batch(batches):
-        return map_tensors(lambda x: x.to(device), batches)
+        return placed(batches, device, wide)
     if isinstance(each_batch(batches), list):
-        return [map_tensors(lambda x: x.to(device), batch) for batch in batches]
-    return OwnBatches(batches, device)
+        return [placed(batch, device, wide) for batch in batches]
+    return OwnBatches(batches, device, wide)
 
 
 class IndexedStream:
@@ -146,9 +153,9 @@ class IteratedStream:
     order can be drawn again and the batches already seen are passed over.
     """
 
-    def __init__(self, batches: Any, device: torch.device | str = "cpu"):
+    def __init__(self, batches: Any, device: torch.device | str = "cpu", wide: bool = False):
         self.batches = batches
-        self.device = torch.device(device)
+        self.device, self.wide = torch.device(device), wide
         self._epochs = each_batch(batches)
         self._iterator: Iterator[Any] | None = None
         self._start: dict[str, Any] = {}
@@ -156,7 +163,7 @@ class IteratedStream:
 
     def take(self, count: int) -> tuple[Any, ...]:
         """Return the next `count` batches, on the device."""
-        return tuple(map_tensors(lambda x: x.to(self.device), self._next()) for _ in range(count))
+        return tuple(placed(self._next(), self.device, self.wide) for _ in range(count))
 
     def _next(self) -> Any:
         if is_batch(self.batches):

@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantools.batches import widened
 from gantools.errors import GantoolsError
 from gantools.games import functional
 from gantools.games.field import gradient
-from gantools.games.plain_field import few, require_field, same_draws, shift, sizes, undisturbed, widened
+from gantools.games.plain_field import few, require_field, same_draws, shift, sizes, undisturbed
 from gantools.random_vectors import normal_entries
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from gantools.batches import Parts, first_samples, map_tensors
+from gantools.batches import Parts, first_samples
 from gantools.errors import GantoolsError
 from gantools.games import functional
 from gantools.random_vectors import normal_entries
@@ -93,15 +93,6 @@ def same_draws(game: Game) -> Iterator[None]:
     """Draw the same random numbers in every such block, where a loss draws any."""
     with torch.random.fork_rng([game.device] if game.device.type == "cuda" else []):
         yield
-
-
-def widened(tree: Any) -> Any:
-    """Return a tree with its floating tensors in float64, its complex ones in complex128."""
-
-    def wider(x: Tensor) -> Tensor:
-        return x.to(torch.promote_types(x.dtype, torch.float64)) if x.is_floating_point() or x.is_complex() else x
-
-    return map_tensors(wider, tree)
 
 
 def sizes(w: Tensor) -> Tensor:

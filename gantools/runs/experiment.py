@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from gantools import trainers
-from gantools.batches import each_batch
+from gantools.batches import each_batch, widened
 from gantools.data.drawn import with_draws
 from gantools.data.seeds import derive_seed
 from gantools.data.sources import FiniteSource, Source, make_source
 from gantools.data.streams import GanBatches, IndexedStream, IteratedStream, repeatable
 from gantools.errors import GantoolsError
+from gantools.games.flat_vector import Layout
 from gantools.games.game import Game
 from gantools.games.gan import gan
 from gantools.losses import LOSSES
@@ -49,6 +50,7 @@ class Experiment:
         average: of the iterates, where one was asked for: the point that samples are taken at.
         code: the text of a user's file that it was built from.
         starts: vectors from which the next searches for eigenvalues start, by tag (`gantools.runs.looks`).
+        wide: whether the game and the batches are in float64, whatever they were trained in.
     """
 
     config: TrainConfig
@@ -61,6 +63,7 @@ class Experiment:
     average: Average | None = None
     code: Code | None = None
     starts: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    wide: bool = False
     _saved: Mapping[str, Any] | None = None
 
     @cached_property
@@ -108,9 +111,8 @@ class Experiment:
         if self.source.size is not None:
             size = min(size, self.source.size)
         config, regularizers = self.config, self.game.regularizers
-        return GanBatches(self.source, size, config.latent_size, config.seed, self.device, regularizers).numbered(
-            0, step
-        )
+        batches = GanBatches(self.source, size, config.latent_size, config.seed, self.device, regularizers, self.wide)
+        return batches.numbered(0, step)
 
     def sample(self, n: int, seed: int = 0, averaged: bool = True) -> Tensor:
         """Return n samples of the generator (n, ...) on the CPU, in evaluation mode; the modules keep their mode.
@@ -144,33 +146,43 @@ def set_threads(game: Game, threads: int = 0) -> None:
         torch.set_num_threads(threads or 1)
 
 
-def build(config: TrainConfig, optimizer: bool = True, code: Code | None = None) -> Experiment:
+def build(config: TrainConfig, optimizer: bool = True, code: Code | None = None, wide: bool = False) -> Experiment:
     """Build what the configuration describes; parameters are drawn from its seed, as they were the first time.
 
     Args:
         config: the configuration of a run.
         optimizer: whether to build the optimizer at once, so that settings which do not fit it are refused here.
         code: the text of a user's file; by default as it is now.
+        wide: whether to make the game and its batches, as they are drawn, float64.
     """
     device = resolve_device(config.device)
     if config.target:
-        game, own, batches = load_own(config.target, device, code, _options(config), config.seed)
-        source, stream, first = None, IteratedStream(own, device), _first(config.target, batches)
+        game, own, batches = load_own(config.target, device, code, _options(config), config.seed, wide)
+        source, stream, first = None, IteratedStream(own, device, wide), _first(config.target, batches)
     else:
         source = make_source(config.data.name, **config.data.settings)
         game = _build_gan(config, source, device)
-        batches = GanBatches(source, config.batch_size, config.latent_size, config.seed, device, game.regularizers)
+        if wide:
+            _to_float64(game)
+        batches = GanBatches(
+            source, config.batch_size, config.latent_size, config.seed, device, game.regularizers, wide
+        )
         stream = IndexedStream(batches)
         first = batches[0]  # a batch size that the data set refuses is refused now
     average = None if config.average.name == "none" else Average(game, made(AVERAGES, config.average))
-    experiment = Experiment(config, game, batches, first, stream, source, device, average, code)
+    experiment = Experiment(config, game, batches, first, stream, source, device, average, code, wide=wide)
     if optimizer:
         _ = experiment.optimizer
     return experiment
 
 
 def load_own(
-    target: str, device: torch.device, code: Code | None = None, options: Options | None = None, seed: int = 0
+    target: str,
+    device: torch.device,
+    code: Code | None = None,
+    options: Options | None = None,
+    seed: int = 0,
+    wide: bool = False,
 ) -> tuple[Game, Any, Any]:
     """Return the game of FILE.py:FUNCTION on the device, its batches as returned, and the same in every pass.
 
@@ -180,11 +192,20 @@ def load_own(
         code: the text of the file; by default as it is now.
         options: what the command line chose for the game.
         seed: of what the regularizers among the options draw.
+        wide: whether to make the game, and the batches in every pass, float64.
     """
     game, batches = load_target(target, code, options)
     batches = with_draws(batches, options.regularizers if options else (), seed)
     game.module.to(device)
-    return game, batches, repeatable(batches, device)
+    if wide:
+        _to_float64(game)
+    return game, batches, repeatable(batches, device, wide)
+
+
+def _to_float64(game: Game) -> None:
+    for tensor in (*game.module.parameters(), *game.module.buffers()):
+        tensor.data = widened(tensor.data)
+    game.layout = Layout(game.layout.names, game.layout.parameters, game.layout.owned)
 
 
 def _options(config: TrainConfig) -> Options:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gantools.batches import widened
 from gantools.data.random_state import random_state_kept, seed_global_generators
 from gantools.data.streams import GanBatches
 from gantools.errors import GantoolsError
@@ -17,7 +18,7 @@ from gantools.runs.config import TrainConfig
 from gantools.runs.experiment import Experiment, build
 from gantools.runs.record import Record, damaged
 from gantools.runs.store.atomic import say
-from gantools.runs.store.checkpoint import MissingCheckpointError, load_checkpoint, missing_checkpoint
+from gantools.runs.store.checkpoint import MissingCheckpointError, experiment_state, load_checkpoint, missing_checkpoint
 from gantools.runs.store.folder import RunFolder
 from gantools.trainers.optimizer import GameOptimizer
 
@@ -78,12 +79,37 @@ class Run:
         record = folder.record().at(saved, folder.checkpoint_path(step))
         known = self.record is None or record.code == self.record.code
         if not known and self.opened.get("code") != "current":  # another text is another game
-            return load(self.path, step, **{**self.opened, "code": self.opened.get("code") or "stored"})
+            other = load(self.path, step, **{**self.opened, "code": self.opened.get("code") or "stored"})
+            return other.double() if self.experiment.wide else other
         config = dataclasses.replace(record.config, device=self.config.device)
         with random_state_kept():
             self.experiment.reconfigure(config)
+            saved = widened(saved) if self.experiment.wide else saved
             load_checkpoint(folder.checkpoint_path(step), saved, self.experiment)
         return dataclasses.replace(self, step=step, config=config, record=record)
+
+    def double(self) -> "Run":
+        """Return the same run in float64: a game of its own, its optimizer's state, its average, and its batches.
+
+        Everything is built anew in the run's precision, data included, and made float64 then: the numbers are the same.
+        This run stays as it is; `at` of the new one stays in float64.
+
+        Raises:
+            GantoolsError: for losses that bring tensors of another precision along.
+        """
+        path = RunFolder(self.path).checkpoint_path(self.step)
+        with random_state_kept():
+            seed_global_generators(self.config.seed)
+            experiment = build(self.config, False, self.experiment.code, wide=True)
+            load_checkpoint(path, widened(experiment_state(self.step, self.experiment)), experiment)
+            try:
+                experiment.game.field(experiment.analysis_batch(step=self.step))
+            except RuntimeError as error:
+                raise GantoolsError(
+                    f"This game does not compute in float64 ({str(error).splitlines()[0]}): let its modules register "
+                    "their tensors as buffers, and its losses make theirs of the players' dtype (x.to(y))."
+                ) from error
+        return dataclasses.replace(self, experiment=experiment)
 
     def each(self, steps: list[int]) -> Iterator["Run"]:
         """Yield the run at each of these checkpoints; one that was deleted meanwhile, as training goes on, is named."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gantools.batches import each_batch
 from gantools.data.seeds import latent
+from gantools.data.streams import placed
 from gantools.errors import GantoolsError
 
 SAMPLE_STREAM = "samples"
@@ -44,7 +45,8 @@ def sample(experiment: Any, n: int, seed: int = 0, averaged: bool = True) -> Ten
 def _inputs(experiment: Any, n: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
     """Yield what the generator is called with, for n samples: latents drawn from the seed, or those of the batches."""
     if experiment.source is not None:
-        z = latent(0, n, experiment.config.latent_size, seed, SAMPLE_STREAM).to(experiment.device)
+        z = latent(0, n, experiment.config.latent_size, seed, SAMPLE_STREAM)
+        z = placed(z, experiment.device, experiment.wide)
         yield from ((part,) for part in z.split(AT_ONCE))
         return
     for batch in each_batch(experiment.batches):

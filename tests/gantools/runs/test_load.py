@@ -16,6 +16,7 @@ from gantools.runs.record import write_record
 from gantools.runs.store.atomic import write_atomically
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.metrics import checked_line
+from tests.game_oracles import finite_product, period_map, relative, state_vector
 from tests.runs import QUIET, RING, cheapen_looks, checkpoint, events, identical, own_file
 
 
@@ -245,3 +246,79 @@ class TestLoad:
         with pytest.raises(gt.GantoolsError, match="try cpu"):
             gt.load(run)
         assert gt.load(run, device="cpu").step == 6
+
+
+@pytest.fixture(scope="module")
+def adam(tmp_path_factory):
+    path = tmp_path_factory.mktemp("adam") / "run"
+    args = [*RING, *QUIET, "--steps", "6", "--checkpoint-every", "3", "--average", "ema"]
+    args += ["--optimizer", "alternating", "--optimizer.base", "adam"]
+    assert main(["train", "--out", str(path), *args]) == 0
+    return path
+
+
+class TestDouble:
+    def test_everything_is_in_float64_and_the_numbers_are_those_of_the_run(self, adam):
+        run = gt.load(adam)
+        wide, state = run.double(), run.optimizer.state_dict()
+        assert wide.game.dtype == torch.float64 and run.game.dtype == torch.float32
+        assert torch.equal(wide.game.vector(), run.game.vector().double())
+        for name, value in wide.optimizer.state.memory.items():
+            assert value.dtype == torch.float64 and torch.equal(value, run.optimizer.state.memory[name].double())
+        assert wide.optimizer.state.counters == run.optimizer.state.counters
+        assert torch.equal(wide.experiment.average.vector, run.experiment.average.vector.double())
+        pairs = [(wide.batches[3], run.batches[3]), *zip(wide.batches, run.batches, strict=True)]
+        pairs.append((wide.experiment.analysis_batch(), run.experiment.analysis_batch()))
+        for ours, theirs in pairs:
+            assert all(torch.equal(ours[key], value.double()) for key, value in theirs.items())
+            assert {value.dtype for value in ours.values()} == {torch.float64}
+        torch.testing.assert_close(wide.sample(3).float(), run.sample(3))
+        wide.optimizer.step(wide.batches[6])
+        assert identical(state, run.optimizer.state_dict())
+
+    def test_the_update_operator_is_the_derivative_of_its_own_step(self, adam):
+        run = gt.load(adam)
+        wide = run.double()
+        batch = wide.batches[6]
+        U = gt.analysis.update_operator(wide.optimizer, batch)
+        z = state_vector(wide.game, wide.optimizer)
+        rng = torch.Generator().manual_seed(0)
+        u = U.scales * torch.randn(U.n, generator=rng, dtype=torch.float64)
+        for name in ("generator:exp_avg_sq", "discriminator:exp_avg_sq"):  # not below zero
+            u[U.slices[name]] = z[U.slices[name]]
+        expected = finite_product(period_map(wide.optimizer, [batch]), z, u, 1e-4)
+        assert relative((U @ u) / U.scales, expected / U.scales) < 1e-6
+        ours = gt.analysis.update_operator(run.optimizer, run.batches[6], dtype=torch.float64)
+        torch.testing.assert_close(ours.dense(), U.dense(), rtol=1e-12, atol=1e-14)
+
+    def test_another_checkpoint_of_it_is_in_float64_too(self, adam):
+        wide = gt.load(adam).double().at(3)
+        assert wide.step == 3 and wide.game.dtype == torch.float64
+        assert torch.equal(wide.game.vector(), gt.load(adam, 3).game.vector().double())
+
+    def test_a_game_of_the_users_own(self, tmp_path):
+        path = tmp_path / "own"
+        for name in ("batch_norm", "gan", "one_batch"):
+            args = ["--steps", "2", *QUIET, "--optimizer", "simultaneous"]
+            assert main(["train", f"{own_file(tmp_path)}:{name}", "--out", str(path / name), *args]) == 0
+            run = gt.load(path / name)
+            state = random_state()
+            wide = run.double()
+            assert identical(state, random_state())
+            assert torch.equal(wide.game.vector(), run.game.vector().double())
+            field = wide.game.field(wide.experiment.first)
+            assert field.dtype == torch.float64
+            torch.testing.assert_close(field.float(), run.game.field(run.experiment.first), rtol=1e-4, atol=1e-6)
+
+    def test_a_loss_of_one_precision_is_refused(self, tmp_path):
+        text = (
+            "import torch\nfrom torch import nn\nimport gantools as gt\n\n\ndef build():\n"
+            "    fixed = torch.ones(1, 3)\n"
+            "    game = gt.minimization(nn.Linear(2, 3), lambda m, x: (m(x) @ fixed.T).square().mean())\n"
+            "    return game, torch.ones(4, 2)\n"
+        )
+        (tmp_path / "one.py").write_text(text)
+        path = tmp_path / "run"
+        assert main(["train", f"{tmp_path / 'one.py'}:build", "--out", str(path), "--steps", "1", *QUIET]) == 0
+        with pytest.raises(gt.GantoolsError, match="does not compute in float64"):
+            gt.load(path).double()
