@@ -56,6 +56,7 @@ def test_the_board_imports_no_torch_and_its_server_no_matplotlib():
     assert run_python(f"{drawing}; print('torch' in sys.modules, 'matplotlib' in sys.modules)") == "False True"
 
 
+@pytest.mark.slow
 def test_folders_are_reached_through_the_package_only():
     where = "import gantools.analysis as a, gantools.trainers as t; print(a.__name__, t.__name__)"
     assert run_python(where) == "gantools.analysis gantools.trainers"

@@ -61,6 +61,7 @@ def test_the_ramp_bounds_the_half_life_by_a_fraction_of_the_steps():
     assert rule.share(10**6) == pytest.approx(0.001)
 
 
+@pytest.mark.slow
 def test_averages_of_simultaneous_steps_find_the_equilibrium_that_the_steps_leave():
     game = cases.bilinear(torch.eye(1, dtype=F64), [1.0], [0.0])
     optimizer, average = Simultaneous(game, lr=0.01), Average(game, "uniform")

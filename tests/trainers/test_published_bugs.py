@@ -31,6 +31,7 @@ def test_2_no_parameter_is_dropped(name):
     assert abs(offset.item() - expected) < 1e-14
 
 
+@pytest.mark.slow
 def test_6_the_last_step_is_kept_by_value():
     """Bilinear, lr 0.1, 2000 steps: 5.6e-5 for optimistic descent, 3e4 where the past gradient is an alias."""
     game = cases.bilinear([[1.0]], [1.0], [1.0])

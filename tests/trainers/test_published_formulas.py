@@ -5,6 +5,7 @@ would have failed it.
 """
 
 import numpy as np
+import pytest
 import torch
 
 import gantools as gt
@@ -186,6 +187,7 @@ def flowed(w, field, steps=8):
     return w
 
 
+@pytest.mark.slow
 def test_12_the_drift_across_players_has_the_other_players_rate():
     r"""Backward error analysis of a simultaneous step, w' = w - H xi with one rate for each player in H.
 

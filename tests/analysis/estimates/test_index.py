@@ -108,7 +108,9 @@ SPECTRA = {
 
 @pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("seeds", [60, pytest.param(200, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("probes", "steps"), [(1, 8), (3, 14), (10, 60)])
+@pytest.mark.parametrize(
+    ("probes", "steps"), [(1, 8), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 14), (10, 60)))]
+)
 def test_interval_covers(name, probes, steps, seeds):
     """Nominal 95 %; where the rule resolves everything the law is exact, so a fixed set of 200 seeds may miss 15."""
     values = SPECTRA[name]
@@ -145,6 +147,7 @@ def test_bracket_holds_for_every_probe(dtype, steps):
                 assert low <= mass[inside < x].sum() and mass[inside <= x].sum() <= high + 1e-12 and low < high
 
 
+@pytest.mark.slow
 def test_more_steps_narrow_the_interval():
     rng = np.random.default_rng(2)
     A = oracles.symmetric(rng.standard_normal(600))
@@ -195,6 +198,7 @@ def test_the_curve_is_as_sharp_as_the_index_where_that_was_taken():
     assert (np.diff(i.curve.negative, axis=0) <= 1e-12).all() and (np.diff(i.curve.positive, axis=0) <= 1e-12).all()
 
 
+@pytest.mark.slow
 def test_every_estimate_lies_in_its_interval():
     rng = np.random.default_rng(0)
     for seed in range(40):
@@ -293,6 +297,7 @@ def test_mistakes_get_a_sentence(use, words):
         use()
 
 
+@pytest.mark.slow
 def test_the_tolerance_comes_first_and_is_the_finest_with_narrow_intervals():
     values = np.concatenate([np.geomspace(1e-9, 1, 800), -np.geomspace(1e-9, 1e-2, 400)])
     i = index(oracles.symmetric(values), method="estimate", probes=8, steps=150)

@@ -38,6 +38,7 @@ def nonsymmetric(seed=0):
 MATRICES = {name: conjugated(values) for name, values in spectra().items()} | {"not symmetric": nonsymmetric()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", MATRICES)
 def test_the_standard_error_is_the_spread_and_the_interval_covers(method, name):
@@ -134,6 +135,7 @@ def test_diagonal():
     assert alone.standard_errors.max() < 1e-14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damping", [1e-3, 1e-1, 10.0])
 def test_effective_dimension(damping):
     values = np.concatenate([10.0 ** -np.linspace(0, 5, 60), np.zeros(N - 60)])

@@ -178,6 +178,7 @@ def test_methods_that_need_derivatives_refuse_and_others_train():
         gt.analysis.gauss_newton(cases.mlp(3, 4, 2), lambda o, b: o.square().mean(), x, method="difference")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["sgd", "momentum", "adam"])
 @pytest.mark.parametrize("name", ["simultaneous", "extragradient"])
 def test_steps_are_differentiated_through_the_field(name, base):

@@ -102,6 +102,7 @@ def test_any_line_is_drawn(players, tmp_path):
     assert losses.get_title() == "title" and (losses.get_legend() is not None) == (len(players) > 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [np.arange(1, 6), np.zeros(4)])
 def test_pseudospectra_are_drawn(values, tmp_path):
     A = matrix_operator(

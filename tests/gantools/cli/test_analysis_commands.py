@@ -161,6 +161,7 @@ class TestIndex:
         exact = run_ok(capsys, "index", run, "--max-exact", "22", "--method", "exact")
         assert "between [" not in exact
 
+    @pytest.mark.slow
     def test_at_the_stationary_point(self, capsys, tmp_path):
         own_file(tmp_path)
         out = " ".join(run_ok(capsys, "index", "own.py:one_batch", "--stationary").split())
@@ -176,6 +177,7 @@ class TestIndex:
         assert out.count("within max_steps = 1") == 2 and out.count("half planes") == 2
         assert "allow no step" in fails(capsys, "index", run, "--stationary", "--stationary-steps", "-1")
 
+    @pytest.mark.slow
     def test_interrupted_it_tells_what_the_steps_tell_and_goes_on(self, capsys, tmp_path, monkeypatch):
         own_file(tmp_path)
         original, count = ProbeRecurrence._step, iter(range(100))

@@ -72,6 +72,7 @@ def test_an_observed_rate_is_that_of_a_plain_loop():
     assert abs(found.observed - (norms[-1] / norms[0]) ** (1 / 99)) < 1e-9
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_the_best_of_the_grid():
     lr, rate = tuned_rate("simultaneous", "quadratic", {})
     by_hand = {h: abs(1 - h * (0.2 + 1j)) for h in GRID}  # the best of all is 0.2 / 1.04

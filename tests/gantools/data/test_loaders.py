@@ -60,6 +60,7 @@ def test_mistakes_are_sentences():
         next(iter(gt.batches(["a"], latent=2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["gt.split", "gt.batches"])
 def test_the_name_is_a_function_whatever_was_imported_before(before):
     code = f"import gantools as gt; {before}; import gantools.batches; print(callable(gt.batches))"

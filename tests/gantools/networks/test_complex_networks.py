@@ -207,6 +207,7 @@ def test_products_and_leading_eigenvalues_agree_with_the_dense_matrix(name):
     assert sorted(abs(values), reverse=True) == pytest.approx(abs(every[: len(values)]), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["complex_mlp", "unitary_mlp", "complex_dcgan", pytest.param("complex_resnet", marks=pytest.mark.slow)]
 )
@@ -224,6 +225,7 @@ def test_hessian_index_and_update_operator_run(name):
     assert ((operator @ u)[: len(plain)] - plain).norm() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["complex_mlp", "complex_dcgan", "complex_resnet"])
 def test_gradient_penalties_differentiate_complex_networks_twice(name):
     game, batch = tiny_game(TINY[name], "cardioid", [gt.regularizers.R1(gamma=1.0)])
@@ -272,6 +274,7 @@ def test_every_network_takes_steps(name, method):
         assert moved[part].norm() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["complex_dcgan", pytest.param("complex_resnet", marks=pytest.mark.slow)])
 def test_the_command_line_trains_complex_networks_with_a_complex_activation(tmp_path, capsys, name):
     run = str(tmp_path / "run")

@@ -140,6 +140,7 @@ def test_with_phases_held_a_quarter_turn_apart_the_fit_is_that_of_em():
     assert np.mean(model.predict(x)[x[:, 0] < -1] == order[0][0]) > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", [0.5, 2.4])
 def test_a_planted_mixture_is_found_and_no_worse_than_a_gaussian_mixture(phase):
     truth, x = planted(phase)

@@ -178,6 +178,7 @@ def distances(regularizer, steps=500, lr=0.1):
     return norms
 
 
+@pytest.mark.slow
 def test_wgan_gp_does_not_converge_on_the_dirac_gan_and_r1_does():
     assert min(distances(WganGP(0.7))[-100:]) > 0.3
     assert max(distances(R1(0.7))[-100:]) < 1e-3

@@ -120,6 +120,7 @@ class TestCut:
             file.write(checked_line(folder.lines, {"step": 7}))
         assert folder.metrics() == [*whole, {"step": 7}]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("damage", ["half a record", "a few bytes", "zeros"])
     def test_a_half_written_event(self, run, damage):
         (path,) = run.glob("events.out.tfevents.*")

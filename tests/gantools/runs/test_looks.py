@@ -47,6 +47,7 @@ def test_a_look_answers_what_it_logs(method, trained):
         assert scalars == {name: pytest.approx(value, rel=1e-2, abs=1e-3 * abs(truth).max())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["simultaneous", "consensus"])
 def test_the_step_is_judged_by_its_own_spectral_radius(method, trained):
     experiment = trained[method]

@@ -25,6 +25,12 @@ def old(tmp_path, monkeypatch):
     return tmp_path
 
 
+def until(last, tags):
+    """Return by tag the steps up to a last one."""
+    kept = {tag: [step for step in steps if step <= last] for tag, steps in tags.items()}
+    return {tag: steps for tag, steps in kept.items() if steps}
+
+
 def test_a_gan_opens_and_goes_on_as_before(old, capsys):
     before = checkpoint(old / "old-ring", 6)
     logged, shown = RunFolder(old / "old-ring").metrics(), events(old / "old-ring")
@@ -36,9 +42,14 @@ def test_a_gan_opens_and_goes_on_as_before(old, capsys):
     assert "before there were checksums" in capsys.readouterr().err
     for name, value in checkpoint(old / "old-ring", 6)["parameters"].items():
         torch.testing.assert_close(value, before["parameters"][name])
-    assert events(old / "old-ring") == shown
+    for tags, tags_before in zip(events(old / "old-ring"), shown, strict=True):
+        assert until(2, tags) == until(2, tags_before)  # what is logged from step 3 on has the tags of today
     assert RunFolder("old-ring").metrics()[:4] == logged[:4]  # those of before the checkpoint are the same lines
-    assert len(RunFolder("old-ring").metrics()) == len(logged)
+    losses = [
+        [line["step"] for line in lines if "loss/generator" in line]
+        for lines in (RunFolder("old-ring").metrics(), logged)
+    ]
+    assert losses[0] == losses[1]
     assert read_record(old / "old-ring" / "config.json").checked
     assert main(["train", "--resume", "--out", "old-ring", "--steps", "40", "--checkpoint-every", "1"]) == 0
     assert len(RunFolder(old / "old-ring").steps()) == 36  # its configuration had no rule: all are kept
@@ -76,4 +87,4 @@ def test_a_damaged_event_is_named_and_made_again(old, capsys):
     assert main(["train", "--resume", "--out", "old-ring"]) == 0
     err = capsys.readouterr().err
     assert "damaged or missing; the events are made again" in err
-    assert events(old / "old-ring")[0] == shown[0]
+    assert until(5, events(old / "old-ring")[0]) == until(5, shown[0])

@@ -72,6 +72,7 @@ def test_metrics_that_are_no_numbers_are_a_sentence(own, capsys):
         game.success()
 
 
+@pytest.mark.slow
 def test_samples_of_a_gan_of_ones_own_are_of_its_own_latents(own, capsys):
     assert main(["train", f"{own}:build", *QUIET, *SHORT, "--out", "run"]) == 0
     assert list(Path("run/samples").glob("*.png"))

@@ -127,6 +127,7 @@ class TestNothingIsLost:
         assert main(["train", "--resume", "--out", str(run), "--steps", "7"]) == 0
         assert not list(run.rglob(".part*"))
 
+    @pytest.mark.slow
     def test_damaged_events_are_made_again(self, tmp_path, monkeypatch, capsys):
         cheapen_looks(monkeypatch)
         looks = ["--sample-every", "2", "--spectrum-every", "2", "--spectrum-k", "2", "--log-every", "1"]

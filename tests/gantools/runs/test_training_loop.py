@@ -115,6 +115,7 @@ class TestKilledAndResumed:
         run(tmp_path / "cut", "--resume")
         assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
+    @pytest.mark.slow
     def test_everywhere(self, tmp_path):
         args = [*RING, *QUIET, *METHODS["consensus"], "--checkpoint-every", "3", "--steps", str(STEPS)]
         run(tmp_path / "whole", *args)
@@ -126,6 +127,7 @@ class TestKilledAndResumed:
             run(cut, *([] if begun else args), *(["--resume"] if begun else []))
             assert_same_run(tmp_path / "whole", cut)
 
+    @pytest.mark.slow
     def test_with_samples_and_spectra(self, tmp_path):
         args = [*RING, "--log-every", "1", "--sample-every", "4", "--spectrum-every", "4", "--spectrum-k", "2"]
         args += [*METHODS["consensus"], "--checkpoint-every", "3", "--steps", str(STEPS)]
@@ -310,6 +312,7 @@ class TestLooking:
             steps = {f.stem[-8:] for f in (tmp_path / "a" / kind).iterdir()}
             assert steps == {"00000000", "00000003"}
 
+    @pytest.mark.slow
     def test_digits_have_features_of_their_own_kept_in_the_run(self, tmp_path, monkeypatch):
         args = ["--network", "mlp", "--network.width", "4", "--batch-size", "8", "--spectrum-every", "0"]
         run(tmp_path / "a", *args, "--steps", "2", "--sample-every", "1")

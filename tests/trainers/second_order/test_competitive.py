@@ -47,6 +47,7 @@ def test_equals_the_dense_solution_step_by_step(loss, solver):
     assert relative(w - H * xi, plain(w, batch, loss, H)) > 1e-3  # the players' answers matter here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "solver"), [("minimax", "cg"), ("minimax", "gmres"), ("nonsaturating", "auto")])
 def test_adaptive_equals_the_dense_solution_step_by_step(loss, solver):
     lr = {"generator": 0.004, "discriminator": 0.009}

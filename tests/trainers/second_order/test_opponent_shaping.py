@@ -399,6 +399,7 @@ def tandem(x=0.3, y=-0.4):
     return gt.Game({"x": cases.Point([x]), "y": cases.Point([y])}, losses)
 
 
+@pytest.mark.slow
 def test_lola_misses_a_fixed_point_that_sos_keeps():
     """On x + y = 1 the field vanishes; both LOLA players push on to x + y = (1 - 2 alpha)/(1 - 4 alpha)."""
     alpha, ends = 0.1, {}

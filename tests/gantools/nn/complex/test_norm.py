@@ -135,6 +135,7 @@ def test_layer_norm_whitens_every_sample_by_itself(shape):
     assert [tuple(p.shape) for p in ComplexLayerNorm(3, bias=False).parameters()] == [(3, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("norm", "shape"), [(ComplexBatchNorm(2, dtype=C128), (4, 2)), (ComplexLayerNorm(3, dtype=C128), (2, 3))]
 )
@@ -157,6 +158,7 @@ def test_derivatives_match_finite_differences_up_to_the_third(norm, shape):
     assert gradgradcheck(slope, (z,))
 
 
+@pytest.mark.slow
 def test_consensus_of_a_game_with_complex_batch_norm_is_linearised_right():
     """The update operator of consensus is a third derivative; a fused norm has it wrong without an error."""
     model = nn.Sequential(

@@ -40,6 +40,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
         Recorder(RunFolder(tmp_path / "missing"), 0, 1)
 
 
+@pytest.mark.slow
 def test_pictures_of_a_resumed_run_have_the_axes_of_one_that_never_stopped(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr("gantools.runs.store.recorder.png", lambda figure: seen.append(figure.axes[0]) or b"")
