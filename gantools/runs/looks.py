@@ -9,7 +9,8 @@ from gantools.runs.experiment import Experiment
 # Of the ends of the spectrum a few values suffice. In a wide basis the end of a cloud is found with a third of the
 # products that a basis for two values needs; it is narrower than that of the 20 leading ones.
 END_VALUES, END_TOL, END_BASIS, END_PRODUCTS = 2, 1e-2, 96, 400
-STEP_TOL, STEP_PRODUCTS = 1e-3, 200
+# Eigenvalues of a step differ from 1 by a learning rate's worth, and their side of the unit circle is asked for.
+STEP_TOL, STEP_PRODUCTS = 1e-7, 400
 UPDATE = "game/update"
 
 

@@ -40,7 +40,8 @@ class RotatingMomentum:
     def units(self) -> Mapping[str, Unit]:
         """What the memory is measured in."""
         units: dict[str, Unit] = {"momentum_real": "gradient", "momentum_imaginary": "gradient"}
-        return units | {key: unit for key, unit in rule_units(self.over).items() if key != "exp_avg"}
+        units.update({key: unit for key, unit in rule_units(self.over).items() if key != "exp_avg"})
+        return units
 
     def denominator(self, direction: Tensor, memory: Memory, count: int) -> tuple[Tensor, Memory]:
         """Return the divisor of the buffer, and the new second moment."""
