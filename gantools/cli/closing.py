@@ -16,7 +16,9 @@ def about_step(spectra: Spectra, optimizer: Choice) -> str:
         return ""
     base = optimizer.settings.get("base")
     over = f" over {base.name}" if isinstance(base, Choice) else ""
-    return f"One more step of {optimizer.name}{over} on a fixed batch, memory included: {verdict(update)}"
+    parameters = min(s.n for s in spectra.values())  # the game's own spectra have no more entries than these
+    memory = ", memory included" if update.n > parameters else ""
+    return f"One more step of {optimizer.name}{over} on a fixed batch{memory}: {verdict(update)}"
 
 
 def about_game(spectra: Spectra) -> str:
