@@ -19,6 +19,11 @@ def tensorboard_on(folder, *flags):
             yield next(found[0] for line in said if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
         finally:
             server.terminate()
+            try:
+                # Its last words are read: where they cannot be written, TensorBoard goes on.
+                server.communicate(timeout=15)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
 def ask(address):
