@@ -5,7 +5,6 @@ compiled, reduced across machines and checkpointed. `step` is a thin mutable wra
 """
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, ClassVar
@@ -24,9 +23,6 @@ from gantools.trainers import scales
 from gantools.trainers.base_rules import Base, clipped, make_base
 from gantools.trainers.per_player import LearningRate, player_rates, player_values
 from gantools.trainers.state import State, StepInfo, require_fit
-
-# As autograd says it of a fused kernel: "derivative for aten::..._backward is not implemented".
-_MISSING_DERIVATIVE = re.compile(r"derivative for \S+ is not implemented")
 
 
 def base_setting(default: str = "sgd") -> Any:
@@ -178,10 +174,6 @@ class GameOptimizer:
         """Return the divisor of each parameter's step (n,), by a state's second moments; 1 where there are none."""
         return scales.base_denominator(self, w, state)
 
-    def units(self, state: State) -> dict[str, scales.Unit]:
-        """Return what each tensor of a state's memory is measured in."""
-        return scales.memory_units(self, state)
-
     def scales(self, w: Tensor, state: State) -> Tensor:
         """Return scales (m,), of parameters and then memory, that balance the step which ended in (w, state)."""
         return scales.step_scales(self, w, state)
@@ -253,7 +245,7 @@ class GameOptimizer:
                     return result
                 except RuntimeError as error:
                     # A penalty on the gradient of a network with attention: its fused kernel has no second derivative.
-                    if not _MISSING_DERIVATIVE.search(str(error)):
+                    if not functional.lacks_derivative(error):
                         raise
                     torch.set_rng_state(random)
                     self._kernels_fit = False

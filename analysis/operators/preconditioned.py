@@ -10,6 +10,7 @@ from torch import Tensor
 from gantools.analysis.operators.balanced import rows
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
+from gantools.trainers.scales import memory_units
 
 if TYPE_CHECKING:
     from gantools.trainers.optimizer import GameOptimizer
@@ -76,7 +77,7 @@ def _players(J: LinearOperator, optimizer: GameOptimizer) -> list[str]:
 
 def _denominator(optimizer: GameOptimizer, players: list[str]) -> Tensor:
     state, slices = optimizer.state, optimizer.game.slices
-    adaptive = {key.partition(":")[0] for key, unit in optimizer.units(state).items() if unit == "square"}
+    adaptive = {key.partition(":")[0] for key, unit in memory_units(optimizer, state).items() if unit == "square"}
     for player in players:
         if player in adaptive and state.counters[player] < 1:
             raise GantoolsError(f"The second moments of player {player!r} have seen no gradient: take a step first.")

@@ -10,6 +10,7 @@ from gantools.analysis import conditions, eigenvalues, restrict, spectrum, stabi
 from gantools.analysis.operators.balanced import balanced
 from gantools.errors import GantoolsError
 from gantools.trainers import BASES, OPTIMIZERS, Adam, Alternating, RMSProp, Simultaneous
+from gantools.trainers.scales import memory_units
 from tests import cases
 from tests.game_oracles import match_distance
 from tests.trainers.test_every_optimizer import has_base, optimizer_of
@@ -69,7 +70,7 @@ def test_a_float32_run_has_the_eigenvalues_of_the_same_state_in_float64(name, ba
 @pytest.mark.parametrize(("name", "base"), EVERY)
 def test_every_memory_has_a_unit_and_its_scale_balances_the_step(name, base):
     optimizer, batch = trained(name, base, 4, F64)
-    units = optimizer.units(optimizer.state)
+    units = memory_units(optimizer, optimizer.state)
     declared = {**optimizer.memory_units}
     for rule in optimizer.rules.values():
         declared |= getattr(rule, "units", {})

@@ -18,20 +18,7 @@ from tests.analysis.test_every_layer import normal
 F64, F32 = torch.float64, torch.float32
 
 
-class Cube(torch.autograd.Function):
-    """x^3 by NumPy, forwards and backwards."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return torch.from_numpy(x.detach().numpy() ** 3)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * torch.from_numpy(3 * ctx.saved_tensors[0].detach().numpy() ** 2)
-
-
-class Reversed(Cube):
+class Reversed(cases.Cube):
     """A gradient that is not that of the value: the field is no gradient of a loss."""
 
     @staticmethod
@@ -40,7 +27,7 @@ class Reversed(Cube):
 
 
 def cube_loss(model, x):
-    return Cube.apply(model(x)).square().mean()
+    return cases.Cube.apply(model(x)).square().mean()
 
 
 def ctc(model, x):
@@ -137,7 +124,7 @@ def test_a_part_is_differenced_too():
 
 def noisy(model, x):
     """Float32 in the middle, by NumPy, whatever precision the game is in."""
-    return Cube.apply(model(x).float()).double().square().mean()
+    return cases.Cube.apply(model(x).float()).double().square().mean()
 
 
 def test_tolerances_follow_the_stated_error():

@@ -80,26 +80,15 @@ def test_a_loss_without_a_gradient_is_refused(loss):
             use(gt.minimization(model, loss))
 
 
-class Leaves(torch.autograd.Function):
-    """x^3 by NumPy: no graph of PyTorch's leads through it."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return torch.from_numpy(x.detach().numpy() ** 3)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * torch.from_numpy(3 * ctx.saved_tensors[0].detach().numpy() ** 2)
-
-
 def by_a_number(model, x):
     z = model(x)
     return z.square().mean() * (1 + z[0, 0].item() ** 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
-@pytest.mark.parametrize("loss", [lambda m, x: Leaves.apply(m(x)).square().mean(), by_a_number], ids=["numpy", "item"])
+@pytest.mark.parametrize(
+    "loss", [lambda m, x: cases.Cube.apply(m(x)).square().mean(), by_a_number], ids=["numpy", "item"]
+)
 def test_what_leaves_pytorch_is_told_with_its_size(loss, dtype):
     model = cases.mlp(3, 4, 2).to(dtype)
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=F64).to(dtype)
