@@ -30,17 +30,24 @@ from gantools.trainers.state import StepInfo
 PATIENCE = timedelta(hours=12)
 
 
-def joined() -> Processes | None:
-    """Join the other processes of torchrun; None where it started no other one."""
+@contextmanager
+def joined() -> Iterator[Processes | None]:
+    """Join the other processes of torchrun for a block; None where it started no other one."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or not dist.is_available():
-        return None
+        yield None
+        return
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    if not dist.is_initialized():
+    ours = not dist.is_initialized()
+    if ours:
         with communicating():
             dist.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
-    return Processes()
+    try:
+        yield Processes()
+    finally:
+        if ours:  # a group that is left to the interpreter's end takes the process down with SIGABRT now and then
+            dist.destroy_process_group()
 
 
 class Processes:

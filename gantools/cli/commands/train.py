@@ -12,7 +12,7 @@ from gantools.runs.code.stored import Code
 from gantools.runs.code.trust import chosen_code, remember
 from gantools.runs.config import Choice
 from gantools.runs.experiment import build
-from gantools.runs.processes import joined
+from gantools.runs.processes import Processes, joined
 from gantools.runs.store.atomic import new_folder
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.progress import tell
@@ -32,10 +32,15 @@ def run(argv: list[str]) -> int:
             build(config, code=_code(request))  # what cannot be built is refused here too
         print(json.dumps(config.to_dict(), indent=2))
         return 0
-    processes = joined()
-    if processes and processes.rank:
-        processes.follow()
-        return 0
+    with joined() as processes:
+        if processes and processes.rank:
+            processes.follow()
+            return 0
+        return _train(request, processes)
+
+
+def _train(request: TrainRequest, processes: Processes | None) -> int:
+    config = request.config
     what = Path(config.target.rpartition(":")[0]).stem if config.target else config.data.name
     path = request.out or new_folder(f"{Path(what.rpartition(':')[2]).stem}-{config.optimizer.name}")
     trainer = prepare(config, path, request.resume, request.code, request.trust, processes)
