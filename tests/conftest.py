@@ -1,4 +1,4 @@
-"""Settings for every test: one thread a worker, no screen, GPU tests skipped where there is none."""
+"""Settings for every test: one thread a worker, no screen, GPU tests skipped unless `-m gpu` asks for them."""
 
 import os
 import tempfile
@@ -15,10 +15,15 @@ settings.register_profile("default", deadline=None, derandomize=True, suppress_h
 settings.load_profile("default")
 
 
+def pytest_configure(config):
+    if config.option.markexpr != "gpu":  # some tests fork, and what most expect is on the CPU
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def pytest_collection_modifyitems(items):
     if torch.cuda.is_available():
         return
-    skip = pytest.mark.skip(reason="needs a CUDA device")
+    skip = pytest.mark.skip(reason="needs a CUDA device, and -m gpu")
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(skip)

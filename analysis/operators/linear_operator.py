@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gantools.analysis.operators.argument_kinds import checked
 from gantools.errors import GantoolsError
+from gantools.precision import whole_float32
 
 Product = Callable[[Tensor], Tensor]
 
@@ -161,7 +162,8 @@ class LinearOperator:
             )
 
     def _product(self, u: Tensor) -> Tensor:
-        product = self._matvec(u)
+        with whole_float32(self.device):
+            product = self._matvec(u)
         if product.shape != u.shape:
             raise GantoolsError(
                 f"matvec returned shape {tuple(product.shape)} for a vector of shape {tuple(u.shape)}: "
@@ -174,7 +176,8 @@ class LinearOperator:
             return u.clone()
         if self._matmat is None:
             return torch.stack([self._product(column) for column in u.T.contiguous()], dim=1)
-        product = self._matmat(u)
+        with whole_float32(self.device):
+            product = self._matmat(u)
         if product.shape != u.shape:
             raise GantoolsError(
                 f"matmat returned shape {tuple(product.shape)} for a block of shape {tuple(u.shape)}: "

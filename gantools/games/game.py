@@ -25,6 +25,7 @@ from gantools.games.flat_vector import Layout
 from gantools.games.plain_field import require_field
 from gantools.games.replicas import Replicas
 from gantools.games.wrappers import Players
+from gantools.precision import whole_float32
 from gantools.registry import suggest
 
 Losses = Callable[[Any, Any], Mapping[str, Tensor]]
@@ -258,7 +259,7 @@ class Game:
     def frozen(self, modes: Mapping[nn.Module, bool] | None = None, follow: bool = False) -> Iterator[None]:
         """Within this block the field is a function of `w` and the batch alone.
 
-        Fused kernels without a second derivative are avoided. Active dropout is refused.
+        Fused kernels without a second derivative and TF32 are avoided. Active dropout is refused.
 
         Args:
             modes: each module's train or eval mode, from `modes()`; the present ones by default.
@@ -271,7 +272,7 @@ class Game:
             functional.refuse_dropout(self.module, list(self.players))
             before, self.still = self.still, True
             try:
-                with functional.twice_differentiable(self.module, exact=True):
+                with functional.twice_differentiable(self.module, exact=True), whole_float32(self.device):
                     yield
             finally:
                 self.still = before

@@ -163,7 +163,8 @@ def _orthonormal(rows: Tensor) -> Tensor:
     for part in rows.split(ROWS, dim=1):
         wide = part.double()
         gram += wide @ wide.T
-    factor = torch.linalg.cholesky(gram.cpu()).to(rows.device)
+    # Multiplied with the inverse: a GPU takes seventeen seconds to solve triangular systems with so many right sides.
+    inverse = torch.linalg.inv(torch.linalg.cholesky(gram.cpu())).to(rows.device)
     for part in rows.split(ROWS, dim=1):
-        part.copy_(torch.linalg.solve_triangular(factor, part.double(), upper=False))
+        part.copy_(inverse @ part.double())
     return rows

@@ -129,10 +129,10 @@ def game_steps(device: torch.device, small: bool) -> dict[str, Any]:
     """Return seconds of steps of a DCGAN, and the memory of its Jacobian with twenty leading eigenvalues."""
     G, D = dcgan(device, 4 if small else 64)
     game = gt.gan(G, D, loss="nonsaturating")
-    batch = {"data": torch.randn(64, 3, 64, 64, device=device), "z": torch.randn(64, 100, 1, 1, device=device)}
+    batch = {"real": torch.randn(64, 3, 64, 64, device=device), "latent": torch.randn(64, 100, 1, 1, device=device)}
     result: dict[str, Any] = {}
     for name in ("simultaneous", "consensus"):
-        optimizer = gt.trainers.optimizer(name, game, base=gt.trainers.Adam(1e-4, betas=(0.5, 0.999)))
+        optimizer = gt.trainers.make(name, game, lr=1e-4, base=gt.trainers.Adam(betas=(0.5, 0.999)))
         result[name] = median_seconds(lambda o=optimizer: o.step(batch), device)
 
     def spectrum() -> tuple[Any, float]:

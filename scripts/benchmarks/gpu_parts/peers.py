@@ -17,7 +17,7 @@ def eigenthings(p: Problem, setting: int) -> list[float]:
     from hessian_eigenthings import HessianOperator, lanczos
 
     H = HessianOperator(p.model, [p.batch], p.loss)
-    found = lanczos(H, K, max_iter=setting, seed=0)
+    found = lanczos(H, k=K, max_iter=setting, seed=0)
     return [float(v) for v in found.eigenvalues]
 
 

@@ -81,7 +81,7 @@ def index(stage: dict[str, Any]) -> str:
     """Return time, memory and what was found."""
     if not stage or "reason" in stage:
         return stage.get("reason", "")
-    return f"{stage['seconds']:.1f} s{memory(stage)}: {stage['text'].replace('|', '/')}"
+    return f"{stage['seconds']:.1f} s{memory(stage)}: {stage['text'].partition('. ')[0]}"
 
 
 def game(stage: dict[str, Any]) -> str:
