@@ -1,7 +1,8 @@
-"""Products of matrices and convolutions in whole float32 on a GPU, for analyses that a rounded one would mislead."""
+"""How PyTorch rounds: in whole float32, and in one order of summation, where an analysis would be misled otherwise."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -30,6 +31,19 @@ def whole_float32(device: torch.device) -> Iterator[None]:
                     name = "fp32_precision"
                     _switch(stack, partial(getattr, operation, name), partial(setattr, operation, name), "ieee")
         yield
+
+
+@contextmanager
+def sums_in_order() -> Iterator[None]:
+    """Let PyTorch take the kernels that repeat to the last bit, where it has them."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of kernels that have no other
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def _switch(stack: ExitStack, read: Callable[[], Any], write: Callable[[Any], None], value: Any) -> None:

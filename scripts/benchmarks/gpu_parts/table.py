@@ -62,7 +62,7 @@ def leading(stage: dict[str, Any]) -> str:
 
 def percentage(stage: dict[str, Any], key: str) -> str:
     """Return a share in percent."""
-    return f"{stage[key]:.0%}" if key in stage else ""
+    return f"{max(stage[key], 0):.0%}" if key in stage else ""
 
 
 def memory(stage: dict[str, Any]) -> str:

@@ -108,6 +108,22 @@ def test_randomness_inside_the_loss_is_refused(noise, method):
         hessian(model, lambda m, b: nn.functional.cross_entropy(noise(m(b[0])), b[1]), batch, method=method)
 
 
+@pytest.mark.parametrize("method", ["reverse", "auto"])
+def test_sums_in_any_order_are_no_random_numbers(method):
+    """As a GPU's convolutions: they differ in more than the last digits where terms cancel, unless told not to."""
+    model, _, batch = cases.classifier()
+
+    def loss(m, b):
+        noise = 0.0 if torch.are_deterministic_algorithms_enabled() else 1e-10 * torch.randn((), dtype=F64)
+        return nn.functional.cross_entropy(m(b[0]) * (1 + noise), b[1])
+
+    operator = hessian(model, loss, batch, method=method)
+    exact = hessian(model, lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1]), batch)
+    u = torch.ones(exact.n, dtype=F64)
+    torch.testing.assert_close(operator @ u, exact @ u, rtol=1e-8, atol=1e-10)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_a_field_that_is_not_finite_is_refused():
     game, batch = cases.tanh_gan(), cases.gan_batch()
     batch["real"][0] = float("nan")
