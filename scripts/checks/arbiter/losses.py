@@ -97,7 +97,8 @@ def loaded_copy(net: Any) -> Loss:
     target = copy.deepcopy(net).requires_grad_(False)
 
     def loss(m: Any, x: Tensor, then: Then) -> Tensor:
-        target.load_state_dict({k: torch.tensor(v.tolist(), dtype=v.dtype) for k, v in m.state_dict().items()})
+        weights = {k: torch.tensor(v.tolist(), dtype=v.dtype) for k, v in m.state_dict().items()}
+        target.to(x.dtype).load_state_dict(weights)
         return then(m(x)) + (m(x) - target(2 * x)).square().mean()
 
     return loss
