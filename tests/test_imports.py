@@ -14,6 +14,7 @@ FOLDERS = {"gantools": "gantools", "analysis": "gantools.analysis", "trainers": 
 BELOW = {
     "errors": [],
     "signals": [],
+    "described": [],
     "registry": ["errors"],
     "random_vectors": [],
     "precision": [],
@@ -21,7 +22,7 @@ BELOW = {
     "losses": ["registry"],
     "schedules": ["registry"],
     "regularizers": ["batches", "losses", "schedules", "random_vectors", "precision"],
-    "games": ["regularizers"],
+    "games": ["regularizers", "described"],
     "nn": ["games"],
     "networks": ["nn"],
     "trainers": ["games"],

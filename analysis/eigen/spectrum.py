@@ -126,6 +126,15 @@ class Spectrum:
         facts = {name: np.asarray(getattr(self, name)) for name in _FACTS}
         return arrays | facts | {"dtype": np.asarray(str(self.dtype))}
 
+    def __repr__(self) -> str:
+        whole = "all" if self.complete else self.which
+        largest = float(self.values.abs().max()) if len(self) else float("nan")
+        return (
+            f"Spectrum: {len(self)} of {self.n} eigenvalues ({whole}; {self.kind}, {self.dtype}), "
+            f"{int(self.converged.sum())} converged, largest modulus {largest:.4g}, {self.matvecs} products; "
+            "print() shows them"
+        )
+
     def _repr_html_(self) -> str:
         from gantools.board.live.looks import spectrum_look  # notebooks alone need them
         from gantools.board.live.notebook import frame

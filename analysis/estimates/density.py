@@ -71,6 +71,12 @@ class Density:
         """Return rules, curve and bounds as arrays, ready for `numpy.savez(path, **d.to_numpy())`."""
         return {name: getattr(self, name).numpy() for name in ("nodes", "weights", "grid", "density", "lower", "upper")}
 
+    def __repr__(self) -> str:
+        return (
+            f"Density of {self.n} eigenvalues between {self.nodes.min():.4g} and {self.nodes.max():.4g}: "
+            f"{self.probes} x {self.steps} Lanczos steps, {self.matvecs} products" + ", interrupted" * self.interrupted
+        )
+
     def _repr_html_(self) -> str:
         from gantools.board.live.looks import density_look  # notebooks alone need them
         from gantools.board.live.notebook import frame

@@ -131,6 +131,15 @@ class Index:
             lines.append(f"{taus[i]:11.1e}  {taus[i] / self.scale:14.1e}  {shares}".rstrip())
         return "\n".join(lines)
 
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{name} {low:.2%} to {high:.2%}" for name, (low, high) in self.interval.items())
+        if self.counts is not None:
+            shares = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        return (
+            f"Index of {self.n} eigenvalues ({self.method}): {shares}; sizes up to {self.tolerance:.1e} as zero, "
+            f"{self.matvecs} products" + ", interrupted" * self.interrupted
+        )
+
     def _repr_html_(self) -> str:
         from gantools.board.live.looks import index_look  # notebooks alone need them
         from gantools.board.live.notebook import frame

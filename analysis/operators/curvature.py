@@ -204,7 +204,8 @@ def _sandwich(
         return Sandwich(there.outputs(one), there.point, lambda flat, rebuild: middle_of(flat, rebuild, one, number))
 
     engine = {"make_reverse": SandwichProducts, "make_forward": ForwardSandwichProducts, "always_symmetric": True}
-    whole = Differentiation.over(snapshot(game), batch, size, method, function_of, **engine)
+    what = "Gauss-Newton or Fisher matrix"
+    whole = Differentiation.over(snapshot(game), batch, size, method, function_of, what=what, **engine)
     if check:
         _require_same(whole)
     return _operator(whole)

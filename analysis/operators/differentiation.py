@@ -33,6 +33,7 @@ class DifferentiatedOperator(LinearOperator):
         method: how products with one vector are made: "reverse", "forward", "replay", "compiled" or "difference".
         step: of differences, relative to the size of each entry; else 0.
         remark: a sentence on how products are made where it is not the usual way, else empty.
+        what: its name in words, such as "Hessian".
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class DifferentiatedOperator(LinearOperator):
         self.method = method
         self.field_norm: float | None = None
         self.remark = ""
+        self.what = "Hessian" if kwargs.get("symmetric") else "Jacobian"
         self.step = 0.0
         self._products = products
         self.no_transpose = (
@@ -66,8 +68,10 @@ class DifferentiatedOperator(LinearOperator):
             "whole of J: use what needs no transpose, or a loss that PyTorch can differentiate twice."
         )
 
-    def __repr__(self) -> str:
-        return super().__repr__() + (f": {self.remark}" if self.remark else "")
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        facts, rows = super().described()
+        head = f"{self.what}: {facts.partition('(')[2].rstrip(')')}; products by method {self.method!r}"
+        return f"{head}. {self.remark}".removesuffix(". "), rows
 
     def prepare(self, products: int) -> None:
         if isinstance(self._products, PatientProducts):
@@ -85,6 +89,7 @@ class Differentiation:
         size: the weight of a batch among several.
         method: see `jacobian`.
         function_of: makes the function to be differentiated from the snapshot, a batch and its number.
+        what: the operator's name in words; by default Hessian, or Jacobian where it is not symmetric.
         always_symmetric: whether the derivative is symmetric whichever parameters move; by default it is where these
             are one player's.
         one_gradient: whether the field of one player is the gradient of one loss, so that its derivative is symmetric;
@@ -100,6 +105,7 @@ class Differentiation:
     size: Callable[[Any], float]
     method: str
     function_of: Callable[[Snapshot, Any, int], engines.Function]
+    what: str = ""
     always_symmetric: bool = False
     one_gradient: bool = True
     dual_numbers: Callable[[], bool] = lambda: True
@@ -217,6 +223,7 @@ class Differentiation:
             products = PatientProducts(products, recorded, engines.operations(reverse.output))
         operator = DifferentiatedOperator(products, name, self.snapshot.slices, point, symmetric=self.symmetric)
         operator.parameters = self.snapshot.parameters
+        operator.what = self.what or operator.what
         if self.several and name in ("reverse", "forward"):
             walked = getattr(self.batches, "batches", self.batches)
             many = f"{len(walked)} batches" if isinstance(walked, Sized) else "all batches"

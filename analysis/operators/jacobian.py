@@ -282,7 +282,7 @@ def update_operator(
         require_deterministic(value, step, products)
     name = "difference" if remark else "reverse"
     operator = DifferentiatedOperator(products, name, step.slices, step.point, kind="map")
-    operator.remark = remark
+    operator.remark, operator.what = remark, "Jacobian of a training step"
     operator.parameters = parameter_slices(stepped.game)
     operator.scales = None if scales is None else scales.to(step.point)
     return operator

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gantools.analysis.operators.argument_kinds import checked
+from gantools.described import Described
 from gantools.errors import GantoolsError
 from gantools.precision import whole_float32
 
@@ -19,7 +20,7 @@ Product = Callable[[Tensor], Tensor]
 KINDS = ("field", "hessian", "map")
 
 
-class LinearOperator:
+class LinearOperator(Described):
     r"""A real square matrix $A \in \mathbb{R}^{n \times n}$ that is known by its products.
 
     Args:
@@ -214,9 +215,10 @@ class LinearOperator:
     def __truediv__(self, divisor: float) -> LinearOperator:
         return combination([(1.0 / _real(divisor), self)])
 
-    def __repr__(self) -> str:
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
         symmetric = "symmetric, " if self.symmetric else ""
-        return f"{type(self).__name__}({self.n} x {self.n}, {symmetric}{self.kind}, {self.dtype}, {self.device})"
+        head = f"{type(self).__name__}({self.n} x {self.n}, {symmetric}{self.kind}, {self.dtype}, {self.device})"
+        return head, [(part, f"{at.stop - at.start} of its entries") for part, at in self.slices.items()]
 
 
 def combination(terms: Sequence[tuple[float, LinearOperator]]) -> LinearOperator:

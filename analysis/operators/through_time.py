@@ -54,4 +54,7 @@ def recurrent_jacobian(cell: nn.Module, input: Tensor, state: Any = None) -> Dif
     for name, size in zip(names, sizes, strict=True):
         slices[name] = slice(offset, offset + size)
         offset += size
-    return DifferentiatedOperator(engines.ReverseProducts(function, point), "reverse", slices, point, kind="map")
+    products = engines.ReverseProducts(function, point)
+    operator = DifferentiatedOperator(products, "reverse", slices, point, kind="map")
+    operator.what = "Jacobian of a state through time"
+    return operator

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gantools.batches import batch_size, map_tensors, walk
+from gantools.described import Described, counted
 from gantools.errors import GantoolsError
 from gantools.games import arbiter, functional
 from gantools.games.elementary.power_iterations import power_iterations_frozen
@@ -31,7 +32,7 @@ from gantools.registry import suggest
 Losses = Callable[[Any, Any], Mapping[str, Tensor]]
 
 
-class Game:
+class Game(Described):
     """A differentiable game: modules by player's name, and one function that gives each player its loss.
 
     Args:
@@ -79,9 +80,13 @@ class Game:
         constraints are left out.
         """
         same = copy.copy(self)
-        same.layout, same.constraints = self.layout.part(chosen), {}
-        same.verdict = None
+        same.layout, same.constraints, same.verdict = self.layout.part(chosen), {}, None
         return same
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        rows = [(p, f"{s.stop - s.start} parameters, {type(self.players[p]).__name__}") for p, s in self.slices.items()]
+        size = f"{counted(self.num_parameters, 'parameter')}, {self.dtype}, {self.device}"
+        return f"Game of {counted(len(rows), 'player')}: {size}", rows
 
     @property
     def alone(self) -> "Game":
