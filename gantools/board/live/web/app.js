@@ -138,6 +138,7 @@ export class View {
   /** Read what is shown and was not read, or has grown since. */
   async load() {
     const { data, state } = this;
+    if (state.tag === "" && state.view === initialState().view) Object.assign(state, data.latestAnalysis());
     if (!data.has(state.view)) state.view = Object.keys(KINDS).find((view) => data.has(view)) ?? "plane";
     if (!data.tags(state.view).includes(state.tag)) state.tag = data.tags(state.view)[0] ?? "";
     const entries = this.shownEntries();

@@ -45,6 +45,14 @@ export class Data {
     return [...new Set(this.entries(view).map(({ tag }) => tag))];
   }
 
+  /** The view and the tag of an analysis that was made after all else was logged; null where training came later. */
+  latestAnalysis() {
+    const newest = this.catalog.series.reduce((best, entry) => (best && best.time >= entry.time ? best : entry), null);
+    if (!newest?.tag.startsWith("analysis/")) return null;
+    const view = Object.keys(KINDS).find((name) => KINDS[name][0] === newest.kind);
+    return view ? { view, tag: newest.tag } : null;
+  }
+
   /** The series of an entry, or undefined while it is not read. */
   series(entry) {
     return this.read.get(nameOf(entry));
