@@ -16,6 +16,6 @@ def command(*words: object) -> str:
     return shlex.join([str(path.resolve().relative_to(Path.cwd()) if inside else path), *map(str, words)])
 
 
-def wrapped(text: str, indent: int = 0) -> str:
-    """Return the text in lines of at most 110 characters, all but the first indented."""
-    return textwrap.fill(text, 110, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+def wrapped(text: str, indent: int = 0, width: int = 110) -> str:
+    """Return the text in lines of at most so many characters, all but the first indented."""
+    return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

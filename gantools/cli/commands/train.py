@@ -3,20 +3,18 @@
 import json
 from pathlib import Path
 
-from gantools.cli.closing import about_game, about_step
+from gantools.cli.closing import page
 from gantools.cli.flags import TrainRequest, parse_train
-from gantools.cli.terminal import command, wrapped
 from gantools.data.random_state import random_state_kept, seed_global_generators
 from gantools.runs.beginning import last_checkpoint
 from gantools.runs.code.stored import Code
 from gantools.runs.code.trust import chosen_code, remember
-from gantools.runs.config import Choice
 from gantools.runs.experiment import build
 from gantools.runs.processes import Processes, joined
 from gantools.runs.store.atomic import new_folder
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.progress import tell
-from gantools.runs.training_loop import Outcome, prepare
+from gantools.runs.training_loop import prepare
 from gantools.runs.user_file import target_code
 
 
@@ -51,7 +49,7 @@ def _train(request: TrainRequest, processes: Processes | None) -> int:
     if source is not None and source.note:
         tell(f"Data {source.name}: {source.note}")
     outcome = trainer.run()
-    print(summary(outcome, config.steps, config.optimizer))
+    print(page(outcome, config, trainer.experiment.game))
     return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
 
 
@@ -61,27 +59,3 @@ def _code(request: TrainRequest) -> Code | None:
         return None
     folder = RunFolder(request.out)
     return chosen_code(last_checkpoint(folder, request.config).record, folder.code, request.code, request.trust)
-
-
-def summary(outcome: Outcome, steps: int, optimizer: Choice) -> str:
-    """Return the report of a finished run: its last measurements, its files, and the commands that open them."""
-    folder = outcome.folder
-    lines = [f"\n{'Stopped' if outcome.stopped_by else 'Done'}: {outcome.step} steps, {outcome.seconds:.0f} s."]
-    if outcome.metrics:
-        numbers = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in outcome.metrics.items())
-        lines.append("  metrics    " + wrapped(numbers, 13))
-    for label, sentences in (
-        ("step", about_step(outcome.spectra, optimizer)),
-        ("game", about_game(outcome.spectra)),
-    ):
-        if sentences:
-            lines.append(f"  {label:<10} {wrapped(sentences, 13)}")
-    for label, files in (("samples", folder.samples), ("spectra", folder.spectra)):
-        newest = max(files.glob("*.png"), default=None)
-        if newest:
-            lines.append(f"  {label:<10} {newest}")
-    lines += ["", "Look at it:", f"  {command('board', folder.path)}"]
-    lines += [f"  {command('spectrum', folder.path, '--which', 'SR')}"]
-    if outcome.stopped_by or outcome.step < steps:
-        lines += ["Go on with it:", f"  {command('train', '--resume', '--out', folder.path)}"]
-    return "\n".join(lines)

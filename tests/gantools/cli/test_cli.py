@@ -534,9 +534,12 @@ class TestTrain:
 
     def test_the_summary_says_where_to_look(self, capsys, tmp_path):
         out = run_ok(capsys, "train", *RING, "--steps", "2", "--out", "a run", "--spectrum-k", "2")
-        assert (
-            "Done: 2 steps" in out and "metrics " in out and "spectrum " in out and "repel" in out or "attract" in out
-        )
+        told = out.partition("Done: 2 steps")[2]
+        for label in ("trained", "metrics", "spectrum", "update", "instead"):
+            assert re.search(rf"^  {label} +\S", told, re.MULTILINE), label
+        assert "simultaneous gradient descent" in told and "generator" in told
+        lines = told.splitlines()
+        assert len(lines) <= 24 and all(len(line) <= 100 for line in lines if "/" not in line)
         for kind in ("samples", "spectra"):
             (path,) = re.findall(rf"  {kind} +(\S.*png)", out)
             assert (tmp_path / path).exists()

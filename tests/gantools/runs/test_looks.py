@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import gantools as gt
-from gantools.cli.closing import about_game, about_step
+from gantools.cli.closing import about_gradient_descent, about_spectrum, about_step
 from gantools.runs import looks
 from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.experiment import build
@@ -93,14 +93,42 @@ def test_a_small_game_is_looked_at_whole():
     assert set(gt.board.spectrum_scalars(found["game/jacobian"])) == {
         "max_real", "min_real", "max_imaginary", "spectral_radius",
     }  # fmt: skip
-    words = about_game(found)
+    words = about_spectrum(found)
     real = found["game/jacobian"].values.real
-    assert f"from {real.min():.3g} to {real.max():.3g}" in words and "plain" in words
+    assert f"{real.min():.3g} is the smallest real part, {real.max():.3g} is the largest" in words
 
 
 def test_both_ends_are_in_the_closing_words(trained):
     found = looks.spectra(trained["consensus"], 30, last=True)
-    words = about_game(found)
+    words = about_spectrum(found)
     least, most = found["game/jacobian/SR"].values.real[0], found["game/jacobian/LR"].values.real[0]
-    assert f"{least:.3g} as its smallest real part" in words and f"{most:.3g} as its largest" in words
-    assert about_step({}, Choice("consensus")) == about_game({}) == ""
+    assert f"{least:.3g} is the smallest real part, {most:.3g} is the largest" in words
+    assert about_step({}, Choice("consensus")) == about_spectrum({}) == about_gradient_descent({}, "x") == ""
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "verdict"),
+    [
+        ([2 + 1j, 2 - 1j, 0.5], "would converge, for learning rates below 0.8."),  # min 2 Re / |lambda|^2: 4 / 5
+        ([2 + 1j, 2 - 1j, -0.5], "would drift away"),
+        ([3j, -3j, 1.0], "no stable learning rate"),
+    ],
+)
+def test_what_gradient_descent_would_do_is_that_of_the_closed_form(eigenvalues, verdict):
+    blocks = torch.zeros(3, 3, dtype=torch.float64)
+    pair, last = complex(eigenvalues[0]), eigenvalues[2]
+    blocks[:2, :2] = torch.tensor([[pair.real, pair.imag], [-pair.imag, pair.real]])
+    blocks[2, 2] = last
+    spectrum = gt.analysis.spectrum(gt.analysis.LinearOperator(lambda u: blocks @ u, 3))
+    assert verdict in about_gradient_descent({"game/jacobian": spectrum}, "simultaneous gradient descent")
+    repels = int(last < 0) + 2 * (pair.real == 0)
+    words = about_spectrum({"game/jacobian": spectrum})
+    assert f"{repels or 'none'} repel" in words
+    assert ("only rotate" in words) == (pair.real == 0)
+
+
+def test_an_end_that_was_not_found_decides_nothing():
+    leading = gt.analysis.eigenvalues(gt.analysis.LinearOperator(lambda u: torch.arange(1, 61.0) * u, 60), 3, "LM")
+    assert "is undecided" in about_gradient_descent({"game/jacobian/LM": leading}, "gradient descent")
+    everything = {f"game/jacobian/{which}": leading for which in ("LM", "SR", "LR")}
+    assert "below 0.0333 only" in about_gradient_descent(everything, "gradient descent")  # 2 / 60
