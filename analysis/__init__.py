@@ -2,6 +2,8 @@
 
 from types import FunctionType as _FunctionType
 
+from gantools.analysis.diagnosis.examination import diagnose
+from gantools.analysis.diagnosis.result import Advice, Diagnosis, Finding
 from gantools.analysis.eigen.dense import spectrum
 from gantools.analysis.eigen.eigenvalues import eigenvalues
 from gantools.analysis.eigen.ritz_cloud import RitzCloud, ritz_cloud
@@ -29,12 +31,15 @@ from gantools.analysis.operators.through_time import recurrent_jacobian
 from gantools.analysis.stability import Stability, stability
 
 __all__ = [
+    "Advice",
     "Conditions",
     "Density",
+    "Diagnosis",
     "Diagonal",
     "DifferentiatedOperator",
     "Estimate",
     "FieldOfValues",
+    "Finding",
     "Index",
     "Line",
     "LinearOperator",
@@ -52,6 +57,7 @@ __all__ = [
     "coupling",
     "cross_check",
     "departure_from_normality",
+    "diagnose",
     "diagonal",
     "effective_dimension",
     "eigenvalues",

@@ -16,6 +16,7 @@ from gantools.signals import Stopped, ended_by_signals
 COMMANDS = {
     "train": "train a GAN, or a game of your own file, with a game optimizer",
     "sample": "samples of a run's generator, as a picture and as .npy",
+    "diagnose": "what is wrong with a training, whose fault it is, and the flag that cures it",
     "spectrum": "eigenvalues of the Jacobian of a run or of FILE.py:FUNCTION, with a verdict",
     "index": "negative, zero and positive fractions of the Hessian of any model or run",
     "density": "how all eigenvalues of the Hessian of any model or run are distributed, with bounds",

@@ -1,0 +1,119 @@
+"""What the causes share: the game and its optimizer, what was seen of them, and trials of candidate cures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from gantools.analysis.diagnosis.cures import Cure
+from gantools.analysis.diagnosis.observation import Observation, observe
+from gantools.analysis.diagnosis.result import Advice, Finding
+from gantools.analysis.diagnosis.walk import Walk, walk
+from gantools.games.game import Game
+from gantools.registry import Registry
+from gantools.trainers.optimizer import GameOptimizer
+
+BETTER = 0.5  # a trial cures where what is left of the distance to the goal is at most this share of what was
+
+
+class Case:
+    """A training to diagnose.
+
+    Args:
+        game: at the point to begin from.
+        batches: a few of them.
+        optimizer: with its present state.
+        given: whether the optimizer is the user's, so that its steps are judged.
+        steps: at most so many are followed.
+        seconds: for everything.
+    """
+
+    def __init__(
+        self, game: Game, batches: list[Any], optimizer: GameOptimizer, given: bool, steps: int, seconds: float
+    ):
+        self.game, self.batches, self.optimizer, self.given = game, batches, optimizer, given
+        self.steps, self.seconds, self.begun = steps, seconds, time.perf_counter()
+        self.start: Tensor = game.vector()
+        self._trials: dict[tuple[str, ...], Walk] = {}
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        return self.seconds - (time.perf_counter() - self.begun)
+
+    @cached_property
+    def first(self) -> list[Observation]:
+        """What is seen at the start, on each batch."""
+        return [observe(self.game, self.start, self.game.buffers(), batch) for batch in self.batches]
+
+    @cached_property
+    def walk(self) -> Walk:
+        """The steps of the given optimizer."""
+        return walk(self.optimizer, self.start, self.optimizer.state, self.batches, self.steps, self.seconds / 6)
+
+    @cached_property
+    def last(self) -> list[Observation]:
+        """What is seen at the last finite point of the walk, on each batch."""
+        return [observe(self.game, self.walk.w, self.walk.state.buffers, batch) for batch in self.batches]
+
+    @property
+    def looks(self) -> list[Observation]:
+        """Everything that was seen, in order."""
+        return [*self.first, *self.walk.looks[1:]]
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the walk exploded, or its last quarter is no nearer to the goal than all before it."""
+        walk = self.walk
+        return walk.exploded or walk.late > 0.75 * max(walk.early, walk.middle)
+
+    def trial(self, cure: Cure) -> Walk | None:
+        """Return the steps of a changed optimizer from the same start, or None where no time is left for them."""
+        if cure.flags not in self._trials:
+            if self.left < 1:
+                return None
+            steps = self.walk.steps if self.walk.failed is None else self.steps
+            state = cure.optimizer.init(self.start)
+            found = walk(cure.optimizer, self.start, state, self.batches, max(steps, 8), self.left / 3)
+            self._trials[cure.flags] = found
+        return self._trials[cure.flags]
+
+    def ratio(self, cure: Cure) -> float | None:
+        """Return what is left of the distance to the goal under a cure, relative to that without; None if untried.
+
+        Where the given steps explode, relative to the early distance under the cure.
+        """
+        tried = self.trial(cure)
+        if tried is None:
+            return None
+        if tried.exploded:
+            return float("inf")
+        before = tried.early if self.walk.exploded else self.walk.late
+        return tried.late / before if before > 0 else float("inf")
+
+    def best(self, cures: Iterable[Cure | None]) -> tuple[Cure, float] | None:
+        """Return the cure after which least is left, and what is left; None where none was tried or none cures."""
+        found = [(cure, ratio) for cure in cures if cure is not None and (ratio := self.ratio(cure)) is not None]
+        cured = [pair for pair in found if pair[1] <= (1.0 if self.walk.exploded else BETTER) and self._gains(pair[0])]
+        return min(cured, key=lambda pair: pair[1], default=None)
+
+    def _gains(self, cure: Cure) -> bool:
+        tried = self._trials[cure.flags]
+        return self.walk.exploded or tried.late <= 0.9 * tried.early
+
+    def advised(self, cure: Cure, ratio: float, line: str, cost: str) -> Advice:
+        """Return the advice of a cure that was tried."""
+        steps = self._trials[cure.flags].steps
+        what = "energy distance of real and fake samples" if self.walk.by_samples else "norm of the field"
+        if self.walk.exploded:
+            effect = f"tried for {steps} steps: it stays finite, and the {what} goes to {ratio:.2g} of what it was."
+        else:
+            effect = f"tried for {steps} steps: the {what} ends at {ratio:.2g} of what the present steps leave."
+        return Advice(line, effect, cost, cure.flags, tried=True)
+
+
+CAUSES: Registry[Callable[[Case], Iterable[Finding]]] = Registry("cause")

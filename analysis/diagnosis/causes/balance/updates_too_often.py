@@ -1,0 +1,24 @@
+"""A player that makes too many updates in its turn."""
+
+from collections.abc import Iterator
+
+from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.cures import with_updates
+from gantools.analysis.diagnosis.result import Finding
+
+
+@CAUSES.register("updates_too_often")
+def updates_too_often(case: Case) -> Iterator[Finding]:
+    """Several updates a turn of one player, a training that gets nowhere, and one that does with one update."""
+    counts = {name: int(getattr(case.optimizer, name, 1)) for name in ("n_d", "n_g")}
+    most = max(counts, key=lambda name: counts[name])
+    if not case.given or counts[most] < 3 or not case.stalled:
+        return
+    found = case.best([with_updates(case.optimizer, **{most: 1})])
+    if found is None:
+        return
+    player = "discriminator" if most == "n_d" else "generator"
+    words = f"the {player} makes {counts[most]} updates a turn, and after {case.walk.steps} steps nothing is gained."
+    line = f"Let the {player} make one update a turn."
+    advice = case.advised(*found, line, "a critic that must be near its optimum (WGAN) follows more slowly.")
+    yield Finding("updates_too_often", words, False, (advice,), player, harm=1.2 - found[1])

@@ -1,0 +1,1 @@
+"""Causes in the numbers: data, batches, precision, values that are not finite."""

@@ -1,0 +1,1 @@
+"""Causes in the steps: rates, momentum, rotation; found by trials."""

@@ -1,0 +1,28 @@
+"""Learning rates of the players that are far apart."""
+
+from collections.abc import Iterator
+
+from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.cures import constant_rates, with_rates
+from gantools.analysis.diagnosis.result import Finding
+
+APART = 10.0
+
+
+@CAUSES.register("rate_imbalance")
+def rate_imbalance(case: Case) -> Iterator[Finding]:
+    """Rates 10 times apart, a training that gets nowhere, and one that does with equal rates."""
+    rates = constant_rates(case.optimizer)
+    if not case.given or rates is None or len(rates) < 2 or not case.stalled:
+        return
+    low, high = min(rates.values()), max(rates.values())
+    if not low > 0 or high < APART * low:
+        return
+    equal = [dict.fromkeys(rates, rate) for rate in (low, (low * high) ** 0.5, high)]
+    found = case.best([with_rates(case.optimizer, one) for one in equal])
+    if found is None:
+        return
+    fast = max(rates, key=lambda player: rates[player])
+    words = f"the rate of {fast}, {high:.3g}, is {high / low:.3g} times the other's, and nothing is gained."
+    advice = case.advised(*found, "Give the players equal rates.", "the faster player moves more slowly.")
+    yield Finding("rate_imbalance", words, False, (advice,), fast, harm=1.2 - found[1])

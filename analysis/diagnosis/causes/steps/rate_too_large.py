@@ -1,0 +1,31 @@
+"""Learning rates beyond what the game's curvature bears."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.cures import constant_rates, with_rates
+from gantools.analysis.diagnosis.result import Finding
+
+
+@CAUSES.register("rate_too_large")
+def rate_too_large(case: Case) -> Iterator[Finding]:
+    """Steps that run away or bounce, and do neither at a third, a tenth, a hundredth or a thousandth of the rates."""
+    rates = constant_rates(case.optimizer)
+    if not case.given or rates is None or not case.stalled:
+        return
+    bounce = float(np.median(case.walk.turns)) if case.walk.steps else 1.0
+    cures = [with_rates(case.optimizer, {p: r / k for p, r in rates.items()}) for k in (3, 10, 100, 1000)]
+    found = case.best(cures)
+    if found is None or found[1] > 0.98:
+        return
+    if case.walk.failed is not None:
+        words = f"the players are no longer finite at step {case.walk.failed}; at a lower rate they stay so."
+    elif case.walk.exploded:
+        words = f"the field grows {case.walk.field.max() / case.walk.field[0]:.2g} times in {case.walk.steps} steps."
+    else:
+        words = f"nothing is gained in {case.walk.steps} steps, the cosine between steps in succession is {bounce:.2f},"
+        words += " and lower rates do gain."
+    advice = case.advised(*found, "Lower the learning rates.", "training takes as many times longer.")
+    yield Finding("rate_too_large", words, False, (advice,), harm=1 - found[1])

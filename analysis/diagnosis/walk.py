@@ -1,0 +1,141 @@
+"""Real steps of an optimizer on a copy of the players, with what is seen on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantools.analysis.diagnosis.observation import Observation, observe
+from gantools.games import functional
+from gantools.trainers.optimizer import GameOptimizer, State
+
+LOOKS, TINY = 48, 100  # points of a walk at which the samples are looked at; a game of few parameters at each step
+EXPLODED = 1e4  # growth of the parameters' displacement or of the field that no training needs
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """What happened in some steps of an optimizer.
+
+    Attributes:
+        looks: what was seen, at evenly spaced steps, the first and the last included; all on the first batch.
+        at: the steps of the looks.
+        norms: by player, (steps,) norms of the field.
+        losses: by player, (steps,).
+        turns: (steps,) cosines between each step and the one before.
+        failed: the step that led to what is not finite, None if none did.
+        w: (n,) the last finite point.
+        state: the state there.
+        moved: (n,) bool, which parameters changed at all.
+    """
+
+    looks: list[Observation]
+    at: list[int]
+    norms: dict[str, np.ndarray]
+    losses: dict[str, np.ndarray]
+    turns: np.ndarray
+    failed: int | None
+    w: Tensor
+    state: State
+    moved: Tensor
+
+    @property
+    def steps(self) -> int:
+        """The number of finite steps."""
+        return len(self.turns)
+
+    @property
+    def field(self) -> np.ndarray:
+        """(steps,) norms of the whole field."""
+        with np.errstate(over="ignore"):
+            return np.sqrt(sum(norms**2 for norms in self.norms.values()))
+
+    @property
+    def distances(self) -> np.ndarray | None:
+        """Energy distances of real and fake samples at the looks; None where the game has no samples."""
+        found = [look.distance for look in self.looks]
+        return None if None in found else np.array(found, dtype=float)
+
+    @property
+    def by_samples(self) -> bool:
+        """Whether progress is that of the samples; of an analytic game, which may circle, it is that of the field."""
+        return self.distances is not None and len(self.w) >= TINY
+
+    @property
+    def exploded(self) -> bool:
+        """Whether it left the finite numbers, or the field grew without measure."""
+        if self.failed is not None or self.steps < 4:
+            return self.failed is not None
+        early = np.median(self.field[: max(4, self.steps // 10)])
+        return bool(np.max(self.field[-max(1, self.steps // 10) :]) > EXPLODED * early)
+
+    @property
+    def early(self) -> float:
+        """How far from its goal the walk is in its first third: distance of samples, else norm of the field."""
+        return self._level(slice(0, 1 / 3))
+
+    @property
+    def middle(self) -> float:
+        """The same from its first third to its last quarter."""
+        return self._level(slice(1 / 3, 3 / 4))
+
+    @property
+    def late(self) -> float:
+        """The same in its last quarter; infinite where it exploded."""
+        return float("inf") if self.exploded else self._level(slice(3 / 4, 1))
+
+    def _level(self, part: slice) -> float:
+        series = self.distances if self.by_samples else self.field
+        assert series is not None
+        n = len(series)
+        chosen = series[int(part.start * n) : max(int(part.stop * n), int(part.start * n) + 1)]
+        return float(np.quantile(chosen, 0.9)) if len(chosen) else float("inf")
+
+
+def walk(
+    optimizer: GameOptimizer, w: Tensor, state: State, batches: list[Any], steps: int, seconds: float = float("inf")
+) -> Walk:
+    """Return what happens in at most `steps` steps from (w, state), or in as many as fit in the seconds.
+
+    Nothing of the optimizer or its game is changed: an update is a pure map.
+    """
+    game, begun = optimizer.game, time.perf_counter()
+    source, wanted = cycle(batches), optimizer.batches_per_step
+    start, before, failed, turns = w, None, None, []
+    norms: dict[str, list[float]] = {player: [] for player in game.slices}
+    losses: dict[str, list[float]] = {player: [] for player in game.slices}
+    looks, at = [observe(game, w, state.buffers, batches[0])], [0]
+    moved, every = torch.zeros_like(w, dtype=torch.bool), 1 if len(w) < TINY else max(1, steps // LOOKS)
+    with torch.no_grad(), functional.modes_restored(game.module, game.modes()):
+        for step in range(1, steps + 1):
+            after, new = optimizer.update(w, state, *(next(source) for _ in range(wanted)))
+            if not after.isfinite().all():
+                failed = step
+                break
+            if new.info is not None:
+                for player in game.slices:
+                    norms[player].append(float(new.info.field_norms[player]))
+                    losses[player].append(float(new.info.losses[player]))
+            move = after - w
+            turns.append(_cosine(move, before))
+            moved |= after != start
+            w, state, before = after, new, move
+            if step % every == 0:
+                looks.append(observe(game, w, state.buffers, batches[0]))
+                at.append(step)
+                if time.perf_counter() - begun > seconds and len(looks) > 4:
+                    break
+    kept = [{p: np.array(values) for p, values in series.items()} for series in (norms, losses)]
+    return Walk(looks, at, kept[0], kept[1], np.array(turns), failed, w, state, moved)
+
+
+def _cosine(a: Tensor, b: Tensor | None) -> float:
+    if b is None:
+        return 1.0
+    return float((a @ b) / (a.norm() * b.norm()).clamp_min(torch.finfo(a.dtype).tiny))

@@ -1,0 +1,119 @@
+"""`gantools diagnose`: what is wrong with a training, whose fault it is, and the flag that cures it."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from gantools import analysis
+from gantools.cli.arguments import Checkpoint, Code, Trust, Where
+from gantools.cli.flags import parse_train
+from gantools.cli.terminal import wrapped
+from gantools.data.random_state import random_state_kept, seed_global_generators
+from gantools.errors import GantoolsError
+from gantools.runs.config import require_positive
+from gantools.runs.experiment import Experiment, build, set_threads
+from gantools.runs.load import load
+from gantools.runs.store.atomic import write_atomically
+from gantools.runs.user_file import is_target, own_errors
+
+
+@dataclasses.dataclass
+class DiagnoseArguments:
+    """What is wrong with a training, whose fault it is, and the flag that cures it; of a run, or of a file of yours.
+
+    After FILE.py:FUNCTION come the flags of `gantools train`: the training that they describe is diagnosed.
+
+    Attributes:
+        where: a run folder, or FILE.py:FUNCTION returning (game, batches).
+        json: file to write everything to.
+        follow: steps of the optimizer to follow at most.
+        seconds: about how long to take at most; eigenvalues come after it.
+    """
+
+    where: Where
+    json: Path | None = None
+    follow: int = 1000
+    seconds: float = 45.0
+    checkpoint: Checkpoint = "last"
+    device: str = "auto"
+    code: Code = None
+    trust: Trust = False
+
+
+OWN = ("--json", "--follow", "--seconds")
+
+
+def run(argv: list[str]) -> int:
+    """Print findings with evidence and advice, and what the spectrum says; write them as JSON where asked to."""
+    target = next((word for word in argv if is_target(word)), None)
+    own, rest = _parted(argv) if target is not None else (argv, [])
+    words = [target, *own] if target is not None else own
+    args = tyro.cli(DiagnoseArguments, args=words, prog="gantools diagnose")
+    require_positive(follow=args.follow)
+    if not args.seconds > 0:
+        raise GantoolsError(f"--seconds {args.seconds} is no time: give a positive number.")
+    if target is not None:
+        config = parse_train(rest, prog="gantools diagnose").config
+        with random_state_kept():
+            seed_global_generators(config.seed)
+            experiment, batches = _own(config)
+        name = target
+    else:
+        opened = load(args.where, device=args.device, code=args.code, trust=args.trust)
+        opened = next(iter(opened.each(opened.chosen_steps(args.checkpoint))))
+        experiment, batches, target = opened.experiment, opened.batches, opened.config.target
+        name = f"{opened.path.name}, step {opened.step}"
+    set_threads(experiment.game, experiment.config.threads)
+    with own_errors(target):
+        found = analysis.diagnose(
+            experiment.game, batches, experiment.optimizer, steps=args.follow, seconds=args.seconds
+        )
+    print(f"{name}: {found.steps} steps of {experiment.config.optimizer.name} followed, {found.seconds:.0f} s\n")
+    print("\n".join(wrapped(line, 5) for line in str(found).splitlines()))
+    if args.json is not None:
+        _write(args.json, {"subject": name, **found.to_dict()})
+        print(f"\nJSON: {args.json}")
+    return 0
+
+
+def _own(config: Any) -> tuple[Experiment, Any]:
+    experiment = build(config)
+    return experiment, experiment.batches
+
+
+def _parted(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Return the words of this command's own flags, and those of `gantools train`, its target among them."""
+    own: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        flag, equals, _ = word.partition("=")
+        if flag not in OWN:
+            rest.append(word)
+        elif equals:
+            own.append(word)
+        else:
+            own += [word, *([value] if (value := next(words, None)) is not None else [])]
+    return own, rest
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write a file of JSON; numbers that JSON does not have become texts."""
+    text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise GantoolsError(f"--json {path} cannot be written ({error.strerror}): choose another file.") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return str(value)
+    return value

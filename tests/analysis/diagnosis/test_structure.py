@@ -1,0 +1,126 @@
+"""Causes that are no rate: spoilt layers, signs, data, batches, precision, and a healthy GAN beside them."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+import gantools as gt
+from gantools.analysis import diagnose
+from tests.analysis.diagnosis.games import adam, networks, ring, ring_game
+
+
+def diagnosed(game, batches=None, steps=40, **settings):
+    return diagnose(game, ring() if batches is None else batches, adam(game, **settings), steps=steps, spectrum=False)
+
+
+def first(found):
+    assert found.findings, str(found)
+    return found.findings[0]
+
+
+def silence(generator, discriminator):
+    with torch.no_grad():
+        discriminator[2].bias.fill_(-30.0)
+
+
+class Detached(nn.Module):
+    """The first half of a network, cut off from the second."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x).detach()
+
+
+def test_dead_units_are_found_in_their_layer_and_not_those_below_blamed():
+    finding = first(diagnosed(ring_game(spoil=silence)))
+    assert (finding.cause, finding.player, finding.layer) == ("dead_units", "discriminator", "2")
+
+
+def test_a_layer_cut_off_from_the_loss_is_frozen():
+    generator, discriminator = networks()
+    generator = nn.Sequential(Detached(generator[:2]), generator[2:])
+    finding = first(diagnosed(gt.gan(generator, discriminator)))
+    assert (finding.cause, finding.player, finding.certain) == ("frozen_layer", "generator", True)
+    assert finding.layer == "0.inner.0"
+
+
+def own_game(generator_sign=1, discriminator_sign=1, root=False):
+    generator, discriminator = networks()
+
+    def losses(players, batch):
+        fake = players["g"](batch["latent"])
+        real = batch["real"].detach().requires_grad_()
+        r, f = players["d"](real), players["d"](fake.detach())
+        d = softplus(-discriminator_sign * r).mean() + softplus(discriminator_sign * f).mean()
+        if root:
+            d = d + (fake.detach() - fake.detach()).add(discriminator[0].weight.sum() * 0).norm(dim=1).mean()
+        return {"g": softplus(-generator_sign * players["d"](fake)).mean(), "d": d}
+
+    return gt.Game({"g": generator, "d": discriminator}, losses)
+
+
+@pytest.mark.parametrize(("g", "d", "player"), [(-1, 1, "g"), (1, -1, "d")])
+def test_a_wrong_sign_is_found_in_losses_of_ones_own(g, d, player):
+    finding = first(diagnosed(own_game(g, d)))
+    assert (finding.cause, finding.player, finding.certain) == ("wrong_sign", player, True)
+
+
+def test_losses_of_ones_own_with_right_signs_have_no_wrong_sign():
+    assert diagnosed(own_game()).healthy
+
+
+def test_a_root_at_zero_is_found_with_its_operation():
+    generator, discriminator = networks()
+
+    def losses(players, batch):
+        fake = players["g"](batch["latent"])
+        r, f = players["d"](batch["real"]), players["d"](fake)
+        root = (players["d"][0].weight * 0).square().sum().sqrt()
+        return {"g": softplus(-f).mean(), "d": softplus(-r).mean() + softplus(f).mean() + root}
+
+    finding = first(diagnosed(gt.Game({"g": generator, "d": discriminator}, losses)))
+    assert (finding.cause, finding.player) == ("penalty_not_finite", "d") and finding.certain
+
+
+def test_large_data_are_not_normalised():
+    batches = [{**batch, "real": 100 * batch["real"]} for batch in ring()]
+    assert first(diagnosed(ring_game(), batches)).cause == "unnormalised_data"
+
+
+@pytest.mark.parametrize("scale", [float("nan"), 1e4])
+def test_one_poisonous_batch_is_found_by_its_number(scale):
+    batches = ring(8)
+    batches[5] = {**batches[5], "real": scale * batches[5]["real"]}
+    found = first(diagnosed(ring_game(), batches))
+    assert found.cause == "poisonous_batch" and "atch 5" in found.evidence
+
+
+def test_steps_that_bfloat16_swallows_are_found():
+    game = ring_game(spoil=lambda g, d: (g.bfloat16(), d.bfloat16()))
+    batches = [{key: value.bfloat16() for key, value in batch.items()} for batch in ring()]
+    assert first(diagnosed(game, batches, lr=1e-6)).cause == "low_precision"
+
+
+def test_equal_latents_collapse_the_samples():
+    batches = [{**batch, "latent": torch.ones_like(batch["latent"])} for batch in ring()]
+    found = diagnosed(ring_game(), batches)
+    assert "collapse" in [finding.cause for finding in found.findings]
+
+
+def test_a_crushing_penalty_is_found():
+    found = diagnosed(ring_game(regularizers=[gt.regularizers.R1(1e5)]), steps=200)
+    assert first(found).cause == "penalty_scale"
+
+
+@pytest.mark.slow
+def test_healthy_gans_are_healthy_and_everything_goes_into_json():
+    for regularizers, beta in (([gt.regularizers.R1(0.1)], 0.0), ([gt.regularizers.R1(1.0)], 0.5)):
+        found = diagnosed(ring_game(regularizers=regularizers), steps=600, beta=beta)
+        assert found.healthy, str(found)
+        assert json.loads(json.dumps(found.to_dict()))["healthy"] is True
