@@ -21,15 +21,35 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
+class StopRequests(list[int]):
+    """The numbers of the signals received so far.
+
+    Attributes:
+        at_once: whether the next one interrupts what is under way.
+    """
+
+    at_once = False
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Within this block a signal raises `Stopped` at once: for work that may be left undone."""
+        self.at_once = True
+        try:
+            yield
+        finally:
+            self.at_once = False
+
+
 @contextmanager
-def stop_requested() -> Iterator[list[int]]:
+def stop_requested() -> Iterator[StopRequests]:
     """Collect signals, so that the step under way is finished; the same one again is not held back."""
-    received: list[int] = []
+    received = StopRequests()
 
     def note(number: int, frame: Any) -> None:
         received.append(number)
         # Of a terminal that is closed both the system and the shell tell; torchrun sends SIGTERM after Ctrl-C.
-        if received.count(number) > 1 and number != HANGUP:
+        if received.at_once or (received.count(number) > 1 and number != HANGUP):
+            received.at_once = False  # what is left undone is tidied up in peace
             raise Stopped(number)
 
     with _handled(note, signal.SIGINT, signal.SIGTERM, HANGUP):

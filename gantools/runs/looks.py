@@ -1,5 +1,7 @@
 """The searches for eigenvalues that a run makes while it trains, each from the vectors that the last one found."""
 
+import time
+
 import torch
 
 from gantools import analysis
@@ -12,9 +14,22 @@ END_VALUES, END_TOL, END_BASIS, END_PRODUCTS = 2, 1e-2, 96, 400
 # Eigenvalues of a step differ from 1 by a learning rate's worth, and their side of the unit circle is asked for.
 STEP_TOL, STEP_PRODUCTS = 1e-7, 400
 UPDATE = "game/update"
+SURE_SECONDS = 1.0  # a product that takes as long is timed once
 
 
-def spectra(experiment: Experiment, step: int, last: bool = False) -> dict[str, Spectrum]:
+class TooLong(Exception):
+    """A look that would take too long.
+
+    Attributes:
+        seconds: that it would take, by the time of a product.
+    """
+
+    def __init__(self, seconds: float):
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+def spectra(experiment: Experiment, step: int, last: bool = False, limit: float | None = None) -> dict[str, Spectrum]:
     """Return the spectra of one look by tag, such as "game/jacobian/LM": the selection asked for, and the ends.
 
     Stability is a matter of the eigenvalue with the smallest real part, which is looked for each time, whatever the
@@ -24,12 +39,16 @@ def spectra(experiment: Experiment, step: int, last: bool = False) -> dict[str, 
         experiment: the run at the step; its `starts` are used, and replaced.
         step: how many updates led to the point.
         last: whether training ends here.
+        limit: seconds that it may take.
 
     Raises:
+        TooLong: where it would take longer, by the time of one product.
         GantoolsError: where there is no Jacobian.
     """
     config = experiment.config
     jacobian = _jacobian(experiment, step)
+    if limit is not None and (seconds := _seconds(jacobian, config.spectrum_k)) > limit:
+        raise TooLong(seconds)
     asked = _leading(jacobian, config.spectrum_k, config.spectrum_which)
     if asked.complete:
         return {"game/jacobian": asked}
@@ -39,6 +58,20 @@ def spectra(experiment: Experiment, step: int, last: bool = False) -> dict[str, 
             tag = f"game/jacobian/{which}"
             found[tag] = _from_last(experiment, tag, jacobian, which, END_TOL, END_PRODUCTS)
     return found
+
+
+def _seconds(jacobian: analysis.LinearOperator, k: int) -> float:
+    """Return about how long a look takes: all products of a whole matrix, else three bases and one end's search."""
+    planned = jacobian.n if k == 0 else min(3 * max(6 * k, 2 * k + 20) + END_PRODUCTS, 2 * jacobian.n)
+    one = torch.ones(jacobian.n, dtype=jacobian.dtype, device=jacobian.device)
+    times = []
+    for _ in range(2):  # the first product of a graph may take longer
+        begun = time.perf_counter()
+        float((jacobian @ one)[0])  # waits for a device
+        times.append(time.perf_counter() - begun)
+        if times[0] > SURE_SECONDS:
+            break
+    return min(times) * planned
 
 
 def step_spectrum(experiment: Experiment, step: int) -> Spectrum:

@@ -26,10 +26,11 @@ from gantools.runs.sampling import reference
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.recorder import Recorder, writer_errors_once
 from gantools.runs.user_file import own_errors
-from gantools.signals import stop_requested
+from gantools.signals import Stopped, StopRequests, stop_requested
 from gantools.trainers.optimizer import State, StepInfo
 
 METRIC_SAMPLES = 2560
+INITIAL_SECONDS = 30.0  # a first look that would take longer is left out, so that training begins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +120,7 @@ class Trainer:
         self._last: dict[str, Any] = {"spectra": {}, "metrics": {}}
         self._losses: dict[str, float] = {}
         self._spectra_wanted = self.config.spectrum_every > 0
+        self._signals = StopRequests()
         self._clock = (first, time.perf_counter())
         # Each look at a number on a GPU waits for it; on a CPU it is free.
         self._unchecked: list[tuple[int, StepInfo, Tensor]] = []
@@ -149,6 +151,7 @@ class Trainer:
     def _loop(self) -> tuple[int, list[int]]:
         config, step = self.config, self.first
         with stop_requested() as signals:
+            self._signals = signals
             while step < config.steps and not signals:
                 self._save_if(step, due(step, config.checkpoint_every) and step > self.first)
                 self._measure(step)
@@ -251,9 +254,20 @@ class Trainer:
             self.recorder.scalars(step, {f"metrics/{name}": value for name, value in metrics.items()})
 
     def _spectra(self, step: int, last: bool, beside: dict[str, float]) -> None:
+        limit = INITIAL_SECONDS if step == 0 and not last else None
         try:
-            with own_errors(self.config.target):
-                found = looks.spectra(self.experiment, step, last)
+            with own_errors(self.config.target), self._signals.interrupting():
+                found = looks.spectra(self.experiment, step, last, limit)
+        except Stopped:
+            self.recorder.message(f"Interrupted: the eigenvalues of step {step} are left out, all before is kept.")
+            return
+        except looks.TooLong as found:
+            self.recorder.message(
+                f"No spectrum of step 0: it would take about {found.seconds:.0f} s. The next is due at step "
+                f"{min(self.config.spectrum_every, self.config.steps)}; --spectrum-every 0 takes none, a smaller "
+                "--spectrum-k fewer products."
+            )
+            return
         except NonFiniteFieldError:
             return  # the step itself will stop the run, and name the player
         except GantoolsError as error:
@@ -262,8 +276,10 @@ class Trainer:
             return
         if last:
             try:
-                with own_errors(self.config.target):
+                with own_errors(self.config.target), self._signals.interrupting():
                     found[looks.UPDATE] = looks.step_spectrum(self.experiment, step)
+            except Stopped:
+                self.recorder.message("Interrupted before the step itself was looked at.")
             except GantoolsError as error:
                 self.recorder.message(f"The step itself was not looked at: {error}")
         self._last["spectra"] = found
