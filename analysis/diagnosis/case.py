@@ -71,6 +71,14 @@ class Case:
         walk = self.walk
         return walk.exploded or walk.late > 0.75 * max(walk.early, walk.middle)
 
+    @property
+    def pinned(self) -> bool:
+        """Whether the second half of the walk is stalled under a discriminator that tells nearly every pair apart."""
+        looks = self.walk.looks[len(self.walk.looks) // 2 :]
+        told = [look.separation for look in looks]
+        sure = [max(one, 1 - one) > 0.99 for one in told if one is not None]
+        return self.walk.steps >= 50 and self.stalled and len(sure) == len(told) and all(sure)
+
     def trial(self, cure: Cure) -> Walk | None:
         """Return the steps of a changed optimizer from the same start, or None where no time is left for them."""
         if cure.flags not in self._trials:

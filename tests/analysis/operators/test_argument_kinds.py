@@ -21,7 +21,7 @@ FIRST = {
     ],
     "game": [
         *("filter_normalized", "jacobian", "line", "path_angle", "plane", "point", "random_direction"),
-        *("hessian", "stationary_point"),
+        *("hessian", "stationary_point", "diagnose"),
     ],
     "module": ["fisher", "gauss_newton", "recurrent_jacobian", "hessian", "stationary_point"],
     "optimizer": ["update_operator"],

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from gantools.analysis.diagnosis.case import CAUSES, Case
 from gantools.analysis.diagnosis.cures import constant_rates, with_rates
-from gantools.analysis.diagnosis.result import Finding
+from gantools.analysis.diagnosis.result import Advice, Finding
 
-APART = 10.0
+APART, FAR_APART = 10.0, 30.0
 
 
 @CAUSES.register("rate_imbalance")
@@ -20,9 +20,16 @@ def rate_imbalance(case: Case) -> Iterator[Finding]:
         return
     equal = [dict.fromkeys(rates, rate) for rate in (low, (low * high) ** 0.5, high)]
     found = case.best([with_rates(case.optimizer, one) for one in equal])
-    if found is None:
+    if found is None and not (case.pinned and high >= FAR_APART * low):
         return
     fast = max(rates, key=lambda player: rates[player])
     words = f"the rate of {fast}, {high:.3g}, is {high / low:.3g} times the other's, and nothing is gained."
-    advice = case.advised(*found, "Give the players equal rates.", "the faster player moves more slowly.")
-    yield Finding("rate_imbalance", words, False, (advice,), fast, harm=1.2 - found[1])
+    line, cost = "Give the players equal rates.", "the faster player moves more slowly."
+    if found is not None:
+        advice = case.advised(*found, line, cost)
+    else:
+        cure = with_rates(case.optimizer, equal[1])
+        effect = "the discriminator, which tells every pair apart, waits; these few steps do not show it yet."
+        advice = Advice(line, effect, cost, cure.flags)
+    harm = 0.6 if found is None else 1.2 - found[1]
+    yield Finding("rate_imbalance", words, False, (advice,), fast, harm=harm)
