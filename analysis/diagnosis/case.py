@@ -69,7 +69,7 @@ class Case:
     def stalled(self) -> bool:
         """Whether the walk exploded, or its last quarter is no nearer to the goal than all before it."""
         walk = self.walk
-        return walk.exploded or walk.late > 0.75 * max(walk.early, walk.middle)
+        return walk.exploded or walk.no_nearer or walk.late > 0.75 * max(walk.early, walk.middle)
 
     @property
     def pinned(self) -> bool:

@@ -21,7 +21,7 @@ PRODUCTS = 200  # with the Jacobian, for one end of the spectrum
 
 def leading(A: Any, which: str) -> Spectrum:
     """Return a few eigenvalues of an operator at one end, all of a small one."""
-    return spectrum(A) if A.n <= DENSE else eigenvalues(A, 2, which=which, tol=1e-3, max_matvecs=PRODUCTS)
+    return spectrum(A, vectors=True) if A.n <= DENSE else eigenvalues(A, 2, which=which, tol=1e-3, max_matvecs=PRODUCTS)
 
 
 def rotation_of(game: Game, batch: Any) -> tuple[float, complex]:
@@ -90,6 +90,12 @@ def _blocks(game: Game, batch: Any, numbers: dict[str, float]) -> list[str]:
         least = float(s.values.real[s.converged].min())
         numbers[f"{player} least curvature"] = least
         small = abs(least) <= 1e-6 * max(s.scale, torch.finfo(torch.float64).tiny)
-        kind = "flat at least" if small else "curved upwards everywhere" if least > 0 else "at a saddle or a maximum"
-        said.append(f"the block of {player} has the least eigenvalue {least:.3g}: its own loss is {kind} here.")
+        kind = (
+            "flat in some direction"
+            if small
+            else "curved upwards everywhere"
+            if least > 0
+            else "at a saddle or a maximum"
+        )
+        said.append(f"the block of {player} has the least eigenvalue {least:.3g}: it is {kind} here.")
     return said

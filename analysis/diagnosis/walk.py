@@ -90,6 +90,14 @@ class Walk:
         """The same in its last quarter; infinite where it exploded."""
         return float("inf") if self.exploded else self._level(slice(3 / 4, 1))
 
+    @property
+    def no_nearer(self) -> bool:
+        """Whether the samples of the last quarter are mostly no nearer to the data than those of the start were."""
+        if not self.by_samples or self.distances is None:
+            return False
+        late = self.distances[3 * len(self.distances) // 4 :]
+        return bool(np.median(late) > 0.9 * self.distances[0])
+
     def _level(self, part: slice) -> float:
         series = self.distances if self.by_samples else self.field
         assert series is not None

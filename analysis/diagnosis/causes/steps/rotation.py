@@ -22,9 +22,8 @@ def rotation(case: Case) -> Iterator[Finding]:
     found = case.best([*cures, with_method(case.optimizer, "extragradient")])
     if found is None:
         return
-    words = (
-        f"the Jacobian has the eigenvalue {value.real:.3g} {value.imag:+.3g}i, {ratio:.2g} times as much rotation as "
-    )
-    words += f"attraction, and nothing is gained in {case.walk.steps} steps."
+    much = f"{ratio:.2g} times as much rotation as attraction" if ratio < 1e6 else "rotation without attraction"
+    words = f"the Jacobian has the eigenvalue {value.real:.3g} {value.imag:+.3g}i, {much}, and nothing is gained in "
+    words += f"{case.walk.steps} steps."
     advice = case.advised(*found, "Damp the rotation.", "about twice to three times the time of a step.")
     yield Finding("rotation", words, False, (advice,), harm=1.1 - found[1])
