@@ -1,0 +1,69 @@
+"""A zoo of sick games, and of healthy ones: does a diagnosis name what ails them, and does its first advice cure it?
+
+Every game is trained as `gantools train FILE.py:FUNCTION` does it and its health is measured; then it is diagnosed as
+it stands before training, the first advice is applied as typed, and it is trained again. An advice without flags
+counts only where the entry has the game with that change. Results that are finished are not computed again.
+
+    python scripts/studies/sick_games.py --jobs 2
+    python scripts/studies/sick_games.py --verify --jobs 2        no diagnosis: are they sick, can they be cured?
+    python scripts/studies/sick_games.py --only dirac table --seeds 0
+"""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from harness import study
+from zoo import classical, healthy, tables, threads
+from zoo.prescription import outcome, verified
+
+import gantools as gt
+
+KINDS = {"threads": threads.ENTRIES, "classical": classical.ENTRIES, "healthy": healthy.ENTRIES}
+ENTRIES = {entry.name: entry for entries in KINDS.values() for entry in entries}
+
+
+def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
+    """Return the outcome of an entry and a seed."""
+    return outcome(ENTRIES[cell["entry"]], seed, gt.analysis.diagnose)
+
+
+def verify(cell: study.Cell, seed: int, folder: Path) -> study.Result:
+    """Return whether an entry is sick as it is and well after its known cure."""
+    return dataclasses.asdict(verified(ENTRIES[cell["entry"]], seed))
+
+
+def chosen(names: list[str] | None) -> dict[str, study.Cell]:
+    """Return the cells of these entries; of all by default."""
+    return {name: {"entry": name} for name in ENTRIES if not names or name in names}
+
+
+def main(command: list[str] | None = None) -> None:
+    """Run what is missing, print the table, and write it as Markdown and as JSON."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--verify", action="store_true", help="sickness and known cures alone, without a diagnosis")
+    options.add_argument("--only", nargs="+", choices=list(ENTRIES), metavar="NAME", help="entries; all by default")
+    options.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    options.add_argument("--jobs", type=int, default=1, help="processes at the same time, of one thread each")
+    options.add_argument("--root", type=Path, help="where results are kept; by default runs/sick_games[-verify]")
+    options.add_argument("--out", type=Path, help="folder of the table; by default the root")
+    args = options.parse_args(command)
+    name = "sick_games-verify" if args.verify else "sick_games"
+    root = args.root or Path("runs") / name
+    job = study.Study(name, verify if args.verify else run, chosen(args.only), {}, {}, args.seeds)
+    results: dict[str, dict[int, dict[str, Any]]] = {
+        cell: dict(by_seed) for cell, by_seed in study.execute(job, root, args.jobs).by_cell.items()
+    }
+    shown = {kind: [e for e in entries if e.name in results] for kind, entries in KINDS.items()}
+    text = (tables.verification if args.verify else tables.diagnosis)(shown, results)
+    out = args.out or root
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.md").write_text(text + "\n")
+    (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

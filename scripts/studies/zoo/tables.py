@@ -1,0 +1,99 @@
+"""Tables of the zoo in Markdown: what was named, cured and raised falsely, misses included."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.study_results import markdown
+from zoo.entry import Entry
+
+Kinds = Mapping[str, Sequence[Entry]]
+Outcomes = Mapping[str, Mapping[int, Mapping[str, Any]]]
+
+
+def verification(kinds: Kinds, results: Outcomes) -> str:
+    """Return, for each entry, in how many seeds it is sick, and well after its known cure."""
+    rows = []
+    for entry in (entry for entries in kinds.values() for entry in entries):
+        found = list(results[entry.name].values())
+        sick = sum(bool(r.get("sick")) for r in found)
+        cured = "-" if entry.cure is None else f"{sum(bool(r.get('cured')) for r in found)}/{len(found)}"
+        values = ", ".join(_number(r.get("value")) for r in found)
+        after = ", ".join(_number(r.get("after")) for r in found) if entry.cure else "-"
+        limit = f"{entry.measure.limit:g}"
+        rows.append([entry.name, f"{sick}/{len(found)}", cured, entry.measure.text, limit, values, after])
+    return markdown(["game", "sick", "well after cure", "measure", "limit", "before", "after"], rows)
+
+
+def diagnosis(kinds: Kinds, results: Outcomes) -> str:
+    """Return a table for each kind, the counts over entries, and every miss with what was found in its place."""
+    parts = []
+    for kind, entries in kinds.items():
+        if entries:
+            rows = [_row(entry, results[entry.name]) for entry in entries]
+            head = ["game", "sick", "expected", "named", "among all", "cured", "found first", "first advice"]
+            parts += [f"## {kind}", markdown(head, rows)]
+    sick = [entry for kind, entries in kinds.items() if kind != "healthy" for entry in entries]
+    for title, group in (("", [e for e in sick if not e.after]), (" written afterwards", [e for e in sick if e.after])):
+        if group:
+            parts.append(f"Sick games{title}: {_counts(group, results)}")
+    well = [entry for entry in kinds.get("healthy", ())]
+    runs = [r for entry in well for r in results[entry.name].values()]
+    parts.append(f"False alarms: {sum(bool(r.get('found')) for r in runs)} of {len(runs)} healthy runs.")
+    return "\n\n".join([*parts, _misses([*sick, *well], results)])
+
+
+def _row(entry: Entry, found: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    results = list(found.values())
+
+    def count(column: str) -> str:
+        return f"{sum(bool(r.get(column)) for r in results)}/{len(results)}"
+
+    def commonest(values: list[str]) -> str:
+        (value, times), *_ = Counter(values).most_common(1)
+        return f"{value} ({times})".replace("|", "\\|")
+
+    first = commonest([(r.get("found") or ["nothing"])[0] for r in results])
+    advice = commonest([r.get("advice") or "none" for r in results])
+    expected = ", ".join(entry.causes) or "healthy"
+    cured = count("cured") if entry.cure else "-"
+    return [entry.name, count("sick"), expected, count("named"), count("named among"), cured, first, advice]
+
+
+def _counts(entries: Sequence[Entry], results: Outcomes) -> str:
+    def most(column: str) -> int:
+        """Count the entries for which it holds in more than half of the seeds."""
+        return sum(
+            2 * sum(bool(r.get(column)) for r in results[e.name].values()) > len(results[e.name]) for e in entries
+        )
+
+    total = len(entries)
+    return (
+        f"named rightly {most('named')} of {total}, among all findings {most('named among')}, cured by the first "
+        f"advice {most('cured')}; each in more than half of its seeds."
+    )
+
+
+def _misses(entries: Sequence[Entry], results: Outcomes) -> str:
+    lines = ["## Misses", ""]
+    for entry in entries:
+        for seed, r in results[entry.name].items():
+            if "failed" in r:
+                lines.append(f"- {entry.name}, seed {seed}: {r['failed']}")
+                continue
+            faults = [] if r["named"] else [f"found {', '.join(r['found']) or 'nothing'}"]
+            if entry.cure and not r["cured"]:
+                faults.append(f"not cured by {r['advice'] or 'no advice'} ({_number(r.get('value after'))})")
+            if bool(entry.cure) != r["sick"]:
+                faults.append("the game was well" if entry.cure else "the game was sick")
+            if faults:
+                expected = " or ".join(entry.causes) or "nothing"
+                lines.append(f"- {entry.name}, seed {seed}: expected {expected}; {'; '.join(faults)}")
+    return "\n".join(lines if len(lines) > 2 else [*lines, "None."])
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2g}" if math.isfinite(value) else "inf"

@@ -1,0 +1,149 @@
+"""The zoo of sick games: entries name what exists, measures measure, an advice is applied as typed, tables count."""
+
+import dataclasses
+import math
+import shlex
+from types import SimpleNamespace
+
+import pytest
+import sick_games
+import torch
+from zoo import measures, prescription, tables, training
+from zoo.entry import Cure
+
+from gantools.cli.flags import parse_train
+from gantools.data.random_state import random_state_kept, seed_global_generators
+from gantools.runs.user_file import load_target
+
+CAUSES = {
+    "rate_too_large", "rate_imbalance", "rotation", "momentum_too_high", "discriminator_too_strong", "saturating_loss",
+    "updates_too_often", "dead_units", "frozen_layer", "wrong_sign", "unnormalised_data", "penalty_scale",
+    "penalty_not_finite", "poisonous_batch", "collapse", "low_precision",
+}  # fmt: skip
+ENTRIES = list(sick_games.ENTRIES.values())
+SLOW = ("strong_discriminator", "saturating")  # whose functions train a discriminator alone before
+FUNCTIONS = [
+    pytest.param(entry, function, id=f"{entry.name}-{function}", marks=[pytest.mark.slow] if entry.name in SLOW else [])
+    for entry in ENTRIES
+    for function in sorted({None, entry.cure and entry.cure.function, *entry.changes.values()}, key=str)
+]
+
+
+def test_there_are_ten_families_twelve_classical_ones_and_ten_healthy_runs_of_different_names():
+    assert {kind: len(entries) for kind, entries in sick_games.KINDS.items()} == {
+        "threads": 10, "classical": 12, "healthy": 10,
+    }  # fmt: skip
+    assert len(sick_games.ENTRIES) == 32
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=[entry.name for entry in ENTRIES])
+def test_flags_are_ones_that_the_program_has_and_causes_ones_of_a_diagnosis(entry):
+    for flags in (entry.flags, entry.cure.flags if entry.cure else None):
+        if flags is not None:
+            assert parse_train([entry.path(), *shlex.split(flags), *training.QUIET]).config.steps >= 500
+    assert set(entry.causes) <= CAUSES and set(entry.changes) <= set(entry.causes)
+    assert (entry.cure is None) == (entry in sick_games.KINDS["healthy"])
+
+
+@pytest.mark.parametrize(("entry", "function"), FUNCTIONS)
+def test_every_game_is_drawn_from_the_seed_and_its_measure_gives_a_number(entry, function):
+    drawn = []
+    with random_state_kept():
+        for seed in (0, 0, 1):
+            seed_global_generators(seed)
+            game, batches = load_target(entry.path(function))
+            drawn.append(game.vector())
+        assert entry.measure(game, batches) >= 0
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
+def test_the_energy_distance_is_that_of_two_points_and_no_finite_number_of_a_net_that_blew_up():
+    """Data at -1 and 1 with all samples at 1: a distance as large as the spread of the data."""
+    real = torch.tensor([[-1.0], [1.0]])
+    generator = torch.nn.Linear(1, 1)
+    game = SimpleNamespace(players={"generator": generator}, vector=lambda: generator.weight.flatten())
+    batches = [{"real": real, "latent": torch.zeros(2, 1)}]
+    torch.nn.init.zeros_(generator.weight)
+    torch.nn.init.ones_(generator.bias)
+    # E|x - y| = 1, E|x - x'| = 1, E|y - y'| = 0, in any unit.
+    assert measures.distance()(game, batches) == pytest.approx(1.0)
+    torch.nn.init.constant_(generator.weight, math.nan)
+    assert measures.distance()(game, batches) == math.inf
+
+
+def test_an_advice_replaces_what_it_names_and_what_belonged_to_it():
+    own = shlex.split("--optimizer alternating --optimizer.n-d 5 --optimizer.lr 1e-3 --optimizer.base sgd --steps 9")
+    advice = ("--optimizer", "consensus", "--optimizer.gamma", "2")
+    assert prescription.with_advice(own, advice) == shlex.split(
+        "--optimizer consensus --optimizer.lr 1e-3 --optimizer.base sgd --steps 9 --optimizer.gamma 2"
+    )
+    assert prescription.with_advice(["--optimizer.lr", "1"], ("--optimizer.lr=0.5",)) == ["--optimizer.lr", "0.5"]
+    own = shlex.split("--optimizer.base adam --optimizer.base.betas 0.9 0.99 --optimizer.lr 1")
+    assert prescription.with_advice(own, ("--optimizer.base", "sgd")) == shlex.split(
+        "--optimizer.base sgd --optimizer.lr 1"
+    )
+
+
+def _stand_in(*findings):
+    """Return a diagnosis that finds these causes, each with one advice."""
+    made = tuple(
+        SimpleNamespace(cause=cause, evidence="", advice=(SimpleNamespace(flags=tuple(flags.split()), line="change"),))
+        for cause, flags in findings
+    )
+    return lambda game, batches, optimizer: SimpleNamespace(findings=made)
+
+
+def _short(name, steps):
+    entry = sick_games.ENTRIES[name]
+    return dataclasses.replace(entry, flags=entry.flags.replace("--steps 1000", f"--steps {steps}"))
+
+
+@pytest.mark.slow
+def test_an_outcome_says_whether_the_right_cause_was_named_and_whether_its_advice_cured():
+    entry = _short("dirac", 150)
+    cure = ("rotation", "--optimizer consensus --optimizer.gamma 1")
+    good = prescription.outcome(entry, 0, _stand_in(cure))
+    assert good["sick"] and good["named"] and good["cured"] and good["value after"] < 0.2 < good["value"]
+    other = prescription.outcome(entry, 0, _stand_in(("collapse", ""), cure))
+    assert not other["named"] and other["named among"] and not other["cured"] and other["advice"] == "change"
+    wrong = prescription.outcome(entry, 0, _stand_in(("rotation", "--optimizer.gama 1")))
+    assert wrong["named"] and not wrong["cured"] and "cannot be typed" in wrong["error after"]
+    nothing = prescription.outcome(entry, 0, _stand_in())
+    assert not nothing["named"] and not nothing["cured"]
+
+
+@pytest.mark.slow
+def test_an_advice_without_flags_trains_the_changed_game_of_its_cause_alone():
+    entry = dataclasses.replace(sick_games.ENTRIES["root_penalty"], measure=measures.distance(math.inf))
+    entry = dataclasses.replace(entry, flags=entry.flags.replace("--steps 1500", "--steps 3"))
+    result = prescription.outcome(entry, 0, _stand_in(("penalty_not_finite", "")))
+    assert "step 0" in result["error"] and result["cured"]
+    assert not prescription.outcome(entry, 0, _stand_in(("rotation", "")))["cured"]
+
+
+@pytest.mark.slow
+def test_a_known_cure_is_verified_against_the_measure():
+    entry = _short("dirac", 150)
+    cured = dataclasses.replace(entry, cure=Cure(entry.flags.replace("simultaneous", "consensus")))
+    found = prescription.verified(cured, 1)
+    assert found.sick and found.cured and found.value > 0.2 > found.after
+
+
+def test_the_table_counts_entries_and_prints_every_miss():
+    kinds = {"classical": [sick_games.ENTRIES["dirac"]], "healthy": [sick_games.ENTRIES["healthy quadratic"]]}
+    good = {"sick": True, "named": True, "named among": True, "cured": True, "found": ["rotation"], "advice": "--a"}
+    bad = {**good, "named": False, "cured": False, "found": ["collapse"], "value after": math.inf}
+    alarm = {**bad, "sick": False}
+    results = {"dirac": {0: good, 1: good, 2: bad}, "healthy quadratic": {0: alarm, 1: {**alarm, "found": []}}}
+    text = tables.diagnosis(kinds, results)
+    assert "named rightly 1 of 1" in text and "cured by the first advice 1;" in text
+    assert "False alarms: 1 of 2 healthy runs" in text
+    assert "- dirac, seed 2: expected rotation; found collapse; not cured by --a (inf)" in text
+    assert "dirac, seed 0" not in text
+
+
+@pytest.mark.slow
+def test_a_study_without_a_diagnosis_is_written_as_a_table_and_as_numbers(tmp_path, capsys):
+    sick_games.main(["--verify", "--only", "dirac", "--seeds", "0", "--root", str(tmp_path)])
+    assert "| dirac | 1/1 | 1/1 |" in capsys.readouterr().out
+    assert (tmp_path / "sick_games-verify.json").exists()
