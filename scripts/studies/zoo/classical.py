@@ -38,7 +38,7 @@ ENTRIES = [
            measures.from_origin(0.3), "momentum_too_high", Cure(SGD.format("simultaneous", 0.2, 1000))),
     _entry("two_rates", MANY.format("generator=5e-2,discriminator=1e-5", 1500), measures.distance(0.05),
            "rate_imbalance", Cure(MANY.format("2e-3", 1500))),
-    _entry("root_penalty", MANY.format("2e-3", 1500), measures.distance(0.1), "penalty_not_finite",
+    _entry("root_penalty", MANY.format("2e-3", 1500), measures.distance(0.5), "penalty_not_finite",
            Cure(function="root_penalty_mended"), penalty_not_finite="root_penalty_mended"),
     _entry("wrong_sign", MANY.format("1e-3", 1000), measures.distance(0.1), "wrong_sign",
            Cure(function="right_sign"), wrong_sign="right_sign"),
