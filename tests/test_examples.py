@@ -13,6 +13,7 @@ from gantools.analysis import jacobian
 from gantools.batches import each_batch
 from gantools.cli import main
 from tests.game_oracles import finite_product, relative
+from tests.quick import few
 
 FOLDER = Path(__file__).parents[1] / "examples"
 SMALL = {
@@ -85,7 +86,7 @@ def test_every_example_that_builds_a_game_is_here():
     assert {path.stem for path in FOLDER.glob("*.py") if "\ndef build(" in path.read_text()} == {*SMALL, *PUBLISHED}
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", few(SMALL, 4))
 def test_products(name):
     game, batch = example(name, **SMALL[name])
     if game.dtype == torch.float32:

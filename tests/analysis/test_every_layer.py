@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gantools.analysis import hessian
 from gantools.errors import GantoolsError, GantoolsWarning
 from gantools.games.game import minimization
+from tests.quick import few
 
 F64 = torch.float64
 COLUMNS = 8
@@ -368,7 +369,7 @@ def check(name: str, methods: tuple[str, ...]) -> None:
 
 # What differs from another case in its dimension alone.
 ALIKE = re.compile(r"(Pad|Pool|Norm)[13]d|Unpool|3d")
-QUICK = [pytest.param(n, marks=pytest.mark.slow) if ALIKE.search(n) else n for n in CASES]
+QUICK = few([pytest.param(n, marks=pytest.mark.slow) if ALIKE.search(n) else n for n in CASES], 50)
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -8,6 +8,7 @@ from gantools.analysis.operators.jacobian import update_operator
 from gantools.trainers import make
 from tests import cases
 from tests.game_oracles import eigenvalues, match_distance, relative, state_vector
+from tests.quick import few
 
 F64 = torch.float64
 GAMES = cases.linear_games()
@@ -170,7 +171,7 @@ def test_the_whole_matrix(method, game):
 LINEAR = {name: form[0] for name, form in {**SPECTRAL, **MATRICES}.items()}
 
 
-@pytest.mark.parametrize("method", LINEAR)
+@pytest.mark.parametrize("method", few(LINEAR, 7))
 def test_the_observed_rate_is_the_spectral_radius(method):
     optimizer = optimizer_on("quadratic", method, **LINEAR[method])
     operator = update_operator(optimizer, None)

@@ -13,6 +13,7 @@ from gantools.batches import Parts, split
 from gantools.trainers import BASES, OPTIMIZERS, Adam, RMSProp, make
 from tests import cases
 from tests.game_oracles import finite_product, period_map, relative, state_vector
+from tests.quick import few
 
 F64 = torch.float64
 # Weights for small learning rates are too large for ours; a short period, or bounded rates in a solve, is a short test.
@@ -139,7 +140,7 @@ def test_every_evaluation_within_a_step_keeps_to_the_constraints(name, settings,
     assert max(seen) == BOX
 
 
-@pytest.mark.parametrize(("name", "settings"), TURNS)
+@pytest.mark.parametrize(("name", "settings"), few(TURNS, 8))
 def test_the_linearisation_holds_the_constraints(name, settings):
     optimizer, free = boxed(name, **settings), boxed(name, clip=False, **settings)
     batches, z = cases.step_batches(optimizer, 9), state_vector(optimizer.game, optimizer)
@@ -154,7 +155,7 @@ def test_the_linearisation_holds_the_constraints(name, settings):
         assert abs(v @ forth - u @ (operator.T @ v)) < 1e-6 * v.norm() * forth.norm()
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", few(OPTIMIZERS, 5))
 def test_a_batch_in_parts_gives_the_same_step_and_the_same_linearisation(name):
     whole, parted = optimizer_of(name), optimizer_of(name)
     for step in range(3):
@@ -212,7 +213,7 @@ def dead_gan():
 
 
 @pytest.mark.parametrize("base", ["adam", "rmsprop"])
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if has_base(name)])
+@pytest.mark.parametrize("name", few([name for name in OPTIMIZERS if has_base(name)], 5))
 def test_a_dead_unit_gives_no_nan(name, base):
     optimizer = optimizer_of(name, base, dead_gan())
     for steps in (range(0), range(3)):
@@ -223,7 +224,7 @@ def test_a_dead_unit_gives_no_nan(name, base):
     assert state_vector(optimizer.game, optimizer).isfinite().all()
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", few(OPTIMIZERS, 6))
 def test_any_game(name):
     """One player with a network, and three that are vectors which turn around each other."""
     model, loss, batch = cases.classifier()

@@ -11,6 +11,7 @@ import torch
 from gantools.trainers import make
 from tests import cases
 from tests.game_oracles import dense_autograd, relative, tanh_gan_field
+from tests.quick import few
 
 F64 = torch.float64
 G, D = slice(0, 17), slice(17, 30)
@@ -278,7 +279,7 @@ LOOPS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "loop", "base"), LOOPS, ids=lambda part: getattr(part, "__name__", None) or str(part)
+    ("name", "settings", "loop", "base"), few(LOOPS, 14), ids=lambda part: getattr(part, "__name__", None) or str(part)
 )
 def test_equals_a_plain_loop_step_by_step(name, settings, loop, base):
     game = cases.tanh_gan()

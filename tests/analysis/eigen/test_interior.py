@@ -8,6 +8,7 @@ from gantools.analysis import LinearOperator, eigenvalues
 from gantools.analysis.eigen import wide
 from tests import oracles
 from tests.oracles import DTYPES, accuracy, check_vectors
+from tests.quick import few
 
 AWAY = {"SM": np.abs, "NI": lambda z: np.abs(z.real), "NU": lambda z: np.abs(np.abs(z) - 1)}
 
@@ -80,7 +81,7 @@ def test_converged_values_further_away_are_doubted(which):
     assert s.doubt and not s.certified
 
 
-@pytest.mark.parametrize("dense_limit", [0, 1000])
+@pytest.mark.parametrize("dense_limit", few([0, 1000], 1))
 def test_beyond_one_end_of_the_spectrum(dense_limit):
     """Where all real parts are positive, or all moduli below 1, an ordinary search finds them."""
     real = np.concatenate([[0.01, 0.02, 0.05], np.linspace(1, 2, 100)])
@@ -97,7 +98,7 @@ def test_beyond_one_end_of_the_spectrum(dense_limit):
     assert dense_limit or "norm" in s.certified
 
 
-@pytest.mark.parametrize("which", AWAY)
+@pytest.mark.parametrize("which", few(AWAY, 1))
 def test_every_copy_of_a_multiple_value(which):
     real, imaginary = [0.1, 0.1, 0.1, *np.linspace(1.5, 2, 60)], [0.0, 1.0, 1.0, *np.linspace(1, 2, 60)]
     A, truth = oracles.rotations(real, imaginary)

@@ -133,6 +133,7 @@ def test_small_operators(n):
     assert i.negative == pytest.approx(truth["negative"] / n) and i.positive == pytest.approx(truth["positive"] / n)
 
 
+@pytest.mark.slow
 def test_non_normal_values_are_certain_only_beyond_their_condition():
     """Grcar's eigenvalues move by far more than their residuals: none is called certain falsely."""
     matrix = oracles.grcar(60).double()

@@ -13,6 +13,7 @@ from gantools.analysis.estimates.quadrature.probes import Probing, draw
 from gantools.analysis.estimates.quadrature.sampling import fraction_interval
 from gantools.errors import GantoolsError
 from tests import oracles
+from tests.quick import few
 
 DTYPES = [torch.float64, torch.float32]
 
@@ -106,7 +107,7 @@ SPECTRA = {
 }
 
 
-@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("name", few(SPECTRA, 2))
 @pytest.mark.parametrize("seeds", [60, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("probes", "steps"), [(1, 8), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 14), (10, 60)))]

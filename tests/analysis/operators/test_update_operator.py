@@ -15,6 +15,7 @@ from gantools.trainers import BASES, Adam, Alternating, Consensus, Simultaneous
 from tests import cases
 from tests.game_oracles import eigenvalues, finite_jacobian, period_map, relative, state_vector
 from tests.oracles import vectors
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -45,7 +46,7 @@ def test_update_operator_with_normalization(layer, method):
 
 @pytest.mark.parametrize("base", sorted(BASES))
 @pytest.mark.parametrize("method", STEPS)
-@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("steps", few([0, 3], 1))
 def test_dead_units_give_no_nan(base, method, steps):
     game, batch = cases.tanh_gan(activation=nn.ReLU), cases.gan_batch()
     with torch.no_grad():

@@ -16,6 +16,7 @@ from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.defaults import RECOMMENDED
 from gantools.trainers.base_rules import BASES
 from gantools.trainers.optimizer import OPTIMIZERS
+from tests.quick import few
 
 
 def config(*argv):
@@ -40,7 +41,7 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize("argv", EVERY, ids=" ".join)
+@pytest.mark.parametrize("argv", few(EVERY, 30), ids=" ".join)
 def test_every_choice_goes_through_its_file_and_resumes(tmp_path, argv):
     first = config(*argv)
     assert TrainConfig.from_dict(json.loads(json.dumps(first.to_dict()))) == first

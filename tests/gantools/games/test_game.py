@@ -24,6 +24,7 @@ from tests.game_oracles import (
     relative,
     tanh_gan_field,
 )
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -509,7 +510,7 @@ class Sequence(nn.Module):
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN", "mha", "sdpa", "encoder"])
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("training", few([True, False], 1))
 def test_recurrent_nets_and_attention(kind, training):
     game = gt.gan(Sequence(kind, 2).train(training), Sequence(kind, 1).train(training))
     batch = cases.gan_batch(3, shape=(4, 2))
@@ -590,7 +591,7 @@ def test_analysis_never_moves_buffers(kind):
 
 
 @pytest.mark.parametrize("kind", BUFFERED)
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("training", few([True, False], 1))
 def test_jacobian_with_buffers_against_finite_differences(kind, training):
     nets, batch = nets_with_buffers(kind), cases.gan_batch()
     game = gt.gan(*(net.train(training) for net in nets))

@@ -19,6 +19,7 @@ from gantools.nn import ComplexBatchNorm, ComplexConv2d, LearnedImaginary, Unita
 from gantools.nn.complex.layers import as_complex
 from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.training_loop import prepare
+from tests.quick import few
 
 F64 = torch.float64
 IMAGE = (1, 4, 4)
@@ -261,7 +262,7 @@ def test_every_network_trains_for_200_steps(tmp_path, name, method):
 
 
 @pytest.mark.parametrize("method", ["simultaneous", "consensus"])
-@pytest.mark.parametrize("name", BUT_THE_DEEPEST)
+@pytest.mark.parametrize("name", few(BUT_THE_DEEPEST, 4))
 def test_every_network_takes_steps(name, method):
     game, batch = tiny_game(VARIANTS[name], "")
     start = game.vector()

@@ -28,6 +28,7 @@ from gantools.schedules import Linear
 from gantools.trainers import Consensus, Simultaneous
 from tests import cases
 from tests.game_oracles import eigenvalues, finite_jacobian, match_distance, period_map, relative, state_vector
+from tests.quick import few
 
 F64 = torch.float64
 NORMAL = Dragan(3.0, noise="normal")
@@ -112,7 +113,7 @@ WRITTEN_OUT = {
 }
 
 
-@pytest.mark.parametrize("case", WRITTEN_OUT)
+@pytest.mark.parametrize("case", few(WRITTEN_OUT, 6))
 def test_field_and_jacobian_are_those_of_the_formulas(case):
     regularizers, loss = WRITTEN_OUT[case]
     game = cases.tanh_gan(loss, regularizers)
@@ -188,7 +189,7 @@ def test_wgan_gp_does_not_converge_on_the_dirac_gan_and_r1_does():
 
 
 @pytest.mark.parametrize("regularizer", [WganGP(), WganGP(one_sided=True), Dragan(), ZeroCentred(), R1(), R2()])
-@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("dtype", few([torch.float32, F64], 1))
 def test_nothing_is_nan_where_the_gradient_is_zero(regularizer, dtype):
     """Bug 10 of public code: the root of the sum of squares has no derivative at 0."""
     game = cases.tanh_gan("wasserstein", [regularizer], dtype=dtype)
@@ -532,7 +533,7 @@ def test_a_clamped_coordinate_is_a_row_of_zeros_of_the_update_operator():
 # All of them ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("name", few(REGULARIZERS, 3))
 @pytest.mark.parametrize("make", [Consensus, Simultaneous])
 def test_every_regularizer_trains_and_its_step_is_linearised(name, make):
     regularizer = Clip(0.4) if name == "clip" else REGULARIZERS[name]()

@@ -5,10 +5,11 @@ import pytest
 from gantools.cli import main
 from gantools.trainers import OPTIMIZERS
 from tests.gantools.runs.test_training_loop import assert_same_run, at_step
+from tests.quick import few
 from tests.runs import QUIET, RING, checkpoint, die, killed, own_file, records
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", few(OPTIMIZERS, 6))
 def test_a_run_that_meets_nan_is_stopped_with_a_sentence(name, tmp_path, capsys):
     args = [f"{own_file(tmp_path)}:nan_later", "--optimizer", name, "--optimizer.lr", "0.01", *QUIET]
     assert main(["train", *args, "--steps", "20", "--checkpoint-every", "1", "--out", str(tmp_path / "a")]) == 2

@@ -15,12 +15,13 @@ from gantools.runs.looks import leading_spectrum
 from gantools.runs.store.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from gantools.runs.store.folder import RunFolder
 from gantools.schedules import Linear
+from tests.quick import few
 from tests.runs import QUIET, RING, checkpoint, identical, records
 
 METHODS = [["consensus", "--optimizer.gamma", "0.5"], ["simultaneous", "--optimizer.base", "adam"]]
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("name", few(REGULARIZERS, 3))
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method[0])
 def test_every_regularizer_resumes_bit_for_bit(tmp_path, name, method):
     words = [*RING, *QUIET, "--optimizer", *method, "--regularizer", name, "--checkpoint-every", "2"]

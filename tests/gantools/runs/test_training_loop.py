@@ -16,6 +16,7 @@ from gantools.runs.store import atomic
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.recorder import Recorder
 from gantools.runs.training_loop import Trainer
+from tests.quick import few
 from tests.runs import QUIET, RING, cheapen_looks, checkpoint, die, events, identical, killed, own_file, records
 
 STEPS = 10
@@ -107,7 +108,7 @@ PLACES = {
 
 
 class TestKilledAndResumed:
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", few(METHODS, 4))
     def test_every_method(self, tmp_path, method):
         args = [*RING, *QUIET, *METHODS[method], "--checkpoint-every", "3", "--steps", str(STEPS)]
         run(tmp_path / "whole", *args)
@@ -155,7 +156,7 @@ class TestKilledAndResumed:
         assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
     # 20 samples in batches of 6 (batch norm: 5): an epoch has four batches. 3 is in the middle of one, 4 its end.
-    @pytest.mark.parametrize("every", [3, 4])
+    @pytest.mark.parametrize("every", few([3, 4], 1))
     @pytest.mark.parametrize(
         "function",
         ["shuffled", "own_generator", "own_sampler", "augmented", "dropout", "batch_norm", "one_batch", "gan"],

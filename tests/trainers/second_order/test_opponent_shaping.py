@@ -16,6 +16,7 @@ from gantools.errors import GantoolsError
 from gantools.trainers import make
 from tests import cases
 from tests.game_oracles import eigenvalues, match_distance, relative, state_vector, tanh_gan_losses
+from tests.quick import few
 
 F64 = torch.float64
 GAMES = cases.linear_games()
@@ -322,7 +323,7 @@ LOOPS = [
 ]
 
 
-@pytest.mark.parametrize("kind", EDGES)
+@pytest.mark.parametrize("kind", few(EDGES, 2))
 @pytest.mark.parametrize(
     ("name", "settings", "loop", "plain"), LOOPS, ids=[f"{name} {settings}" for name, settings, *_ in LOOPS]
 )
