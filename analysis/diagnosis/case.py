@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +11,9 @@ from torch import Tensor
 
 from gantools.analysis.diagnosis.cures import Cure
 from gantools.analysis.diagnosis.observation import Observation, observe
-from gantools.analysis.diagnosis.result import Advice, Finding
+from gantools.analysis.diagnosis.result import Advice
 from gantools.analysis.diagnosis.walk import Walk, walk
 from gantools.games.game import Game
-from gantools.registry import Registry
 from gantools.trainers.optimizer import GameOptimizer
 
 BETTER = 0.5  # a trial cures where what is left of the distance to the goal is at most this share of what was
@@ -75,9 +74,8 @@ class Case:
     def pinned(self) -> bool:
         """Whether the second half of the walk is stalled under a discriminator that tells nearly every pair apart."""
         looks = self.walk.looks[len(self.walk.looks) // 2 :]
-        told = [look.separation for look in looks]
-        sure = [max(one, 1 - one) > 0.99 for one in told if one is not None]
-        return self.walk.steps >= 50 and self.stalled and len(sure) == len(told) and all(sure)
+        sure = all(look.confidence is not None and look.confidence > 0.99 for look in looks)
+        return self.walk.steps >= 50 and self.stalled and sure
 
     def trial(self, cure: Cure) -> Walk | None:
         """Return the steps of a changed optimizer from the same start, or None where no time is left for them."""
@@ -122,6 +120,3 @@ class Case:
         else:
             effect = f"tried for {steps} steps: the {what} ends at {ratio:.2g} of what the present steps leave."
         return Advice(line, effect, cost, cure.flags, tried=True)
-
-
-CAUSES: Registry[Callable[[Case], Iterable[Finding]]] = Registry("cause")

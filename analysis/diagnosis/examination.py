@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.causes import STAGES
 from gantools.analysis.diagnosis.result import Diagnosis, Finding
 from gantools.analysis.diagnosis.spectrum import sentences
@@ -68,13 +68,10 @@ def diagnose(
 
 
 def _findings(case: Case) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    staged = [
-        [name for name in CAUSES if any(name == m.__name__.rpartition(".")[2] for m in stage)] for stage in STAGES
-    ]
     found: list[Finding] = []
-    for stage in staged:
-        for name in stage:
-            found += CAUSES[name](case)
+    for stage in STAGES:
+        for cause in stage:
+            found += cause(case)
         if any(finding.certain for finding in found):
             break
     found.sort(key=lambda finding: (not finding.certain, -finding.harm))

@@ -71,6 +71,11 @@ class Observation:
         return float((difference > 0).double().mean() + (difference == 0).double().mean() / 2)
 
     @property
+    def confidence(self) -> float | None:
+        """The probability, 1/2 to 1, that the scores order a real and a fake sample as they mostly do; None without."""
+        return None if self.separation is None else max(self.separation, 1 - self.separation)
+
+    @property
     def distance(self) -> float | None:
         r"""The energy distance $2E|x - y| - E|x - x'| - E|y - y'|$ of real and fake samples; None without them."""
         if self.real is None or self.fake is None or self.real.shape[1:] != self.fake.shape[1:]:

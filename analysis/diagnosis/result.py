@@ -63,7 +63,7 @@ class Diagnosis:
     """What `diagnose` found.
 
     Attributes:
-        findings: the causes of trouble, most harmful first; none means healthy.
+        findings: the causes of trouble, most harmful first.
         undecided: sentences that say what could not be decided, and what would decide it.
         spectrum: sentences about the spectrum of the Jacobian.
         numbers: the numbers behind them, by name.
@@ -80,8 +80,8 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether no cause of trouble was found."""
-        return not self.findings
+        """Whether no cause of trouble was found, and nothing was left undecided."""
+        return not self.findings and not self.undecided
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain lists, numbers and texts, for JSON."""
@@ -91,6 +91,8 @@ class Diagnosis:
         lines = []
         if self.healthy:
             lines += [f"Healthy: no cause of trouble was found in {self.steps} steps. Look elsewhere."]
+        elif not self.findings:
+            lines += [f"No cause of trouble was found in {self.steps} steps."]
         for number, finding in enumerate(self.findings, 1):
             lines += [f"{number}. {finding.title}: {finding.evidence}"]
             for advice in finding.advice:

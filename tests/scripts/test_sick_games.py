@@ -11,15 +11,12 @@ import torch
 from zoo import measures, prescription, tables, training
 from zoo.entry import Cure
 
+from gantools.analysis.diagnosis.causes import STAGES
 from gantools.cli.flags import parse_train
 from gantools.data.random_state import random_state_kept, seed_global_generators
 from gantools.runs.user_file import load_target
 
-CAUSES = {
-    "rate_too_large", "rate_imbalance", "rotation", "momentum_too_high", "discriminator_too_strong", "saturating_loss",
-    "updates_too_often", "dead_units", "frozen_layer", "wrong_sign", "unnormalised_data", "penalty_scale",
-    "penalty_not_finite", "poisonous_batch", "collapse", "low_precision",
-}  # fmt: skip
+CAUSES = {cause.__name__ for stage in STAGES for cause in stage}
 ENTRIES = list(sick_games.ENTRIES.values())
 SLOW = ("strong_discriminator", "saturating")  # whose functions train a discriminator alone before
 FUNCTIONS = [
@@ -142,6 +139,7 @@ def test_the_table_counts_entries_and_prints_every_miss():
     assert "dirac, seed 0" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_study_without_a_diagnosis_is_written_as_a_table_and_as_numbers(tmp_path, capsys):
     sick_games.main(["--verify", "--only", "dirac", "--seeds", "0", "--root", str(tmp_path)])

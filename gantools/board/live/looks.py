@@ -87,12 +87,12 @@ def _rounded(array: Any) -> np.ndarray:
         return np.asarray(array, np.float32)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value that JSON has: NaN and infinity become null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, (bool, int, str)) or value is None:
         return value
     number = float(value)
@@ -104,7 +104,7 @@ def encode(look: Look) -> bytes:
     facts, arrays = look
     little = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
     layout = [[name, array.dtype.str, len(array)] for name, array in little.items()]
-    header = json.dumps({"version": VERSION} | _plain(facts) | {"arrays": layout}, allow_nan=False).encode()
+    header = json.dumps({"version": VERSION} | plain(facts) | {"arrays": layout}, allow_nan=False).encode()
     header += b" " * (-(len(header) + 4) % 8)
     return b"".join([struct.pack("<I", len(header)), header, *(padded(array.tobytes()) for array in little.values())])
 

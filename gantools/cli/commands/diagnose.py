@@ -8,6 +8,7 @@ from typing import Any
 import tyro
 
 from gantools import analysis
+from gantools.board.live.looks import plain
 from gantools.cli.arguments import Checkpoint, Code, Trust, Where
 from gantools.cli.flags import parse_train
 from gantools.cli.terminal import wrapped
@@ -101,19 +102,9 @@ def _parted(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a file of JSON; numbers that JSON does not have become texts."""
-    text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+    """Write a file of JSON; numbers that JSON does not have become null."""
+    text = json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
     try:
         write_atomically(path, text.encode())
     except OSError as error:
         raise GantoolsError(f"--json {path} cannot be written ({error.strerror}): choose another file.") from None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return str(value)
-    return value

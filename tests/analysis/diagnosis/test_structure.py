@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 
 import gantools as gt
 from gantools.analysis import diagnose
+from gantools.analysis.diagnosis.result import Diagnosis
 from tests.analysis.diagnosis.games import adam, networks, ring, ring_game
 
 
@@ -50,7 +51,7 @@ def test_a_layer_cut_off_from_the_loss_is_frozen():
     assert finding.layer == "0.inner.0"
 
 
-def own_game(generator_sign=1, discriminator_sign=1, root=False):
+def own_game(generator_sign=1, discriminator_sign=1):
     generator, discriminator = networks()
 
     def losses(players, batch):
@@ -58,8 +59,6 @@ def own_game(generator_sign=1, discriminator_sign=1, root=False):
         real = batch["real"].detach().requires_grad_()
         r, f = players["d"](real), players["d"](fake.detach())
         d = softplus(-discriminator_sign * r).mean() + softplus(discriminator_sign * f).mean()
-        if root:
-            d = d + (fake.detach() - fake.detach()).add(discriminator[0].weight.sum() * 0).norm(dim=1).mean()
         return {"g": softplus(-generator_sign * players["d"](fake)).mean(), "d": d}
 
     return gt.Game({"g": generator, "d": discriminator}, losses)
@@ -72,7 +71,7 @@ def test_a_wrong_sign_is_found_in_losses_of_ones_own(g, d, player):
 
 
 def test_losses_of_ones_own_with_right_signs_have_no_wrong_sign():
-    assert diagnosed(own_game()).healthy
+    assert not diagnosed(own_game()).findings
 
 
 def test_a_root_at_zero_is_found_with_its_operation():
@@ -111,6 +110,26 @@ def test_equal_latents_collapse_the_samples():
     batches = [{**batch, "latent": torch.ones_like(batch["latent"])} for batch in ring()]
     found = diagnosed(ring_game(), batches)
     assert "collapse" in [finding.cause for finding in found.findings]
+
+
+@pytest.mark.parametrize(("loss", "named"), [("minimax", True), ("nonsaturating", False)])
+def test_a_minimax_loss_under_a_sure_discriminator_saturates_and_the_other_one_does_not(loss, named):
+    """All samples lie at (5, 5), with score -70: log(1 - D) has the derivative exp(-70) there."""
+    generator, discriminator = nn.Linear(4, 2), nn.Linear(2, 1)
+    with torch.no_grad():
+        generator.bias.fill_(5.0)
+        discriminator.weight.fill_(-10.0)
+        discriminator.bias.fill_(30.0)
+    found = diagnosed(gt.gan(generator, discriminator, loss))
+    assert ("saturating_loss" in [finding.cause for finding in found.findings]) is named
+    if named:
+        finding = next(finding for finding in found.findings if finding.cause == "saturating_loss")
+        assert finding.player == "generator" and finding.advice[0].flags == ("--loss", "nonsaturating")
+
+
+def test_a_training_that_runs_away_for_no_known_cause_is_not_called_healthy():
+    shown = Diagnosis((), ("the training runs away at step 3, and no cause of it was found.",), steps=2)
+    assert not shown.healthy and "Healthy" not in str(shown) and "runs away" in str(shown)
 
 
 def test_a_crushing_penalty_is_found():

@@ -4,27 +4,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import constant_rates, with_penalty, with_rates
 from gantools.analysis.diagnosis.result import Advice, Finding
 
 SURE = 0.02  # mean derivative of the discriminator's own loss by its scores
 
 
-@CAUSES.register("discriminator_too_strong")
 def discriminator_too_strong(case: Case) -> Iterator[Finding]:
     """Scores that separate every pair, a discriminator with nothing left to learn, and samples that come no nearer."""
     looks = case.walk.looks[len(case.walk.looks) // 2 :]
-    seen = looks[-1]
-    if seen.separation is None or not case.given or not case.stalled or case.walk.exploded or case.walk.steps < 50:
+    player, rates = looks[-1].discriminator, constant_rates(case.optimizer)
+    if player is None or not case.given or not case.pinned or case.walk.exploded:
         return
-    told = min(max(look.separation or 0.0, 1 - (look.separation or 0.0)) for look in looks)
-    own = np.mean([float(look.pulls[look.discriminator, kind].abs().mean()) for look in looks
-                   for kind in ("real", "fake")])  # type: ignore[index]  # fmt: skip
-    if told < 0.99:
-        return
-    player, rates = seen.discriminator, constant_rates(case.optimizer)
-    assert player is not None
+    told = min(look.confidence or 0.0 for look in looks)
+    own = np.mean([float(look.pulls[player, kind].abs().mean()) for look in looks for kind in ("real", "fake")])
     slower = None if rates is None else with_rates(case.optimizer, {**rates, player: rates[player] / 10})
     found = case.best([with_penalty(case.optimizer, gamma) for gamma in (0.1, 1.0, 10.0)] + [slower])
     if found is None and own > SURE:

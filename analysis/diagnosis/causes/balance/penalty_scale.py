@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.result import Advice, Finding
 
 HEAVY = 10.0
 FLAT = 0.02  # difference of mean scores that is none
 
 
-@CAUSES.register("penalty_scale")
 def penalty_scale(case: Case) -> Iterator[Finding]:
     """A penalty that outweighs the objective in the discriminator's gradient, or holds the scores all equal."""
     looks = case.walk.looks[len(case.walk.looks) // 2 :]

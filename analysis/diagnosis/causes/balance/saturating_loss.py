@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import with_loss
 from gantools.analysis.diagnosis.result import Advice, Finding
 
 VANISHED = 0.05  # mean derivative by the scores; it is 1/2 where the discriminator does not tell
 
 
-@CAUSES.register("saturating_loss")
 def saturating_loss(case: Case) -> Iterator[Finding]:
     """A loss that pulls least at the samples that the discriminator rejects most, and hardly pulls at all by now."""
     found = []
@@ -19,7 +18,7 @@ def saturating_loss(case: Case) -> Iterator[Finding]:
         pull = seen.pulls.get((seen.generator or "", "fake"))
         if pull is None or not len(pull) or seen.fake_scores is None or len(pull) != len(seen.fake_scores):
             return
-        if not (pull.isfinite().all() and (seen.separation or 0.0) > 0.95 or (seen.separation or 1.0) < 0.05):
+        if not pull.isfinite().all() or seen.confidence is None or seen.confidence < 0.95:
             return
         found.append((seen, pull))
     seen, pull = found[-1]
@@ -27,9 +26,7 @@ def saturating_loss(case: Case) -> Iterator[Finding]:
     if strength > VANISHED or not _saturates(case, seen.fake_scores.numpy(), pull.abs().numpy()):  # type: ignore[union-attr]
         return
     words = f"the generator's loss moves by {strength:.2g} for each unit of the scores of generated samples (1/2 where "
-    words += (
-        f"the discriminator is undecided), and the probability that it tells a pair apart is {seen.separation:.3f}."
-    )
+    words += f"the discriminator is undecided), which tells a pair apart with probability {seen.confidence:.3f}."
     cost = "the loss is no longer zero-sum; its equilibria are the same."
     line = "Give the generator the non-saturating loss, softplus(-D(G(z)))."
     effect = "the derivative by the scores tends to 1, not to 0, as the discriminator grows confident."

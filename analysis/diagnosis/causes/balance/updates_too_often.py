@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import with_updates
 from gantools.analysis.diagnosis.result import Advice, Finding
 
 MANY = 5  # updates a turn that are many whatever a short trial shows
 
 
-@CAUSES.register("updates_too_often")
 def updates_too_often(case: Case) -> Iterator[Finding]:
     """Several updates a turn of one player, a training that gets nowhere, and one that does with one update."""
     counts = {name: int(getattr(case.optimizer, name, 1)) for name in ("n_d", "n_g")}

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import torch
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.result import Advice, Finding
 
 LOW = {torch.bfloat16, torch.float16}
 COST = "float32 takes twice the memory, and no training is worse for it."
 
 
-@CAUSES.register("low_precision")
 def low_precision(case: Case) -> Iterator[Finding]:
     """Numbers of 16 bits in which the field is not finite, or steps are lost to rounding."""
     own = {parameter.dtype for parameter in case.game.parameters()} & LOW

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.causes.numbers.poisonous_batch import finite
 from gantools.analysis.diagnosis.result import Advice, Finding
 
 EVEN = 30.0  # growth of the field before a failure, above which the steps themselves ran away
 
 
-@CAUSES.register("penalty_not_finite")
 def penalty_not_finite(case: Case) -> Iterator[Finding]:
     """A field that is not finite although nothing grew before it."""
     if not all(finite(batch) for batch in case.batches):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import with_clipping
 from gantools.analysis.diagnosis.result import Advice, Finding
 from gantools.batches import tensors
@@ -13,7 +13,6 @@ from gantools.batches import tensors
 RATIO, SPREADS = 10.0, 20.0
 
 
-@CAUSES.register("poisonous_batch")
 def poisonous_batch(case: Case) -> Iterator[Finding]:
     """A batch with numbers that are not finite, or whose field is 10 times as long as the others'."""
     broken = [i for i, batch in enumerate(case.batches) if not finite(batch)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.result import Advice, Finding
 
 LARGE, SMALL = 6.0, 0.03
@@ -10,7 +10,6 @@ APART = 100.0  # ratio of the features' standard deviations, of a table
 TABLE = 64  # up to how many features samples are a table: pixels may well be constant
 
 
-@CAUSES.register("unnormalised_data")
 def unnormalised_data(case: Case) -> Iterator[Finding]:
     """Real samples that are large, tiny, or whose features differ in scale."""
     real, fake = case.first[0].real, case.first[0].fake

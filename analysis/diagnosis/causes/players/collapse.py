@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import with_method, with_penalty
 from gantools.analysis.diagnosis.observation import Observation
 from gantools.analysis.diagnosis.result import Advice, Finding
@@ -20,7 +20,6 @@ def spread(look: Observation) -> float | None:
     return fake / real if real > 0 else None
 
 
-@CAUSES.register("collapse")
 def collapse(case: Case) -> Iterator[Finding]:
     """Generated samples that are all alike, and become no less so."""
     looks = case.walk.looks

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.observation import Observation
 from gantools.analysis.diagnosis.result import Advice, Finding
 
@@ -22,7 +22,6 @@ def dead_rows(case: Case, looks: list[Observation]) -> dict[str, float]:
     return shares
 
 
-@CAUSES.register("dead_units")
 def dead_units(case: Case) -> Iterator[Finding]:
     """A layer most of whose units have no gradient, while the others of its player learn."""
     looks = case.last if case.walk.failed is None else case.first

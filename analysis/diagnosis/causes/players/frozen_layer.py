@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import torch
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.causes.players.dead_units import dead_rows, dead_units
 from gantools.analysis.diagnosis.result import Advice, Finding
 
 
-@CAUSES.register("frozen_layer")
 def frozen_layer(case: Case) -> Iterator[Finding]:
     """A layer whose weights never changed, or do not require a gradient."""
     yield from _without_gradient(case)

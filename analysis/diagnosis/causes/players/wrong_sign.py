@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.observation import Observation
 from gantools.analysis.diagnosis.result import Advice, Finding
 
@@ -16,7 +16,6 @@ def sign(looks: list[Observation], player: str | None, kind: str) -> int:
     return -1 if means and all(mean < 0 for mean in means) else 0
 
 
-@CAUSES.register("wrong_sign")
 def wrong_sign(case: Case) -> Iterator[Finding]:
     """Both players push generated samples' scores the same way, so that nobody opposes the other."""
     g, d = case.first[0].generator, case.first[0].discriminator

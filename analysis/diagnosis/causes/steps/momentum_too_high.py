@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import momentum, without_momentum
 from gantools.analysis.diagnosis.result import Finding
 
 
-@CAUSES.register("momentum_too_high")
 def momentum_too_high(case: Case) -> Iterator[Finding]:
     """Momentum of at least 1/2, a training that gets nowhere, and one that does without it."""
     beta = momentum(case.optimizer)

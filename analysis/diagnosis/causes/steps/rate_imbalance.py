@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import constant_rates, with_rates
 from gantools.analysis.diagnosis.result import Advice, Finding
 
 APART, FAR_APART = 10.0, 30.0
 
 
-@CAUSES.register("rate_imbalance")
 def rate_imbalance(case: Case) -> Iterator[Finding]:
     """Rates 10 times apart, a training that gets nowhere, and one that does with equal rates."""
     rates = constant_rates(case.optimizer)

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import constant_rates, with_rates
 from gantools.analysis.diagnosis.result import Finding
 
 
-@CAUSES.register("rate_too_large")
 def rate_too_large(case: Case) -> Iterator[Finding]:
     """Steps that run away or bounce, and do neither at a third, a tenth, a hundredth or a thousandth of the rates."""
     rates = constant_rates(case.optimizer)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gantools.analysis.diagnosis.case import CAUSES, Case
+from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import with_method
 from gantools.analysis.diagnosis.result import Finding
 from gantools.analysis.diagnosis.spectrum import rotation_of
@@ -10,7 +10,6 @@ from gantools.analysis.diagnosis.spectrum import rotation_of
 TURNS = 3.0  # |Im| / |Re| of an eigenvalue that is rotation rather than attraction
 
 
-@CAUSES.register("rotation")
 def rotation(case: Case) -> Iterator[Finding]:
     """Leading eigenvalues that are mostly imaginary, a training that gets nowhere, and one that does when damped."""
     if not case.given or len(case.game.slices) < 2 or not case.stalled or case.optimizer.second_order:
