@@ -115,16 +115,6 @@ def moving_average(net: Any) -> Loss:
     return loss
 
 
-def ungraphed_penalty(net: Any) -> Loss:
-    def loss(m: Any, x: Tensor, then: Then) -> Tensor:
-        x = x.detach().requires_grad_()
-        z = m(x)
-        (slope,) = torch.autograd.grad(z.square().sum(), x, retain_graph=True)
-        return then(z) * (1 + slope.square().mean())
-
-    return loss
-
-
 def hooked_weights(net: Any) -> Loss:
     net[0].weight.register_hook(lambda gradient: 0.5 * gradient)
     return lambda m, x, then: then(m(x))
@@ -165,7 +155,6 @@ WHOLE: dict[str, Callable[[Any], Loss]] = {
     "stale copy of a layer": stale_layer,
     "weights loaded as numbers": loaded_copy,
     "moving average in the loss": moving_average,
-    "penalty without create_graph": ungraphed_penalty,
     "hook on a weight": hooked_weights,
     "hook on features": lambda net: lambda m, x, then: then(m[1:](hooked(m[0](x)))),
     "hook on scores": on_scores(hooked),
