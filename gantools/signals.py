@@ -4,8 +4,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
@@ -67,6 +68,30 @@ def ended_by_signals() -> Iterator[list[int]]:
 
     with _handled(stop, signal.SIGTERM, HANGUP):
         yield received
+
+
+def interruptibly(work: Callable[[], T]) -> T:
+    """Return what a function returns, computed in a thread, so that Ctrl-C need not wait for its end.
+
+    For one long call of LAPACK, say, during which Python handles no signal. Interrupted, the thread goes on until the
+    program ends.
+    """
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:  # raised again by who waits
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    if failed:
+        raise failed[0]
+    return found[0]
 
 
 @contextmanager

@@ -27,7 +27,7 @@ BELOW = {
     "networks": ["nn"],
     "trainers": ["games"],
     "board": ["errors"],
-    "analysis": ["trainers", "board"],  # whose steps it linearises; what notebooks show
+    "analysis": ["trainers", "board", "signals"],  # whose steps it linearises; what notebooks show
     "data": ["networks", "analysis"],
     "metrics": ["data"],
     "watching": ["data", "board"],

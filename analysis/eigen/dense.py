@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from gantools.analysis.krylov.selection import criterion, leading
 from gantools.analysis.operators.balanced import balanced, in_own_coordinates
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
+from gantools.signals import interruptibly
 
 Array = NDArray[Any]
 
 MAX_DENSE = 16384
+LONG = 1500  # order from which LAPACK takes seconds
 
 
 def spectrum(operator: LinearOperator, vectors: bool = False, limit: int = MAX_DENSE) -> Spectrum:
@@ -80,7 +83,8 @@ def _decompose(
 
 def _selected(operator: LinearOperator, matrix: Array, k: int, which: str, vectors: bool) -> Spectrum:
     epsilon = operator.precision
-    values, right, errors = _decompose(matrix, operator.symmetric, vectors, epsilon)
+    decompose = partial(_decompose, matrix, operator.symmetric, vectors, epsilon)
+    values, right, errors = interruptibly(decompose) if len(matrix) > LONG else decompose()
     norm = float(np.linalg.norm(matrix))
     # LAPACK's backward error, plus the rounding of products in a lower precision.
     bound = operator.n * np.finfo(float).eps * norm + (epsilon * norm if epsilon > np.finfo(float).eps else 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gantools.analysis.eigen.dense import assemble
+from gantools.analysis.eigen.dense import LONG, assemble
 from gantools.analysis.estimates.exact_half_planes import bounded_curve, counted, real_parts
 from gantools.analysis.estimates.half_planes import leading_half_planes
 from gantools.analysis.estimates.index_estimate import estimated_index, tolerances
@@ -22,6 +23,7 @@ from gantools.analysis.estimates.quadrature.probes import Probing, Tell, untold
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
 from gantools.random_vectors import normal_vector
+from gantools.signals import interruptibly
 
 Array = NDArray[Any]
 
@@ -116,17 +118,18 @@ def _check(A: LinearOperator, tol: float | None, method: str, confidence: float)
 
 def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, seed: int, factors: bool) -> Index:
     matrix, epsilon = assemble(A, limit), A.precision
+    run = interruptibly if len(matrix) > LONG else _at_once
     scale, curve, undecided = float(np.linalg.norm(matrix, axis=0).max()), None, 0
     if factors:
         assert tol is not None
-        counts, tau = counts_from_factors(matrix, tol), tol
+        counts, tau = run(partial(counts_from_factors, matrix, tol)), tol
         reason = "That tolerance was asked for; counted from factors."
     elif not A.symmetric:
-        real, errors, neutral = real_parts(matrix, epsilon)
+        real, errors, neutral = run(partial(real_parts, matrix, epsilon))
         counts, undecided, tau, reason = counted(real, errors, neutral, tol)
         curve = partial(bounded_curve, real, errors, tolerances(epsilon, scale, tau))
     else:
-        values = np.linalg.eigvalsh(matrix)
+        values = run(partial(np.linalg.eigvalsh, matrix))
         scale = float(np.abs(values).max())
         tau, reason = gap_tolerance(np.abs(values), epsilon)
         if tol is not None:
@@ -155,6 +158,10 @@ def _whole(A: LinearOperator, tol: float | None, limit: int, confidence: float, 
         undecided=undecided,
         scale=scale,
     )
+
+
+def _at_once(work: Callable[[], Any]) -> Any:
+    return work()
 
 
 def _zero_rows(A: LinearOperator, seed: int) -> int:

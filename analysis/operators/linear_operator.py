@@ -39,6 +39,7 @@ class LinearOperator(Described):
 
     Attributes:
         matvecs: products done so far, a block of k counting k, a complex vector 2. The transpose counts its own.
+        told: called after each product with `matvecs`, for a display of progress; not by the transpose.
         slices: slices of named parts (players, an optimizer's memory) in the vectors; empty for a bare matrix.
         parameters: slices of a game's parameters in the vectors, by "player.name"; likewise.
         restricted: makes the principal block of some entries (k,) at less than the cost of whole products, or None.
@@ -82,6 +83,7 @@ class LinearOperator(Described):
         self.kind = kind
         self.precision = max(float(torch.finfo(dtype).eps), precision or 0.0)
         self.matvecs = 0
+        self.told: Callable[[int], None] | None = None
         self.slices: dict[str, slice] = {}
         self.parameters: dict[str, slice] = {}
         self.restricted: Callable[[Tensor], LinearOperator] | None = None
@@ -145,9 +147,13 @@ class LinearOperator(Described):
         u = u.to(device=self.device, dtype=self.dtype)
         if u.dim() == 1:
             self.matvecs += 1
-            return self._product(u)
-        self.matvecs += u.shape[1]
-        return self._block(u)
+            product = self._product(u)
+        else:
+            self.matvecs += u.shape[1]
+            product = self._block(u)
+        if self.told is not None:
+            self.told(self.matvecs)
+        return product
 
     def _check(self, u: Tensor) -> None:
         if not isinstance(u, Tensor):

@@ -142,6 +142,26 @@ def tell_duration(A: analysis.LinearOperator, products: int, remedy: str, width:
         )
 
 
+@contextmanager
+def products_shown(A: analysis.LinearOperator, planned: int) -> Iterator[None]:
+    """Show the products that an operator makes in this block, of so many planned, with the time left.
+
+    Interrupted, it says how many were made, of which nothing can be told yet.
+    """
+    progress, before = ProductProgress(), A.matvecs
+    A.told = lambda made: progress(made - before, max(planned, made - before))
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.close()
+        made = A.matvecs - before
+        print(f"Interrupted after {made} of about {planned} products: no result yet.", file=sys.stderr)
+        raise
+    finally:
+        A.told = None
+        progress.close()
+
+
 def _seconds(A: analysis.LinearOperator, u: torch.Tensor) -> float:
     begun = time.perf_counter()
     float((A @ u).flatten()[0])  # waits for a device

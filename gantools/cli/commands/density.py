@@ -9,7 +9,15 @@ import tyro
 from gantools import analysis, board
 from gantools.analysis.estimates.density import PRODUCTS
 from gantools.analysis.estimates.quadrature.plan import plan
-from gantools.cli.analysed import AnalysedPoint, Shown, at_each_hessian, at_each_point, save_result, tell_duration
+from gantools.cli.analysed import (
+    AnalysedPoint,
+    Shown,
+    at_each_hessian,
+    at_each_point,
+    products_shown,
+    save_result,
+    tell_duration,
+)
 from gantools.cli.arguments import Checkpoint, Code, Trust, Where
 from gantools.cli.terminal import wrapped
 from gantools.runs.config import require_positive
@@ -70,7 +78,8 @@ def _draw_densities(point: AnalysedPoint, args: DensityArguments, folder: Path) 
     if len(game.slices) > 1:
         jacobian = analysis.jacobian(game, batch)
         tell_duration(jacobian, args.starts * RITZ_STEPS, "fewer --starts")
-        cloud = analysis.ritz_cloud(jacobian, args.starts, RITZ_STEPS, args.seed)
+        with products_shown(jacobian, args.starts * min(RITZ_STEPS, jacobian.n)):
+            cloud = analysis.ritz_cloud(jacobian, args.starts, RITZ_STEPS, args.seed)
         print(f"\nRitz values of the Jacobian\n{wrapped(f'  {cloud}', 2)}")
         figure = board.cloud_figure(cloud, f"{point.name}, Jacobian")
         save_result(

@@ -9,11 +9,22 @@ import numpy as np
 import tyro
 
 from gantools import analysis, board
+from gantools.analysis.estimates.half_planes import PRODUCTS
 from gantools.analysis.estimates.quadrature.plan import plan
-from gantools.cli.analysed import AnalysedPoint, Shown, at_each_hessian, at_each_point, results, tell_duration
+from gantools.cli.analysed import (
+    AnalysedPoint,
+    Shown,
+    at_each_hessian,
+    at_each_point,
+    products_shown,
+    results,
+    tell_duration,
+)
 from gantools.cli.arguments import Checkpoint, Code, Trust, Where
 from gantools.cli.terminal import wrapped
 from gantools.runs.config import require_positive
+
+LEADING_PRODUCTS = 4 * PRODUCTS  # at most, of the searches at both ends and of the box around all
 
 
 @dataclasses.dataclass
@@ -79,7 +90,12 @@ def _print_index(point: AnalysedPoint, args: IndexArguments, folder: Path) -> No
         jacobian = analysis.jacobian(game, batch)
         if method == "exact" or jacobian.n <= args.max_exact:
             tell_duration(jacobian, jacobian.n, "a smaller --max-exact")
-        print(_index_table(analysis.index(jacobian, args.tol, method, max_exact=args.max_exact, seed=args.seed)))
+            planned = jacobian.n
+        else:
+            planned = LEADING_PRODUCTS
+        with products_shown(jacobian, planned):
+            found = analysis.index(jacobian, args.tol, method, max_exact=args.max_exact, seed=args.seed)
+        print(_index_table(found))
 
 
 def _index(hessian: analysis.LinearOperator, args: IndexArguments, store: Path, **running: Any) -> analysis.Index:
@@ -88,6 +104,8 @@ def _index(hessian: analysis.LinearOperator, args: IndexArguments, store: Path, 
             pass  # so that what cannot be written is known at once
     if args.method == "exact" or (args.method == "auto" and hessian.n <= args.max_exact):
         tell_duration(hessian, hessian.n, "--method estimate")
+        with products_shown(hessian, hessian.n):
+            return analysis.index(hessian, args.tol, args.method, max_exact=args.max_exact, seed=args.seed)
     else:
         work = plan(hessian, args.probes, args.lanczos_steps)
         tell_duration(hessian, work.products, "fewer --lanczos-steps", work.together, work.bytes)

@@ -10,7 +10,7 @@ import tyro
 
 from gantools import analysis, board
 from gantools.board.pictures import npz, png
-from gantools.cli.analysed import open_points, results, verdict
+from gantools.cli.analysed import open_points, products_shown, results, verdict
 from gantools.cli.arguments import Checkpoint, Code, Trust, Where
 from gantools.cli.terminal import command, wrapped
 from gantools.errors import GantoolsError
@@ -105,7 +105,8 @@ def _require_store(store: Path, args: SpectrumArguments) -> None:
 
 def _eigenvalues(operator: analysis.LinearOperator, k: int, args: SpectrumArguments) -> analysis.Spectrum:
     if k == 0:
-        return analysis.spectrum(operator)
+        with products_shown(operator, operator.n):
+            return analysis.spectrum(operator)
     names = ("which", "tol", "verify", "basis", "block", "storage", "store")
     progress = SolverProgress()
     try:
