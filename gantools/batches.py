@@ -18,7 +18,8 @@ def is_batch(value: Any) -> bool:
 
     A list that holds a tensor is one, whatever else is in it: images, labels and file names, as loaders make them. An
     object with keys and their values, or that yields names with values, as graphs of torch_geometric do, is one, and is
-    passed on as it is. Every other iterable (a DataLoader, a list of batches) holds several batches.
+    passed on as it is. Every other iterable (a DataLoader, a list of batches) holds several batches; so does what a
+    loader makes of samples that are pairs of pairs, `[[a, b], [c, d]]`: pass such a batch in a tuple, `tuple(batch)`.
     """
     if isinstance(value, (Tensor, Mapping, tuple, str, bytes)) or not isinstance(value, Iterable):
         return True
@@ -37,7 +38,8 @@ def each_batch(value: Any) -> Iterable[Any]:
     """Return an iterable that can be walked again and again: the several batches, or the one in a tuple.
 
     Raises:
-        GantoolsError: for a one-shot iterator, which would be empty at the second product, and for no batch at all.
+        GantoolsError: for a one-shot iterator, which would be empty at the second product, for no batch at all, and for
+            a list whose items have no key in common or not as many parts: they are the parts of one batch.
     """
     if is_batch(value):
         return (value,)
@@ -48,7 +50,25 @@ def each_batch(value: Any) -> Iterable[Any]:
         )
     if isinstance(value, list) and not value:
         raise GantoolsError("The list of batches is empty: pass at least one batch.")
+    if isinstance(value, list) and (other := next((x for x in value if not _alike(x, value[0])), None)) is not None:
+        raise GantoolsError(
+            f"A list without a tensor holds several batches, but its items differ in form ({_form(value[0])} and "
+            f"{_form(other)}). If they are the parts of one batch, pass it in a tuple, tuple(batch)."
+        )
     return value
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Return whether two batches may belong to one loss: mappings with a key in common, as many parts."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return not one or not other or any(key in other for key in one)
+    return _form(one) == _form(other)
+
+
+def _form(batch: Any) -> str:
+    if isinstance(batch, Mapping):
+        return f"the keys {list(batch)}"
+    return f"{len(batch)} parts" if type(batch) in (tuple, list) else f"a {type(batch).__name__}"
 
 
 class Walk:

@@ -146,10 +146,11 @@ def fisher(
 
 
 def _target(batch: Any) -> Tensor:
-    if isinstance(batch, (tuple, list)) and len(batch) > 1:
+    if isinstance(batch, (tuple, list)) and len(batch) > 1 and isinstance(batch[1], Tensor):
         return batch[1]
     raise GantoolsError(
-        "The empirical Fisher takes its targets from a batch (x, y): pass one, or criterion(output, batch) -> (N,)."
+        "The empirical Fisher takes its targets from a batch (x, y) whose second part is a tensor: pass one, or in the "
+        "place of the likelihood's name a function criterion(output, batch) that returns a loss for each sample, (N,)."
     )
 
 

@@ -77,7 +77,8 @@ def test_one_batch(batch):
 
 
 @pytest.mark.parametrize(
-    "batches", [[(x, y), (x, y)], [{"x": x}], DataLoader(TensorDataset(x, y)), range(3), [None], Drawn(x)]
+    "batches",
+    [[(x, y), (x, y)], [[x, x], [y, y]], [{"x": x}], DataLoader(TensorDataset(x, y)), range(3), [None], Drawn(x)],
 )
 def test_several_batches(batches):
     assert not is_batch(batches)
@@ -93,6 +94,20 @@ def test_one_shot_iterators_are_refused(once):
 def test_no_batches_are_refused():
     with pytest.raises(GantoolsError, match="empty"):
         each_batch([])
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([{"image": x}, {"label": y}], r"the keys \['image'\] and the keys \['label'\]"),
+        ([[x, x], [y]], "2 parts and 1 parts"),
+        ([(x, y), {"x": x}], "2 parts and the keys"),
+    ],
+)
+def test_a_list_of_the_parts_of_one_batch_is_refused(parts, words):
+    with pytest.raises(GantoolsError, match=words + r".*tuple\(batch\)"):
+        each_batch(parts)
+    assert each_batch([{"x": x}, {"x": x, "mask": y}])
 
 
 @pytest.mark.parametrize(
