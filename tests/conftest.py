@@ -1,4 +1,4 @@
-"""Settings for every test: one thread a worker, no screen, GPU tests skipped unless `-m gpu` asks for them."""
+"""Settings for every test: one thread a worker, no screen, GPU tests skipped unless `-m` asks for them alone."""
 
 import os
 import tempfile
@@ -6,6 +6,7 @@ import tempfile
 import matplotlib
 import pytest
 import torch
+from _pytest.mark.expression import Expression
 from hypothesis import HealthCheck, settings
 
 matplotlib.use("Agg")
@@ -15,15 +16,27 @@ settings.register_profile("default", deadline=None, derandomize=True, suppress_h
 settings.load_profile("default")
 
 
+def only_gpu(markexpr):
+    """Say whether an expression given to -m selects tests marked gpu, and no others."""
+    try:
+        chosen = Expression.compile(markexpr or "not gpu")
+    except SyntaxError:  # pytest says what is wrong with it
+        return False
+    fast, slow, *others = (
+        chosen.evaluate(lambda n, of=of, **_: n in of) for of in (["gpu"], ["gpu", "slow"], [], ["slow"])
+    )
+    return (fast or slow) and not any(others)
+
+
 def pytest_configure(config):
-    if config.option.markexpr != "gpu":  # some tests fork, and what most expect is on the CPU
+    if not only_gpu(config.option.markexpr):  # some tests fork, and what most expect is on the CPU
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_collection_modifyitems(items):
     if torch.cuda.is_available():
         return
-    skip = pytest.mark.skip(reason="needs a CUDA device, and -m gpu")
+    skip = pytest.mark.skip(reason="needs a CUDA device, and -m that selects gpu tests alone")
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(skip)
