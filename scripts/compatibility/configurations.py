@@ -17,121 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DataParallel, DistributedDataParallel
-from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
+from compatibility.configured_layers import ATTENTION, LAYERS, C, N, T
 from compatibility.entries import Built, Entry, Loss
-
-N, T, C = 4, 5, 8  # samples, length of a sequence, channels
-
-# Layers: (N, T, C) to (N, 3) -----------------------------------------------------------------------------------------
-
-
-class Read(nn.Module):
-    """A layer, a mean over the sequence, and a linear output."""
-
-    def __init__(self, layer: nn.Module, width: int = C, first: bool = False):
-        super().__init__()
-        self.layer, self.read, self.first = layer, nn.Linear(width, 3), first
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.layer(x)
-        if self.first:
-            y = y[0]
-        return self.read(y.mean(1))
-
-
-class FirstOf(nn.Module):
-    """The first output of a recurrent layer."""
-
-    def __init__(self, layer: nn.Module):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x)[0]
-
-
-class SelfAttention(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.attention = nn.MultiheadAttention(C, 2, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.attention(x, x, x, need_weights=False)[0]
-
-
-class Causal(nn.Module):
-    """Scaled dot-product attention with a causal mask."""
-
-    def __init__(self):
-        super().__init__()
-        self.qkv = nn.Linear(C, 3 * C)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).view(x.shape[0], x.shape[1], 2, 12).transpose(1, 2).chunk(3, -1)
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
-
-
-class Embedded(nn.Module):
-    """Reads its inputs as indices."""
-
-    def __init__(self):
-        super().__init__()
-        self.table = nn.Embedding(5, C)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.table((x[:, :, 0].abs() * 2).long().clamp(0, 4)))
-
-
-class Channels(nn.Module):
-    """A layer of channels first."""
-
-    def __init__(self, *layers: nn.Module):
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x.transpose(1, 2)).transpose(1, 2)
-
-
-class Complex(nn.Module):
-    """A complex weight; the output is a modulus."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(C, C, dtype=torch.cfloat) / C)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z = x.to(self.weight.dtype) @ self.weight
-        return torch.view_as_real(z).square().sum(-1)
-
-
-def transformer(**options: Any) -> nn.Module:
-    return nn.TransformerEncoderLayer(C, 2, 12, dropout=0.0, batch_first=True, **options)
-
-
-LAYERS: dict[str, Callable[[], nn.Module]] = {
-    "linear, tanh": lambda: Read(nn.Sequential(nn.Linear(C, C), nn.Tanh())),
-    "convolution, batch norm": lambda: Read(Channels(nn.Conv1d(C, C, 3, padding=1), nn.BatchNorm1d(C), nn.SiLU())),
-    "layer norm, GELU": lambda: Read(nn.Sequential(nn.LayerNorm(C), nn.Linear(C, C), nn.GELU())),
-    "group norm, SiLU": lambda: Read(Channels(nn.GroupNorm(2, C), nn.Conv1d(C, C, 1), nn.SiLU())),
-    "hard swish, max pool": lambda: Read(Channels(nn.Conv1d(C, C, 3), nn.Hardswish(), nn.MaxPool1d(2))),
-    "embedding": lambda: Read(Embedded()),
-    "LSTM": lambda: Read(FirstOf(nn.LSTM(C, C, batch_first=True))),
-    "GRU": lambda: Read(FirstOf(nn.GRU(C, C, batch_first=True))),
-    "attention": lambda: Read(SelfAttention()),
-    "causal attention": lambda: Read(Causal()),
-    "transformer layer": lambda: Read(transformer()),
-    "transformer layer, norm first": lambda: Read(transformer(norm_first=True, activation="gelu")),
-    "spectral norm": lambda: Read(nn.Sequential(spectral_norm(nn.Linear(C, C)), nn.Tanh())),
-    "weight norm": lambda: Read(nn.Sequential(weight_norm(nn.Linear(C, C)), nn.Tanh())),
-    "complex": lambda: Read(Complex()),
-    "dropout at rest": lambda: Read(nn.Sequential(nn.Linear(C, C), nn.Dropout(0.5), nn.Tanh())),
-}
-ATTENTION = ("attention", "causal attention", "transformer layer", "transformer layer, norm first")
 
 # Wrappers: a model to a model -----------------------------------------------------------------------------------------
 
@@ -303,30 +194,22 @@ def configuration(wrapper: str, precision: str, layer: str, kernel: str, contain
 
     return Entry(
         " | ".join((wrapper, precision, layer, kernel, container)), "torch", make, finish=finish, precisions=dtypes,
-        coarse=COARSE if dtypes[-1] is torch.bfloat16 or autocast else 2e-3, refused=refusal(wrapper, layer, container),
+        coarse=COARSE if dtypes[-1] is torch.bfloat16 or autocast else 2e-3, refused=refusal(container),
     )  # fmt: skip
 
 
-def refusal(wrapper: str, layer: str, container: str) -> str | None:
-    """Return why a combination must be refused, or None."""
-    if container == "generator":
-        return "a generator is empty at the second product"
-    if wrapper == "AveragedModel" and layer == "spectral norm":
-        return None
-    return None
+def refusal(container: str) -> str | None:
+    """Return why combinations with a container must be refused, or None."""
+    return "a generator is empty at the second product" if container == "generator" else None
 
 
 def combinations() -> Iterator[tuple[str, str, str, str, str]]:
     """Yield the combinations: all wrappers on all layers, precisions, kernels and containers, and mixtures of them."""
     both, containers = "float64, float32", itertools.cycle(("tuple", "dict", "list", "named tuple"))
     scripted = ("linear, tanh", "convolution, batch norm", "layer norm, GELU", "LSTM", "embedding", "transformer layer")
+    everywhere = ("none", "compile", "checkpoint", "reentrant checkpoint", "DDP, one rank")
     for wrapper in WRAPPERS:
-        few = (
-            scripted
-            if wrapper in ("jit.script", "jit.trace", "DataParallel", "AveragedModel", "forward hook")
-            else LAYERS
-        )
-        for layer in few:
+        for layer in LAYERS if wrapper in everywhere else scripted:
             yield wrapper, both, layer, "default", next(containers)
     for precision, layer in itertools.product(list(PRECISIONS)[1:], LAYERS):
         if layer != "complex" and (precision, layer) != ("float16 autocast", "LSTM"):  # PyTorch has none

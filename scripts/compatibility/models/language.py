@@ -16,30 +16,23 @@ def causal():
 
 
 TINY = {
-    "vocab_size": 11,
-    "hidden_size": 8,
-    "intermediate_size": 12,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "max_position_embeddings": 16,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
+    "vocab_size": 11, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "max_position_embeddings": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+
+
+def gpt2_of(layers):
+    return hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=11, n_positions=8, n_embd=8, n_layer=layers, n_head=2))
 
 
 @model("transformers")
 def gpt2():
-    return (
-        hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=11, n_positions=8, n_embd=8, n_layer=1, n_head=2)),
-        own_loss,
-        causal(),
-    )
+    return gpt2_of(layers=1), own_loss, causal()
 
 
 @model("transformers")
 def gpt2_checkpointed():
-    net = hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=11, n_positions=8, n_embd=8, n_layer=2, n_head=2))
+    net = gpt2_of(layers=2)
     net.gradient_checkpointing_enable({"use_reentrant": False})
     return net, own_loss, causal()
 
@@ -301,4 +294,4 @@ def decision_transformer():
         "returns_to_go": torch.randn(2, 3, 1), "timesteps": torch.arange(3).expand(2, 3),
         "attention_mask": torch.ones(2, 3),
     }  # fmt: skip
-    return hf.DecisionTransformerModel(config), lambda net, b: on_output(net, b), batch
+    return hf.DecisionTransformerModel(config), on_output, batch
