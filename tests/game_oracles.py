@@ -147,3 +147,13 @@ def period_map(optimizer, batches):
         return torch.cat([w, *(value.reshape(-1) for value in current.memory.values())])
 
     return function
+
+
+def own_gradients(losses, modules):
+    """Each module's gradient of its own loss by plain autograd, one vector."""
+    parts = []
+    for loss, module in zip(losses, modules, strict=True):
+        grads = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True)
+        for g, p in zip(grads, module.parameters(), strict=True):
+            parts.append((torch.zeros_like(p) if g is None else g).reshape(-1))
+    return torch.cat(parts)

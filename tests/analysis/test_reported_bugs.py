@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from gantools.analysis import hessian
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from tests.analysis.products.test_differences import differences
-from tests.analysis.test_every_layer import normal
+from tests.draws import draw
 
 F64 = torch.float64
 METHODS = ("auto", "reverse", "forward", "difference")
@@ -29,7 +29,7 @@ class Flow(nn.Module):
     def __init__(self):
         super().__init__()
         self.vectors, self.taus, self.scale = (
-            nn.Parameter(normal(*s, seed=i)) for i, s in enumerate(((4, 3), (3,), (3,)))
+            nn.Parameter(draw(*s, seed=i)) for i, s in enumerate(((4, 3), (3,), (3,)))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class Halting(nn.Module):
     def __init__(self):
         super().__init__()
         self.chance = nn.Parameter(torch.tensor([0.3, 1.0, 0.2, 0.4], dtype=F64))
-        self.values = nn.Parameter(normal(4))
+        self.values = nn.Parameter(draw(4))
 
     def forward(self, x: Tensor) -> Tensor:
         going = torch.cumprod(1 - self.chance, 0)
@@ -57,7 +57,7 @@ class ComplexNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.first, self.second = (
-            nn.Parameter(torch.complex(normal(3, 2, seed=i), normal(3, 2, seed=i + 5))) for i in (0, 1)
+            nn.Parameter(torch.complex(draw(3, 2, seed=i), draw(3, 2, seed=i + 5))) for i in (0, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class Autoencoder(nn.Module):
 
     def loss(self, x: Tensor) -> Tensor:
         mean, log_variance = self.encoder(x).chunk(2, 1)
-        z = mean + (log_variance / 2).exp() * normal(len(x), 2, seed=8)
+        z = mean + (log_variance / 2).exp() * draw(len(x), 2, seed=8)
         recovered = self.decoder(z).sigmoid()
         rest = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
         return F.binary_cross_entropy(recovered, x.sigmoid(), reduction="sum") + rest
@@ -88,20 +88,20 @@ def precision_loss(m: Held, x: Tensor) -> Tensor:
 
 
 REPORTS = {
-    "reduction='sum' (pytorch 59477)": (Autoencoder, lambda m, x: m.loss(x), normal(3, 4)),
-    "softsign of complex numbers (pytorch 80926)": (ComplexNet, lambda m, x: m(x).mean(), normal(4, 3)),
-    "householder_product (pytorch 198017)": (Flow, lambda m, x: m(x).sin().square().mean(), normal(5, 4)),
-    "cumprod at a zero (pytorch 198017)": (Halting, lambda m, x: m(x).square().mean(), normal(5, 4)),
-    "cholesky_inverse and _solve (pytorch 198017)": (lambda: Held(raw=normal(3, 3) / 2), precision_loss, normal(4, 3)),
+    "reduction='sum' (pytorch 59477)": (Autoencoder, lambda m, x: m.loss(x), draw(3, 4)),
+    "softsign of complex numbers (pytorch 80926)": (ComplexNet, lambda m, x: m(x).mean(), draw(4, 3)),
+    "householder_product (pytorch 198017)": (Flow, lambda m, x: m(x).sin().square().mean(), draw(5, 4)),
+    "cumprod at a zero (pytorch 198017)": (Halting, lambda m, x: m(x).square().mean(), draw(5, 4)),
+    "cholesky_inverse and _solve (pytorch 198017)": (lambda: Held(raw=draw(3, 3) / 2), precision_loss, draw(4, 3)),
     "prod of tiny factors (pytorch 193012)": (
         lambda: Held(scale=torch.tensor([1e-3, 1.0, 0.5, 2.0])),
         lambda m, x: (4000 * m.scale.prod() * x.sin()).square().mean() + m.scale.prod(),
-        normal(5, 1),
+        draw(5, 1),
     ),
     "prod with two zeros": (
         lambda: Held(scale=torch.tensor([0.0, 1.0, 0.0, 2.0])),
         lambda m, x: (m.scale.prod() + x * m.scale.sum()).square().mean() + m.scale.prod(),
-        normal(5, 1),
+        draw(5, 1),
     ),
 }
 
@@ -161,16 +161,16 @@ def kernel(m: Held, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("method", METHODS[:3])
 def test_points_of_a_kernel_that_coincide(method):
     """pytorch 92075: differentiating forwards gave a wrong Hessian without a word, and backwards NaN."""
-    apart = Held(a=normal(3), b=normal(3, seed=1), length=torch.tensor(1.5))
+    apart = Held(a=draw(3), b=draw(3, seed=2), length=torch.tensor(1.5))
     truth = differences(apart, kernel, None)
     assert (hessian(apart, kernel, None, method=method).dense() - truth).norm() <= 1e-7 * truth.norm()
-    together = Held(a=normal(3), b=normal(3), length=torch.tensor(1.5))
+    together = Held(a=draw(3), b=draw(3), length=torch.tensor(1.5))
     with pytest.raises(NonFiniteFieldError, match="not twice differentiable.*norm.*at zero"):
         hessian(together, kernel, None, method=method)
 
 
 def test_differences_serve_where_the_kernel_is_smooth_and_its_formula_is_not():
-    together = Held(a=normal(3), b=normal(3), length=torch.tensor(1.5))
+    together = Held(a=draw(3), b=draw(3), length=torch.tensor(1.5))
     found = hessian(together, kernel, None, method="difference").dense()
     eye = 2 / 1.5**2 * torch.eye(3, dtype=F64)
     zero = torch.zeros(3, 1, dtype=F64)

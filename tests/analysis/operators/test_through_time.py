@@ -8,16 +8,9 @@ from torch import nn
 import gantools as gt
 from gantools.errors import GantoolsError
 from gantools.nn import GORU, URNN, AssociativeLSTM
+from tests.draws import draw, seeded
 
 F64 = torch.float64
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def draw(*shape, seed=1):
-    return torch.randn(*shape, generator=seeded(seed), dtype=F64)
 
 
 def test_a_urnn_at_its_start_turns_the_state_by_powers_of_its_map():

@@ -13,7 +13,7 @@ from gantools.analysis.products.differences import DENSE_LIMIT, DifferenceProduc
 from gantools.errors import GantoolsError, GantoolsWarning
 from gantools.trainers import Consensus, Simultaneous
 from tests import cases
-from tests.analysis.test_every_layer import normal
+from tests.draws import draw
 
 F64, F32 = torch.float64, torch.float32
 
@@ -59,7 +59,7 @@ def differences(model, loss, x, h=1e-5):
 @pytest.mark.parametrize("dtype", [F64, F32])
 @pytest.mark.parametrize("loss", [ctc, cube_loss], ids=["ctc", "numpy"])
 def test_what_has_no_second_derivative_is_differenced_and_says_so(loss, dtype):
-    model, x = cases.mlp(3, 4, 4), normal(5, 3)
+    model, x = cases.mlp(3, 4, 4), draw(5, 3)
     truth = differences(model, loss, x)
     with pytest.warns(GantoolsWarning, match=r"field .*Products are central differences of the field.*relative error"):
         H = hessian(model.to(dtype), loss, x.to(dtype))
@@ -79,7 +79,7 @@ def test_differences_on_request_agree_with_reverse_on_games_and_several_batches(
     batches = [batch, {name: 2 * value for name, value in batch.items()}]
     for one in (batch, batches):
         J, D = jacobian(game, one, method="reverse"), jacobian(game, one, method="difference")
-        u = normal(J.n)
+        u = draw(J.n)
         for got, expected in ((D @ u, J @ u), (D.T @ u, J.T @ u), (D.dense(), J.dense())):
             torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-8)
     H = hessian(game, batch, player="discriminator", method="difference")
@@ -87,13 +87,13 @@ def test_differences_on_request_agree_with_reverse_on_games_and_several_batches(
 
 
 def test_a_field_that_is_no_gradient_is_not_called_symmetric():
-    model, x = cases.mlp(3, 4, 2), normal(5, 3)
+    model, x = cases.mlp(3, 4, 2), draw(5, 3)
     with pytest.warns(GantoolsWarning):
         J = hessian(model, lambda m, x: Reversed.apply(m(x)).square().mean(), x)
     assert not J.symmetric
     truth = differences(model, lambda m, x: Reversed.apply(m(x)).square().mean(), x)
     torch.testing.assert_close(J.dense(), truth, rtol=1e-6, atol=1e-8)
-    u = normal(J.n)
+    u = draw(J.n)
     torch.testing.assert_close(J.T @ u, truth.T @ u, rtol=1e-6, atol=1e-8)
 
 
@@ -112,7 +112,7 @@ def test_a_large_transpose_is_refused_in_a_sentence():
 
 
 def test_a_part_is_differenced_too():
-    model, x = cases.mlp(3, 4, 4), normal(5, 3)
+    model, x = cases.mlp(3, 4, 4), draw(5, 3)
     with pytest.warns(GantoolsWarning):
         H = hessian(model, ctc, x)
     where = torch.arange(3, 9)
@@ -129,7 +129,7 @@ def noisy(model, x):
 
 def test_tolerances_follow_the_stated_error():
     """Below the error of products nothing is a sign, nor a reason to go on searching."""
-    model, x = cases.mlp(3, 6, 2), normal(2, 3)  # two samples: most eigenvalues are zero
+    model, x = cases.mlp(3, 6, 2), draw(2, 3)  # two samples: most eigenvalues are zero
     truth = torch.linalg.eigvalsh(differences(model, cube_loss, x))
     with pytest.warns(GantoolsWarning):
         H = hessian(model, noisy, x)
@@ -157,7 +157,7 @@ def test_noise_is_no_derivative():
 
 
 def test_methods_that_need_derivatives_refuse_and_others_train():
-    game, x = gt.minimization(cases.mlp(3, 4, 4), ctc), normal(5, 3)
+    game, x = gt.minimization(cases.mlp(3, 4, 4), ctc), draw(5, 3)
     with pytest.raises(GantoolsError, match="cannot be differentiated here"):
         Consensus(game).step(x)
     Simultaneous(game).step(x)
@@ -170,7 +170,7 @@ def test_methods_that_need_derivatives_refuse_and_others_train():
 @pytest.mark.parametrize("name", ["simultaneous", "extragradient"])
 def test_steps_are_differentiated_through_the_field(name, base):
     """Against reverse differentiation where that works, from a state with memory; then where nothing else does."""
-    game, x = gt.minimization(cases.mlp(3, 4, 4), lambda m, x: m(x).square().mean()), normal(5, 3)
+    game, x = gt.minimization(cases.mlp(3, 4, 4), lambda m, x: m(x).square().mean()), draw(5, 3)
     optimizer = gt.trainers.make(name, game, lr=0.05, base=base)
     for _ in range(3):
         optimizer.step(x)
@@ -178,13 +178,13 @@ def test_steps_are_differentiated_through_the_field(name, base):
     U = update_operator(optimizer, x, method="difference")
     torch.testing.assert_close(U.dense(), truth, rtol=1e-5, atol=1e-6 * float(truth.abs().max()))
     assert U.method == "difference" and "central differences" in repr(U)
-    u = normal(U.n)
+    u = draw(U.n)
     torch.testing.assert_close(U.T @ u, truth.T @ u, rtol=1e-5, atol=1e-6 * float((truth.T @ u).abs().max()))
     assert game.difference is None
 
 
 def test_a_step_whose_field_has_no_derivative_is_linearised_with_a_warning():
-    model, x = cases.mlp(3, 4, 4), normal(5, 3)
+    model, x = cases.mlp(3, 4, 4), draw(5, 3)
     truth = differences(model, ctc, x)
     game = gt.minimization(model, ctc)
     with pytest.warns(GantoolsWarning, match=r"_ctc_loss_backward.*central differences"):

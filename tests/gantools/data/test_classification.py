@@ -14,10 +14,6 @@ from gantools.data.classification import CLASSIFICATION_TASKS, Sample, accuracy,
 from gantools.errors import GantoolsError
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def count(module):
     return sum(p.numel() for p in module.parameters())
 

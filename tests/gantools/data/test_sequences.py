@@ -9,10 +9,7 @@ from torch import nn
 from gantools.data.sequences import SEQUENCE_TASKS, Adding, AssociativeRecall, Copying, Denoising, EpisodicCopy
 from gantools.errors import GantoolsError
 from gantools.nn.recurrent import URNN, SequenceModel
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.draws import seeded
 
 
 @pytest.mark.parametrize("name", SEQUENCE_TASKS)

@@ -14,6 +14,7 @@ from gantools.data.streams import GanBatches, IndexedStream, IteratedStream, Own
 from gantools.errors import GantoolsError
 from gantools.regularizers import R1, Dragan, InstanceNoise, WganGP
 from gantools.schedules import Linear
+from tests.draws import seeded
 from tests.runs import identical
 
 CPU = torch.device("cpu")
@@ -26,10 +27,6 @@ class Noisy(Dataset):
 
     def __getitem__(self, index):
         return torch.tensor([index + float(torch.rand(())), random.random(), np.random.rand()])
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 LOADERS = {

@@ -12,7 +12,7 @@ from gantools.errors import GantoolsError
 from gantools.nn.complex.layers import ComplexLinear
 from gantools.nn.complex.spectral_norm import complex_spectral_norm
 from gantools.trainers import Consensus, Simultaneous
-from tests.analysis.test_every_layer import normal
+from tests.draws import draw
 
 F64 = torch.float64
 APIS = {"hook": by_hook, "parametrization": parametrizations.spectral_norm}
@@ -27,7 +27,7 @@ def critic(wrap):
 def game_of(kind):
     torch.manual_seed(0)
     generator = nn.Sequential(nn.Linear(2, 3, dtype=F64), nn.Tanh(), nn.Linear(3, 2, dtype=F64))
-    batch = {"real": normal(5, 2, seed=1), "latent": normal(5, 2, seed=2)}
+    batch = {"real": draw(5, 2, seed=1), "latent": draw(5, 2, seed=2)}
     if kind == "regularizer":
         return gt.gan(generator, critic(lambda x: x), regularizers=[gt.regularizers.SpectralNorm()]), batch
     return gt.gan(generator, critic(APIS[kind]), regularizers=[gt.regularizers.R1(1.0)]), batch
@@ -100,7 +100,7 @@ def test_a_critics_jacobian_is_that_of_the_field_in_training(kind):
 def test_many_iterations_give_the_derivative_of_the_largest_singular_value():
     """Against W / sigma by a singular value decomposition, whose derivative PyTorch knows."""
     torch.manual_seed(0)
-    layer, x = nn.Linear(4, 3, bias=False, dtype=F64), normal(5, 4)
+    layer, x = nn.Linear(4, 3, bias=False, dtype=F64), draw(5, 4)
     weight = layer.weight.detach().clone()
     loss = lambda out: out.tanh().square().mean()  # noqa: E731
     by_svd = torch.autograd.functional.hessian(
@@ -116,7 +116,7 @@ def test_many_iterations_give_the_derivative_of_the_largest_singular_value():
 def test_complex_weights_follow_too():
     rng = torch.Generator().manual_seed(0)
     layer = complex_spectral_norm(ComplexLinear(3, 2, dtype=torch.complex128, rng=rng), rng=rng)
-    x = torch.complex(normal(4, 3), normal(4, 3, seed=1))
+    x = torch.complex(draw(4, 3), draw(4, 3, seed=2))
     game = gt.Game({"model": layer}, lambda p, x: {"model": torch.view_as_real(p["model"](x)).tanh().square().mean()})
     truth = differences(game, x)
     torch.testing.assert_close(jacobian(game, x).dense(), truth, rtol=1e-6, atol=1e-8)

@@ -19,14 +19,11 @@ from gantools.nn import ComplexBatchNorm, ComplexConv2d, LearnedImaginary, Unita
 from gantools.nn.complex.layers import as_complex
 from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.training_loop import prepare
+from tests.draws import seeded
 from tests.quick import few
 
 F64 = torch.float64
 IMAGE = (1, 4, 4)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def count(module):

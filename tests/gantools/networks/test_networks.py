@@ -10,10 +10,7 @@ from gantools.errors import GantoolsError
 from gantools.networks import NETWORKS, Dcgan, Mlp
 from gantools.nn import activation
 from gantools.nn.init import variance_gain
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.draws import seeded
 
 
 def count(module):

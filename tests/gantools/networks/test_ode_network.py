@@ -9,10 +9,7 @@ import gantools as gt
 from gantools.errors import GantoolsError
 from gantools.networks import OdeMlp
 from gantools.nn.integrators.ode import ODEBlock, engine
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.draws import seeded
 
 
 def players(**settings):

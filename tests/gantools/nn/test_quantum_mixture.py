@@ -12,12 +12,9 @@ from sklearn.mixture import GaussianMixture
 import gantools as gt
 from gantools.errors import GantoolsError
 from gantools.nn import QuantumMixture
+from tests.draws import seeded
 
 F64 = torch.float64
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def mixture(phases, d=2, **settings):

@@ -10,12 +10,9 @@ from torch.autograd import gradcheck, gradgradcheck
 import gantools as gt
 from gantools.errors import GantoolsError
 from gantools.nn import ComplexBatchNorm, Complexify, ComplexLayerNorm, ComplexLinear, Parts
+from tests.draws import seeded
 
 C128, F64 = torch.complex128, torch.float64
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def correlated(*shape, seed=0):

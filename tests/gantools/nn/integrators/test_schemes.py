@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from harness.live_memory import LiveMemory
 from torch import nn
 
 import gantools as gt
@@ -12,26 +11,8 @@ from gantools.errors import GantoolsError
 from gantools.nn.integrators.ode import ADAPTIVE, FIXED, ODEBlock
 from gantools.nn.integrators.reversible import RevBlock, RevSequence
 from gantools.nn.integrators.schemes import DropPath, Flow, FractalBlock, LMBlock, PolyBlock, ResidualBlock
-
-F64 = torch.float64
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def draw(*shape, seed=1):
-    return torch.randn(*shape, generator=seeded(seed), dtype=F64)
-
-
-def layers(d=4, width=6, seed=0):
-    """A smooth right-hand side."""
-    module = nn.Sequential(nn.Linear(d, width), nn.Tanh(), nn.Linear(width, d)).double()
-    rng = seeded(seed)
-    with torch.no_grad():
-        for p in module.parameters():
-            p.copy_(0.5 * torch.randn(p.shape, generator=rng, dtype=F64))
-    return module
+from tests.draws import draw, seeded
+from tests.gantools.nn.integrators.blocks import F64, layers
 
 
 class Function(nn.Module):
@@ -44,7 +25,6 @@ class Function(nn.Module):
 
 
 # Orders: u' = -u^2 + 1 from u(0) = 0 is tanh; nonlinear, so that no order is an accident of linearity.
-
 RICCATI = Function(lambda u: 1 - u * u)
 SCHEMES = {
     "residual": (lambda h: ResidualBlock(RICCATI, h), 1),
@@ -221,104 +201,6 @@ def test_drop_path_draws_paths_in_training_only_and_counts_as_dropout():
 # Reversible chains --------------------------------------------------------------------------------------------------
 
 
-def chain(depth, recompute=True, half=4, dtype=F64, step=0.5):
-    blocks = [RevBlock(layers(half, seed=2 * i), layers(half, seed=2 * i + 1), step) for i in range(depth)]
-    return RevSequence(*blocks, recompute=recompute).to(dtype)
-
-
-def test_a_chain_is_undone_to_rounding_and_drifts_in_float32_with_its_depth():
-    u = draw(5, 8)
-    deep = chain(20)
-    assert (deep.inverse(deep(u)) - u).abs().max() < 1e-13
-    assert deep.drift(u) < 1e-14
-    drifts = [chain(depth, dtype=torch.float32).drift(u.float()) for depth in (2, 20, 200)]
-    assert 1e-9 < drifts[0] < 1e-6
-    assert drifts[0] < drifts[2] < 1e-3
-
-
-def derivatives(module, u, order):
-    """Gradients by input and parameters of the squared norm of gradients, and so on."""
-    inputs = [u.clone().requires_grad_(), *module.parameters()]
-    value = module(inputs[0]).pow(3).sum()
-    for k in range(order):
-        gradient = torch.autograd.grad(value, inputs, create_graph=k + 1 < order)
-        value = sum(g.square().sum() for g in gradient)
-    return gradient
-
-
-@pytest.mark.parametrize("order", [1, 2, 3])
-def test_recomputed_derivatives_of_every_order_are_those_of_stored_activations(order):
-    u = draw(3, 8)
-    for got, expected in zip(
-        derivatives(chain(3), u, order), derivatives(chain(3, recompute=False), u, order), strict=True
-    ):
-        assert torch.allclose(got, expected, rtol=1e-11, atol=1e-11)
-
-
-def test_second_derivatives_match_finite_differences():
-    u = draw(2, 4).requires_grad_()
-    assert torch.autograd.gradcheck(chain(2, half=2), (u,))
-    assert torch.autograd.gradgradcheck(chain(2, half=2), (u,))
-
-
-def test_a_graph_may_be_walked_again_and_in_parts():
-    module, u = chain(4), draw(3, 8).requires_grad_()
-    value = module(u).pow(3).sum()
-    first = torch.autograd.grad(value, u, retain_graph=True)[0]
-    parameters = list(module.parameters())
-    last = torch.autograd.grad(value, parameters[-1], retain_graph=True)[0]
-    again = torch.autograd.grad(value, [u, *parameters])
-    torch.testing.assert_close(again[0], first, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(again[-1], last, rtol=1e-12, atol=1e-12)
-
-
-def memory_of_training(depth, recompute):
-    module, u = chain(depth, recompute, half=8), draw(256, 16)
-    with LiveMemory() as memory:
-        loss = module(u).square().sum()
-        kept = memory.live
-        torch.autograd.grad(loss, list(module.parameters()))
-    return kept, memory.peak
-
-
-def test_memory_is_constant_in_depth():
-    """Bytes alive after the forward pass, and at the worst moment of both."""
-    state = 256 * 16 * 8
-    shallow, deep = memory_of_training(4, True), memory_of_training(32, True)
-    assert deep[0] - shallow[0] < state  # a block keeps ten states and more where they are stored
-    assert deep[1] - shallow[1] < 2 * state
-    stored, more = memory_of_training(4, False), memory_of_training(32, False)
-    assert more[0] - stored[0] > 28 * state
-    assert deep[1] < more[1] / 5
-
-
-class Recorder(nn.Module):
-    """A batch norm, whose running mean tells how often it ran."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(4, dtype=F64)
-
-    def forward(self, x):
-        return torch.tanh(self.norm(x))
-
-
-def test_running_statistics_move_once_a_step_and_modes_are_those_of_the_forward_pass():
-    torch.manual_seed(0)
-    stored, again = (RevSequence(RevBlock(Recorder(), Recorder()), recompute=flag) for flag in (False, True))
-    u = draw(6, 8)
-    gradients = []
-    for module in (stored, again):
-        value = module(u).square().sum()
-        module.eval()
-        gradients.append(torch.autograd.grad(value, list(module.parameters())))
-    for a, b in zip(*gradients, strict=True):
-        assert torch.allclose(a, b, rtol=1e-12, atol=1e-12)
-    for a, b in zip(stored.buffers(), again.buffers(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
-    assert all(n == 1 for name, n in again.named_buffers() if name.endswith("num_batches_tracked"))
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -342,112 +224,3 @@ def test_running_statistics_move_once_a_step_and_modes_are_those_of_the_forward_
 def test_what_does_not_fit_is_one_sentence(call, message):
     with pytest.raises(GantoolsError, match=message):
         call()
-
-
-def test_an_output_changed_in_place_is_refused():
-    module, u = chain(2), draw(3, 8)
-    out = module(u)
-    out.detach().mul_(2)
-    with pytest.raises(GantoolsError, match="changed in place"):
-        out.sum().backward()
-
-
-# Gradients of the ODE block -----------------------------------------------------------------------------------------
-
-
-def test_the_adjoint_is_the_gradient_of_the_equation_and_not_of_the_steps():
-    u = draw(3, 4)
-
-    def gradient(adjoint, **settings):
-        block = ODEBlock(layers(seed=1), adjoint=adjoint, **settings)
-        return torch.cat([g.flatten() for g in torch.autograd.grad(block(u).pow(2).sum(), list(block.parameters()))])
-
-    tight = {"rtol": 1e-10, "atol": 1e-12}
-    truth = gradient(False, **tight)
-    assert (gradient(True, **tight) - truth).norm() < 1e-8 * truth.norm()
-    euler = {"method": "euler", "steps": 10}
-    of_steps, of_equation = gradient(False, **euler), gradient(True, **euler)
-    assert 1e-3 < (of_equation - of_steps).norm() / of_steps.norm() < 0.2
-
-
-@pytest.mark.parametrize("adjoint", [False, True])
-def test_the_game_sees_the_parameters_that_it_swaps_in(adjoint):
-    """The adjoint evaluates f again after the forward pass, when the module's own parameters are back in place."""
-    block, u = ODEBlock(layers(seed=1), rtol=1e-9, atol=1e-11, adjoint=adjoint), draw(3, 4)
-    game = gt.minimization(block, lambda model, batch: model(batch).pow(2).sum())
-    w = game.vector() + 0.3 * draw(game.num_parameters, seed=7)
-    got = game.field_at(w, game.buffers(), u).vector
-    game.load_vector(w)
-    expected = torch.autograd.grad(block(u).pow(2).sum(), list(block.parameters()))
-    assert torch.allclose(got, torch.cat([g.flatten() for g in expected]), rtol=1e-7, atol=1e-9)
-    assert got.norm() > 0.1
-
-
-def test_an_adjoint_is_refused_where_second_derivatives_are_needed():
-    block, u = ODEBlock(layers(seed=1), method="rk4", steps=4, adjoint=True), draw(3, 4)
-
-    def loss(model, batch):
-        return model(batch).pow(2).sum()
-
-    with pytest.raises(GantoolsError, match="adjoint=False"):
-        gt.analysis.hessian(block, loss, u)
-    gt.trainers.make("simultaneous", gt.minimization(block, loss), lr=0.1).step(u)
-
-
-# Games --------------------------------------------------------------------------------------------------------------
-
-BLOCKS = {
-    "residual": lambda: ResidualBlock(layers(), 0.5),
-    "lm": lambda: Flow(LMBlock(layers(), 0.5, first=True), LMBlock(layers(seed=1), 0.5, k=-0.1).double()),
-    "poly": lambda: PolyBlock(layers(), layers(seed=1), "mpoly-2", 0.5),
-    "fractal": lambda: FractalBlock([layers(seed=s) for s in range(2)], 2, step=0.5),
-    "rev": lambda: RevBlock(layers(2), layers(2, seed=1), 0.5),
-    "rev sequence": lambda: chain(2, half=2),
-    "ode rk4": lambda: ODEBlock(layers(), 1.0, "rk4", steps=2),
-    "ode dopri5": lambda: ODEBlock(layers(), 0.5, rtol=1e-9, atol=1e-11),
-}
-
-
-def finite_differences(function, point, u, h):
-    return torch.stack([(function(point + h * v) - function(point - h * v)) / (2 * h) for v in u.T], 1)
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if "dopri5" in n else n for n in BLOCKS])
-def test_a_game_of_blocks_has_its_jacobian_hessian_and_update_operator(name):
-    block, critic = BLOCKS[name](), layers(4, 3, seed=9)
-
-    def losses(players, batch):
-        score = players.critic(players.block(batch)).square().mean()
-        return {"block": score, "critic": 0.05 * sum(p.square().sum() for p in critic.parameters()) - score}
-
-    game, batch = gt.Game({"block": block, "critic": critic}, losses), draw(2, 4)
-    w = game.vector()
-    u = torch.linalg.qr(draw(len(w), 2, seed=8))[0]
-    field = finite_differences(lambda w: game.field_at(w, game.buffers(), batch).vector, w, u, 1e-6)
-    # The adaptive solvers of torchdiffeq have no forward derivatives.
-    for method in ("reverse",) if name == "ode dopri5" else ("reverse", "forward"):
-        got = gt.analysis.jacobian(game, batch, method=method) @ u
-        assert (got - field).abs().max() < 1e-6 * field.abs().max()
-    own = gt.analysis.hessian(game, batch, player="block", method="reverse")
-    part = game.slices["block"]
-    inner = torch.zeros_like(u)
-    inner[part] = u[part]
-    expected = finite_differences(lambda w: game.field_at(w, game.buffers(), batch).vector, w, inner, 1e-6)[part]
-    assert (own @ u[part] - expected).abs().max() < 1e-6 * field.abs().max()
-
-    optimizer = gt.trainers.make("consensus", game, lr=0.05, gamma=0.5, base="sgd")
-    state = optimizer.state
-    step = finite_differences(lambda w: optimizer.update(w, state, batch)[0], w, u, 1e-5)
-    got = gt.analysis.update_operator(optimizer, batch) @ u
-    assert (got - step).abs().max() < 1e-5 * step.abs().max()
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", BLOCKS)
-def test_blocks_compute_the_same_on_a_gpu(name):
-    block, u = BLOCKS[name](), draw(3, 4)
-    expected = torch.autograd.grad(block(u).square().sum(), list(block.parameters()))
-    block.cuda()
-    got = torch.autograd.grad(block(u.cuda()).square().sum(), list(block.parameters()))
-    for a, b in zip(got, expected, strict=True):
-        assert torch.allclose(a.cpu(), b, rtol=1e-8, atol=1e-9)

@@ -14,10 +14,7 @@ from gantools.nn.recurrent.holographic import (
     superpose,
     unbind,
 )
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.draws import seeded
 
 
 def complex_normal(*shape, seed):
