@@ -7,6 +7,11 @@ from pathlib import Path
 from zoo.measures import Measure
 
 GAMES = Path(__file__).parent / "games"
+ADAM = "--optimizer {} --optimizer.base adam --optimizer.base.betas {} 0.99 --optimizer.lr {} --steps {}"
+SGD = "--optimizer {} --optimizer.base sgd --optimizer.lr {} --steps {}"
+MOMENTUM = "--optimizer {} --optimizer.base momentum --optimizer.base.beta 0.9 --optimizer.lr {} --steps {}"
+RMSPROP = "--optimizer {} --optimizer.base rmsprop --optimizer.lr {} --steps {}"
+PENALTY = " --regularizer r1 --regularizer.gamma 1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,3 +50,13 @@ class Entry:
         """Return FILE.py:FUNCTION as it is typed, of a changed game where a function is given."""
         file, _, own = self.target.partition(":")
         return f"{GAMES / file}:{function or own}"
+
+
+def adam(rate: str, steps: int = 1500, method: str = "alternating", beta: float = 0) -> str:
+    """Return the flags of steps with Adam, of alternating ones and without momentum by default."""
+    return ADAM.format(method, f"{beta:g}", rate, steps)
+
+
+def entry(file: str, name: str, flags: str, measure: Measure, causes: str, cure: Cure, **changes: str) -> Entry:
+    """Return the entry of the sick game FILE.py:NAME with its acceptable causes, separated by spaces."""
+    return Entry(name, f"{file}.py:{name}", flags, measure, tuple(causes.split()), cure, changes)

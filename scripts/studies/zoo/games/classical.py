@@ -112,7 +112,7 @@ def two_rates() -> Made:
     return gt.gan(mlp(4, 32, 32, 2), mlp(2, 32, 32, 1), "nonsaturating", regularizers), drawn(ring(4, 0.1), 4)
 
 
-def _penalised(eps: float) -> Made:
+def _penalised(rooted: bool) -> Made:
     batches = drawn(ring(4, 0.1), 4)
     generator, discriminator = mlp(4, 32, 32, 2), mlp(2, 32, 32, 1)
     nn.init.zeros_(discriminator[-1].weight)
@@ -121,7 +121,8 @@ def _penalised(eps: float) -> Made:
         fake = players["generator"](batch["latent"])
         middle = ((batch["real"] + fake) / 2).detach().requires_grad_()
         (slope,) = torch.autograd.grad(players["discriminator"](middle).sum(), middle, create_graph=True)
-        penalty = ((slope.square().sum(1) + eps).sqrt() - 1).square().mean()
+        squares = slope.square().sum(1)
+        penalty = ((squares.sqrt() - 1).square() if rooted else squares).mean()
         real_score, fake_score = players["discriminator"](batch["real"]).mean(), players["discriminator"](fake).mean()
         return {"generator": -fake_score, "discriminator": fake_score - real_score + penalty}
 
@@ -130,12 +131,12 @@ def _penalised(eps: float) -> Made:
 
 def root_penalty() -> Made:
     """A gradient penalty by a plain root, and a discriminator whose last layer begins at zero."""
-    return _penalised(0.0)
+    return _penalised(rooted=True)
 
 
 def root_penalty_mended() -> Made:
-    """The same with a small number under the root."""
-    return _penalised(1e-8)
+    """The same with the square of the gradient's norm in place of its root."""
+    return _penalised(rooted=False)
 
 
 def _signed(sign: float) -> Made:
