@@ -8,11 +8,11 @@ from torch.utils.data import DataLoader, Dataset
 import gantools as gt
 from gantools import analysis
 from gantools.errors import GantoolsError
-from tests.analysis.test_every_layer import normal
+from tests.draws import draw
 
 N = 8
-IMAGES, TARGETS, MASKS = (normal(N, 2, seed=seed) for seed in (0, 1, 2))
-DIRECTION = normal(24, seed=3)  # of both players
+IMAGES, TARGETS, MASKS = (draw(N, 2, seed=seed) for seed in (0, 1, 2))
+DIRECTION = draw(24, seed=3)  # of both players
 
 # A sample, and how the images and targets are found in a batch of such samples.
 SAMPLES = {
