@@ -19,6 +19,7 @@ from gantools.games.elementary import ElementaryOperations
 from gantools.games.elementary.power_iterations import power_iterations_followed
 from gantools.games.recompute import checkpoints_kept, uncompiled
 from gantools.games.stop_gradients import StopGradients
+from gantools.games.wrappers import HeldOutside
 
 
 def as_real(x: Tensor) -> Tensor:
@@ -111,6 +112,7 @@ class AllPlayers(nn.Module):
         self._aliases = self._find_aliases()
         self._complex = {name for name, p in self.named_parameters() if p.is_complex()}
         self._homes: dict[str, tuple[nn.Module, str]] = {}
+        self._outside = HeldOutside(self)
         self.elementary = ElementaryOperations()
         self.stops = StopGradients()
         self.safe = False  # whether losses are evaluated to be differentiated twice, without fused kernels
@@ -131,7 +133,7 @@ class AllPlayers(nn.Module):
 
     def plain(self, batch: Any) -> Any:
         """Return the losses at the modules' own parameters, with their graph as the user's code makes it."""
-        with self.elementary if self.exact else nullcontext():
+        with self._outside.following({}), self.elementary if self.exact else nullcontext():
             return self._losses(self._players, batch)
 
     def call(
@@ -160,7 +162,8 @@ class AllPlayers(nn.Module):
             if tied := vars(parameter):  # by a user's code
                 vars(swapped[name]).update(tied)
         swapped |= {alias: swapped[name] for name in list(swapped) for alias in self._aliases[name]}
-        return torch.func.functional_call(self, swapped, (batch, list(buffers), finish), tie_weights=False)
+        with self._outside.following(swapped):
+            return torch.func.functional_call(self, swapped, (batch, list(buffers), finish), tie_weights=False)
 
     def constant_names(self, trainable: Sequence[str]) -> list[str]:
         """Return the names of buffers and of parameters that nobody descends."""

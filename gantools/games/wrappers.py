@@ -3,9 +3,11 @@
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # pyright: ignore[reportAttributeAccessIssue]
 
 from gantools.errors import GantoolsError, GantoolsWarning
@@ -56,7 +58,59 @@ def plain_module(player: str, module: Any) -> nn.Module:
             )
         if _is(tensor, "torch.distributed.tensor", "DTensor"):
             raise _spread(player, "FSDP2 or tensor parallelism")
+    if any(_records_samples(m) and m.hooks_enabled for m in module.modules()):
+        warnings.warn(
+            f"Player {player!r} is wrapped by opacus, whose hooks keep each sample's gradient: they are off while "
+            "gantools evaluates the losses, and its own optimizers follow the plain gradient, neither clipped nor with "
+            "noise.",
+            GantoolsWarning,
+            stacklevel=5,
+        )
     return module
+
+
+def _records_samples(module: Any) -> bool:
+    return _is(module, "opacus.grad_sample.gsm_base", "AbstractGradSampleModule")
+
+
+class HeldOutside:
+    """What modules hold beside their parameters and buffers, and has to follow where these are swapped.
+
+    - A scripted recurrent net reads its weights from a list of its own (an eager one keeps it up by itself).
+    - The hooks of opacus keep what they need for each sample's gradient, which they compute at the next backward pass
+      through this layer; further ones, as derivatives of the field make them, find nothing. They change no value.
+    """
+
+    def __init__(self, module: nn.Module):
+        names = {id(p): name for name, p in module.named_parameters()}
+        self._lists: list[tuple[nn.Module, list[str]]] = []
+        for m in module.modules():
+            if isinstance(m, torch.jit.ScriptModule) and isinstance(held := getattr(m, "_flat_weights", None), list):
+                self._lists.append((m, [names[id(p)] for p in held]))
+        self._hooked = list(module.modules()) if any(map(_records_samples, module.modules())) else []
+
+    @contextmanager
+    def following(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+        """Run the block with these tensors in the lists, by the parameters' names, and without the hooks of opacus."""
+        lists = [(m, m._flat_weights) for m, _ in self._lists]
+        hooks = [(h, dict(h)) for m in self._hooked for h in (m._forward_hooks, m._backward_hooks)]
+        try:
+            for m, names in self._lists if tensors else ():
+                m._flat_weights = [tensors[name] for name in names]
+            for present, _ in hooks:
+                for key in [key for key, hook in present.items() if _of_opacus(hook)]:
+                    del present[key]
+            yield
+        finally:
+            for m, held in lists:
+                m._flat_weights = held
+            for present, before in hooks:
+                present.clear()
+                present.update(before)
+
+
+def _of_opacus(hook: Any) -> bool:
+    return (getattr(getattr(hook, "func", hook), "__module__", None) or "").startswith("opacus.")
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Any]]:

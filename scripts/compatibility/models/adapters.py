@@ -77,7 +77,6 @@ def vera():
 def private_convolutions():
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
     net = GradSampleModule(net)
-    net.disable_hooks()  # they bear one backward pass for each forward pass
     return net, classify, (torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 1]))
 
 
@@ -87,7 +86,6 @@ def private_after_fixing_batch_norm():
         nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
     )
     net = GradSampleModule(net)
-    net.disable_hooks()  # they bear one backward pass for each forward pass
     return net, classify, (torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 1]))
 
 

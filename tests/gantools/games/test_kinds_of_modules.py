@@ -1,5 +1,9 @@
 """Players of kinds that cannot be analysed as they come: one sentence, or what is right."""
 
+import functools
+import sys
+import types
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +13,8 @@ from gantools.analysis import hessian, jacobian
 from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
 from gantools.trainers import Simultaneous
 from tests import cases
+from tests.analysis.products.test_differences import differences
+from tests.draws import draw
 
 F64 = torch.float64
 
@@ -78,6 +84,79 @@ def test_a_sparse_embedding_and_scripted_modules_are_right():
         scripted = torch.jit.script(model), torch.jit.trace(model, x)
     for one in scripted:
         torch.testing.assert_close(hessian(one, mean_square, x).dense(), truth, rtol=1e-9, atol=1e-12)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = kind(2, 2, batch_first=True, dtype=F64)
+
+    def forward(self, x):
+        return self.net(x)[0]
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_scripted_recurrent_net_follows_the_weights_that_it_is_given(kind):
+    x = draw(3, 4, 2)
+    model = Recurrent(kind)
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        scripted = torch.jit.script(Recurrent(kind))
+    kept = scripted.net._flat_weights
+    for method in ("reverse", "forward", "difference"):
+        H = hessian(scripted, mean_square, x, method=method)
+        u = torch.ones(H.n, dtype=F64)
+        assert (H @ u - differences(model, mean_square, x) @ u).norm() < 1e-6 * (H @ u).norm()
+    assert all(now is before for now, before in zip(scripted.net._flat_weights, kept, strict=True))
+    Simultaneous(gt.minimization(scripted, mean_square), lr=0.1).step(x)
+    Simultaneous(gt.minimization(model, mean_square), lr=0.1).step(x)
+    torch.testing.assert_close(scripted(x), model(x), rtol=1e-12, atol=1e-12)
+
+
+class Private(nn.Module):
+    """Keeps each sample's gradient by hooks, one backward pass for each forward pass, as opacus' wrapper does."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module, self.hooks_enabled = module, True
+        self.given, self.gradients = [], []
+        for layer in (module[0], module[2]):
+            layer.register_forward_hook(self.capture)
+            layer.register_full_backward_hook(functools.partial(self.record, scale=1.0))
+
+    def capture(self, layer, given, output):
+        self.given.append(given[0].detach())
+
+    def record(self, layer, given, output, scale):
+        self.gradients.append(scale * output[0][:, :, None] * self.given.pop()[:, None])
+
+    def forward(self, x):
+        return self.module(x)
+
+
+@pytest.fixture
+def opacus(monkeypatch):
+    """The class in the place of opacus' own, whose hooks are known by the module they come from."""
+    module = types.ModuleType("opacus.grad_sample.gsm_base")
+    module.AbstractGradSampleModule = Private
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for hook in (Private.capture, Private.record):
+        monkeypatch.setattr(hook, "__module__", "opacus.grad_sample.grad_sample_module")
+
+
+@pytest.mark.parametrize("method", ["auto", "reverse", "forward", "difference"])
+def test_hooks_of_differential_privacy_are_off_in_evaluations_and_on_again(method, opacus):
+    model, x = cases.mlp(3, 4, 2), draw(5, 3)
+    private = Private(cases.mlp(3, 4, 2))
+    private.module.load_state_dict(model.state_dict())
+    with pytest.warns(GantoolsWarning, match="neither clipped nor with noise"):
+        H = hessian(private, mean_square, x, method=method)
+    u = torch.ones(H.n, dtype=F64)
+    assert (H @ u - differences(model, mean_square, x) @ u).norm() < 1e-6 * (H @ u).norm()
+    assert not private.given and not private.gradients
+    mean_square(private, x.requires_grad_()).backward()
+    assert len(private.gradients) == 2 and not private.given
+    torch.testing.assert_close(private.gradients[0].sum(0), private.module[2].weight.grad)
 
 
 class Probable(nn.Module):
