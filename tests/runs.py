@@ -103,6 +103,13 @@ def nan_later():
     return gt.Game({"x": Player(), "y": Player()}, losses), [(torch.ones(2),)] * 5 + [(torch.zeros(2),)]
 
 
+def nan_in_data():
+    x = torch.ones(2, 3)
+    bad = x.clone()
+    bad[1, 2] = float("nan")
+    return fit([(x, torch.ones(2, 1))] * 2 + [(bad, torch.ones(2, 1))])
+
+
 def infinite_step():
     """A finite field whose derivative is not: consensus differentiates sqrt at 0."""
 

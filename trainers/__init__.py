@@ -21,6 +21,7 @@ from gantools.trainers.second_order.opponent_shaping import Lola, StableOpponent
 from gantools.trainers.second_order.proximal import Proximal
 from gantools.trainers.second_order.sga import SymplecticGradientAdjustment
 from gantools.trainers.second_order.unrolled import Unrolled
+from gantools.trainers.step_origin import step_origin
 
 __all__ = [
     "AVERAGES",
@@ -61,4 +62,5 @@ __all__ = [
     "Uniform",
     "Unrolled",
     "make",
+    "step_origin",
 ]

@@ -53,22 +53,40 @@ def require_field(game: Game, batch: Any) -> None:
 
 
 @contextmanager
-def undisturbed(game: Game) -> Iterator[None]:
-    """Evaluate within this block; parameters, buffers, attributes and the random state are put back at its end."""
-    module = game.module
-    live = module.tensors([*game.names, *game.constants])
+def tensors_kept(game: Game) -> Iterator[None]:
+    """Give the modules other memory in this block: parameters, frozen ones and buffers are put back at its end."""
+    live = game.module.tensors([*game.names, *game.constants])
     # Other memory under the same tensors: the user's own graphs may hold them, and must not see them move.
     kept = [(t, t.data, t.requires_grad) for t in live.values()]
     for t in live.values():
         t.data = t.data.clone()
-    devices = [game.device] if game.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices), torch.enable_grad(), game.frozen(game.modes(dropout=False)):
-            yield
+        yield
     finally:
         for t, data, flag in kept:
             t.data = data
             t.requires_grad_(flag)
+
+
+@contextmanager
+def moved(game: Game, w: Tensor) -> Iterator[None]:
+    """Put the modules at `w` (n,) in this block; parameters and buffers are put back at its end."""
+    with tensors_kept(game):
+        _move(game, w)
+        yield
+
+
+@contextmanager
+def undisturbed(game: Game) -> Iterator[None]:
+    """Evaluate within this block; parameters, buffers, attributes and the random state are put back at its end."""
+    devices = [game.device] if game.device.type == "cuda" else []
+    with (
+        tensors_kept(game),
+        torch.random.fork_rng(devices),
+        torch.enable_grad(),
+        game.frozen(game.modes(dropout=False)),
+    ):
+        yield
 
 
 def _move(game: Game, w: Tensor) -> None:

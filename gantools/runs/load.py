@@ -34,7 +34,7 @@ class Run:
         config: its configuration.
         experiment: everything that the configuration builds, in the state of the checkpoint.
         step: the step of the checkpoint.
-        steps: all steps that have a checkpoint.
+        steps: all steps that have a checkpoint, and that before which the run stopped at NaN.
         record: config.json as it was at the checkpoint, where a folder was opened.
         opened: the other arguments of `load`.
     """
@@ -197,16 +197,17 @@ def _checkpoint(folder: RunFolder, step: int | None) -> tuple[Record, list[int],
     """Return config.json, the steps that have a checkpoint, the one wanted, and its content, all of one moment."""
     for attempt in range(READS):
         record, logged, steps = folder.record(), folder.last_logged(), folder.steps()
-        if not steps:
+        every = folder.open_steps()
+        if not every:
             raise GantoolsError(f"{folder.path} holds no checkpoint yet: let `gantools train` write one first.")
-        if step is not None and step not in steps:
-            raise no_such_step(folder.path, step, steps)
+        if step is not None and step not in every:
+            raise no_such_step(folder.path, step, every)
         try:
-            chosen, saved = folder.read_last(steps) if step is None else (step, folder.read(step))
+            chosen, saved = folder.read_last(steps or every) if step is None else (step, folder.read(step))
             record.at(saved, folder.checkpoint_path(chosen))
-            if step is None and (gone := missing_checkpoint(record.config, steps, logged)):
+            if step is None and steps and (gone := missing_checkpoint(record.config, steps, logged)):
                 say(f"The checkpoint of step {gone} is gone; the last one of {folder.path} is of step {steps[-1]}.")
-            return record, steps, chosen, saved
+            return record, every, chosen, saved
         except GantoolsError:
             # Training goes on: what was listed may have been deleted by its rule, or resumed with another rate.
             if attempt + 1 == READS or (folder.steps() == steps and folder.record().content == record.content):

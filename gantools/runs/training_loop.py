@@ -15,7 +15,7 @@ from gantools.batches import split
 from gantools.data.random_state import random_state_kept, seed_global_generators
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.metrics.distances import evaluate
-from gantools.runs import looks
+from gantools.runs import looks, not_finite
 from gantools.runs.beginning import begun, resumed
 from gantools.runs.code.trust import CodeChoice
 from gantools.runs.config import TrainConfig
@@ -125,6 +125,8 @@ class Trainer:
         # Each look at a number on a GPU waits for it; on a CPU it is free.
         self._unchecked: list[tuple[int, StepInfo, Tensor]] = []
         self._check_every = 1 if experiment.device.type == "cpu" else 50
+        # The step that began last, its batches, and the random state before it.
+        self._began: tuple[int, tuple[Any, ...], Tensor] = (-1, (), torch.get_rng_state())
 
     def run(self) -> Outcome:
         """Train to the last step, or until a signal asks to stop."""
@@ -167,6 +169,7 @@ class Trainer:
         optimizer = experiment.optimizer
         with own_errors(self.config.target):
             batches = experiment.stream.take(optimizer.batches_per_step)
+            self._began = step, batches, torch.get_rng_state()
             info = self._stepped(batches, partial(self._check_step, step))
         if experiment.average:
             experiment.average.update()
@@ -198,10 +201,25 @@ class Trainer:
                 continue
             what, wrong = ("step", finite) if good.all() else ("field", good)
             player = list(info.field_norms)[int(wrong.int().argmin())]
-            finding = f"The {what} of player {player!r} is NaN or infinite at step {step}"
-            raise NonFiniteFieldError(finding, f"training stopped, {self._kept()}. {self._remedy()}", player, step)
+            raise self._refusal(what, player, step)
 
-    def _remedy(self) -> str:
+    def _refusal(self, what: str, player: str, step: int) -> NonFiniteFieldError:
+        """Return the error for a step that is not finite, with where that arose, and keep what it arose from."""
+        began, batches, random = self._began
+        origin, kept = None, self._kept()
+        if began == step:  # else later steps have been taken from it, as on a GPU
+            with random_state_kept():
+                origin = not_finite.origin_of_step(self.experiment, batches, random)
+            kept = "; ".join(filter(None, [kept, not_finite.keep(self.folder, step, self.experiment, batches)]))
+        player = player if origin is None else origin.player
+        finding = f"The {what} of player {player!r} is NaN or infinite at step {step}"
+        where = "" if origin is None else f": {origin}"
+        remedy = self._remedy(origin is not None and origin.in_data)
+        return NonFiniteFieldError(finding + where, f"training stopped, {kept}. {remedy}", player, step)
+
+    def _remedy(self, data: bool = False) -> str:
+        if data:
+            return "Mend the data, or leave that sample out."
         if self.experiment.source is None:
             return "Lower the learning rate, or look for a division, root or logarithm at 0 in the losses, or NaN data."
         return (

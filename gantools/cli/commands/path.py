@@ -49,7 +49,7 @@ def run(argv: list[str]) -> int:
     require_positive(batch_size=args.batch_size)
     run = load(args.run, device=args.device, code=args.code, trust=args.trust)
     set_threads(run.game, run.config.threads)
-    steps = [run.steps[0] if args.start is None else args.start, run.steps[-1] if args.end is None else args.end]
+    steps = [run.steps[0] if args.start is None else args.start, run.step if args.end is None else args.end]
     if len(run.steps) == 1:
         raise GantoolsError(
             f"A path needs two checkpoints, and {run.path} has one, of step {run.steps[0]}: train on with --resume "

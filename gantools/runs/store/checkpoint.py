@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 import stat
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
@@ -182,6 +183,12 @@ def _require_fit(path: Path, what: str, saved: Mapping[str, Tensor], present: Ma
 
 def _form(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def steps_in(folder: Path) -> list[int]:
+    """Return the steps that a folder has a checkpoint of, in order."""
+    found = (re.search(r"step-(\d{8,})\.", file.name) for file in folder.glob("step-*.pt"))
+    return sorted(int(match[1]) for match in found if match)
 
 
 def superfluous(steps: Sequence[int], last: int, every: int, measured: Collection[int]) -> list[int]:

@@ -20,6 +20,7 @@ from gantools.runs.store.checkpoint import (
     read_checkpoint,
     read_logs,
     save_checkpoint,
+    steps_in,
     superfluous,
 )
 from gantools.runs.store.lock import LOCK_FILES, lock_folder
@@ -50,6 +51,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.spectra = self.path / "spectra"
         self.analysis = self.path / "analysis"
+        self.not_finite = self.path / "not-finite"
         self.code = self.path / "code"
         self.features = self.path / "features.pt"
         self.lines = 0
@@ -60,8 +62,8 @@ class RunFolder:
 
     def require_no_links(self) -> None:
         """Refuse a run whose folders or files are links: a run of somebody else's could lead writes anywhere."""
-        folders = (self.checkpoints, self.samples, self.spectra, self.analysis, self.code, self.path / SET_ASIDE)
-        for path in (*folders, self.config_path, self.metrics_path, self.features):
+        folders = (self.checkpoints, self.samples, self.spectra, self.analysis, self.code, self.not_finite)
+        for path in (*folders, self.path / SET_ASIDE, self.config_path, self.metrics_path, self.features):
             if path.is_symlink():
                 raise GantoolsError(
                     f"{path} is a link, and gantools follows none inside a run: put what it leads to in its place."
@@ -158,7 +160,12 @@ class RunFolder:
         aside = SetAside(self.path) if aside is None else aside
         logs = logs or {}
         records, self.lines = cut_metrics(self.metrics_path, step, logs, aside)
-        for folder, first in ((self.samples, step), (self.spectra, step), (self.checkpoints, step + 1)):
+        for folder, first in (
+            (self.samples, step),
+            (self.spectra, step),
+            (self.not_finite, 0),
+            (self.checkpoints, step + 1),
+        ):
             for file in sorted(folder.glob("*")):
                 found = _STEP.search(file.name)
                 if found and int(found[1]) >= first:
@@ -225,17 +232,22 @@ class RunFolder:
 
     def steps(self) -> list[int]:
         """Return the steps that have a checkpoint, in order."""
-        found = (_STEP.search(file.name) for file in self.checkpoints.glob("step-*.pt"))
-        return sorted(int(match[1]) for match in found if match)
+        return steps_in(self.checkpoints)
+
+    def open_steps(self) -> list[int]:
+        """Return the steps that can be analysed: those with a checkpoint, and one where a run stopped at NaN."""
+        return sorted({*self.steps(), *steps_in(self.not_finite)})
 
     def checkpoint_path(self, step: int) -> Path:
-        """Return the path of a step's checkpoint."""
-        return self.checkpoints / step_name(step, "pt")
+        """Return the path of a step's checkpoint, or of the state kept where the run stopped at NaN before it."""
+        own, kept = (folder / step_name(step, "pt") for folder in (self.checkpoints, self.not_finite))
+        return kept if kept.exists() and not own.exists() else own
 
     def save(self, step: int, experiment: "Experiment") -> None:
         """Write a checkpoint, whole or not at all; then delete those that the run's rule does not keep."""
         record = Record(experiment.config) if self._record is None else self._record
-        save_checkpoint(self.checkpoint_path(step), step, experiment, record.to_json(), self._logs())
+        path = self.checkpoints / step_name(step, "pt")
+        save_checkpoint(path, step, experiment, record.to_json(), self._logs())
         self._written.add(step)
         self._prune(record.config)
 

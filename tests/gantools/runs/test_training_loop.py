@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 
+import gantools as gt
 from gantools.cli import main
 from gantools.runs import kept_features
 from gantools.runs.store import atomic
@@ -343,7 +344,29 @@ class TestNotFinite:
     def test_before_any_checkpoint(self, tmp_path, capsys):
         args = [f"{own_file(tmp_path)}:nan_later", *QUIET, "--optimizer", "simultaneous"]
         run(tmp_path / "a", *args, expect=2)
-        assert "before any checkpoint" in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert "before any checkpoint" in err and "loss of player 'y', forward through" in err and "own.py, line" in err
+        # What there was before is opened all the same, and so is the batch.
+        assert main(["spectrum", str(tmp_path / "a"), "--k", "2"]) == 0
+        assert "step 5" in capsys.readouterr().out and gt.load(tmp_path / "a").game.vector().isfinite().all()
+        ((batch,),) = torch.load(tmp_path / "a" / "not-finite" / "batch-step-00000005.pt")
+        assert torch.equal(batch, torch.zeros(2))
+
+    def test_the_state_before_is_a_point_beside_the_checkpoints(self, tmp_path, capsys):
+        args = [f"{own_file(tmp_path)}:nan_later", *QUIET, "--optimizer", "simultaneous", "--checkpoint-every", "2"]
+        run(tmp_path / "a", *args, expect=2)
+        assert gt.load(tmp_path / "a").step == 4 and gt.load(tmp_path / "a").steps == [2, 4, 5]
+        assert gt.load(tmp_path / "a", 5).step == gt.load(tmp_path / "a").at(5).step == 5
+        # It is no checkpoint to go on from, and is set aside when the run goes on.
+        run(tmp_path / "a", "--resume", "--steps", "5")
+        assert gt.load(tmp_path / "a").steps == [2, 4, 5] and not list((tmp_path / "a" / "not-finite").iterdir())
+
+    def test_data_that_is_not_finite(self, tmp_path, capsys):
+        args = [f"{own_file(tmp_path)}:nan_in_data", *QUIET, "--optimizer", "simultaneous"]
+        run(tmp_path / "a", *args, expect=2)
+        err = capsys.readouterr().err
+        assert "step 2: the data is not finite, batch[0]: 1 of 6 entry is NaN, the first at [1, 2]" in err
+        assert "Mend the data" in err
 
     def test_a_finite_field_with_an_infinite_step(self, tmp_path, capsys):
         args = [f"{own_file(tmp_path)}:infinite_step", *QUIET, "--optimizer", "consensus", "--checkpoint-every", "1"]
