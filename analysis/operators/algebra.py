@@ -84,8 +84,8 @@ def restrict(A: LinearOperator, part: Part) -> LinearOperator:
 
     Args:
         A: any operator; one of a game knows names.
-        part: a name or pattern, or several: "generator", "generator.*", "*.bias", or, of an update operator,
-            "generator:*" for the memory; or a slice, or indices (k,) of the vectors.
+        part: a name or pattern, or several: "generator", "generator.0" (a layer), "*.bias", or, of an update
+            operator, "generator:*" for the memory; or a slice, or indices (k,) of the vectors.
 
     Raises:
         GantoolsError: for a name that nothing bears, and for an empty part.
@@ -159,10 +159,16 @@ def _matching(A: LinearOperator, pattern: str) -> list[slice]:
     names = A.slices | A.parameters
     if not names:
         raise GantoolsError("This operator has no names: pass a slice, or the indices of the entries.")
-    found = [where for name, where in names.items() if fnmatchcase(str(name), str(pattern))]
+    found = [where for name, where in names.items() if _names(str(pattern), str(name))]
     if not found:
-        raise suggest("part", str(pattern), list(names))
+        layers = {name.rpartition(".")[0]: None for name in map(str, A.parameters)}
+        raise suggest("part", str(pattern), list({**dict.fromkeys(map(str, names)), **layers}))
     return found
+
+
+def _names(pattern: str, name: str) -> bool:
+    """Return whether a pattern matches a name, or that of a layer, whose parameters are named after it and a dot."""
+    return name.startswith(f"{pattern}.") or fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def parameter_slices(game: Game, player: str | None = None) -> dict[str, slice]:

@@ -54,6 +54,8 @@ class AnalysedPoint:
         batch: one batch or several.
         step: the training step, 0 for a user's file.
         target: FILE.py:FUNCTION of a user's game, else None.
+        label: what tells results of one function of a file from those of another, "" for a run, which has a folder of
+            its own.
     """
 
     name: str
@@ -61,6 +63,11 @@ class AnalysedPoint:
     batch: Any
     step: int
     target: str | None
+    label: str = ""
+
+    def result_name(self, *parts: str) -> str:
+        """Return the name of a result, which no other function, method or selection has: in files and TensorBoard."""
+        return "-".join(filter(None, (self.label, *parts)))
 
 
 def open_points(args: Any) -> tuple[Iterator[AnalysedPoint], Path]:
@@ -82,7 +89,8 @@ def open_points(args: Any) -> tuple[Iterator[AnalysedPoint], Path]:
         game, _, batches = load_own(args.where, on)
         set_threads(game)
         name = Path(args.where.rpartition(":")[0]).stem
-        points = iter([AnalysedPoint(name, game, batches, 0, args.where)])
+        label = f"{name}.{args.where.rpartition(':')[2]}"
+        points = iter([AnalysedPoint(label, game, batches, 0, args.where, label)])
         return points, args.out or Path("runs") / f"{name}-analysis"
     run = load(args.where, device=args.device, code=args.code, trust=args.trust)
     set_threads(run.game, run.config.threads)
@@ -169,7 +177,12 @@ def _seconds(A: analysis.LinearOperator, u: torch.Tensor) -> float:
 
 
 def at_each_hessian(
-    point: AnalysedPoint, folder: Path, noun: str, compute: Callable[..., Any], show: Callable[[Any, str], Shown]
+    point: AnalysedPoint,
+    folder: Path,
+    noun: str,
+    compute: Callable[..., Any],
+    show: Callable[[Any, str], Shown],
+    selection: Callable[[Any], tuple[str, ...]] = lambda result: (),
 ) -> None:
     """Estimate something of each player's Hessian, print it and save it; Ctrl-C ends with what there is of one.
 
@@ -180,19 +193,21 @@ def at_each_hessian(
         compute: makes a result, which says whether it was interrupted, from an operator, and of the keywords
             `progress`, `interruptible` and `store`, a file that may keep the work.
         show: makes what is shown of a result and its title.
+        selection: of a result, the method and the choices that its files and tags are named by.
     """
     for player in point.game.slices:
         hessian = analysis.hessian(point.game, point.batch, player=player)
         print(f"\nHessian of {player} ({hessian.n} parameters)", flush=True)
         progress = ProductProgress()
-        store = folder / f"{noun}-{file_part(player)}-{step_name(point.step, 'pt')}"
+        store = folder / f"{file_part(point.result_name(noun, player))}-{step_name(point.step, 'pt')}"
         try:
             result = compute(hessian, progress=progress, interruptible=True, store=store)
         finally:
             progress.close()
         text, arrays, figure, log = show(result, f"{point.name}, {player}")
         print(text)
-        save_result(folder, f"{noun}-{player}", point.step, arrays, figure, log)
+        name = point.result_name(noun, player, *selection(result))
+        save_result(folder, name, point.step, arrays, figure, log)
         if result.interrupted:
             kept = f" The same command goes on from {store}." if store.exists() else ""
             print(f"Interrupted: that is what the steps so far tell.{kept}", file=sys.stderr)

@@ -84,7 +84,7 @@ def _draw_densities(point: AnalysedPoint, args: DensityArguments, folder: Path) 
         figure = board.cloud_figure(cloud, f"{point.name}, Jacobian")
         save_result(
             folder,
-            "ritz-values",
+            point.result_name("ritz-values"),
             point.step,
             {"values": cloud.values.numpy(), "residuals": cloud.residuals.numpy()},
             figure,

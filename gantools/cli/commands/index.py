@@ -83,6 +83,7 @@ def _print_index(point: AnalysedPoint, args: IndexArguments, folder: Path) -> No
         "index",
         lambda hessian, **running: _index(hessian, args, **running),
         lambda result, title: _shown(result, title, point.step),
+        lambda result: _selection(result, args),
     )
     if len(game.slices) > 1:
         print("\nhalf planes of the Jacobian (negative real part repels)")
@@ -120,6 +121,11 @@ def _index(hessian: analysis.LinearOperator, args: IndexArguments, store: Path, 
         store=store if args.keep else None,
         **running,
     )
+
+
+def _selection(result: analysis.Index, args: IndexArguments) -> tuple[str, ...]:
+    tol = "" if args.tol is None else f"tol {args.tol:g}"
+    return result.method, tol, "stationary" if args.stationary else ""
 
 
 def _shown(result: analysis.Index, title: str, step: int) -> Shown:

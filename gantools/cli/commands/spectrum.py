@@ -28,7 +28,7 @@ class SpectrumArguments:
         k: how many leading eigenvalues, by default 20 (all of a smaller game); 0 for all, by the dense matrix.
         which: LM modulus, LR and SR largest and smallest real part, LI imaginary part, SM nearest to zero, NI to the
             imaginary axis, NU to the unit circle.
-        part: a player, a layer, or a pattern such as "generator.*.weight": its own block alone.
+        part: a player, a layer ("generator.0"), or a pattern such as "generator.*.weight": its own block alone.
         tol: relative tolerance of an eigenvalue.
         verify: solve again from a second start and require agreement.
         basis: vectors that the solver keeps; more of them need fewer products.
@@ -79,8 +79,8 @@ def run(argv: list[str]) -> int:
             print(wrapped(remark))
         print(result if len(result) <= 100 else f"{len(result)} eigenvalues, in the file below")
         print(wrapped(verdict(result, args.lr)))
-        tag = "analysis/hessian" if operator.symmetric else "analysis/jacobian"
-        tag += "" if args.part is None else f"-{file_part(args.part)}"
+        kind = "hessian" if operator.symmetric else "jacobian"
+        tag = f"analysis/{point.result_name(kind, '' if args.part is None else file_part(args.part))}"
         path = folder / f"{tag.replace('/', '-')}-{args.which if k else 'all'}-{step_name(point.step, 'png')}"
         with results(folder) as writer:
             write_atomically(path.with_suffix(".npz"), npz(result.to_numpy()))

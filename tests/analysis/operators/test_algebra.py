@@ -124,6 +124,9 @@ def test_blocks_of_players_layers_and_globs():
         "generator": range(17),
         "generator.*": range(17),
         "generator.0.*": range(9),
+        "generator.0": range(9),
+        "*.2": [*range(9, 17), *range(26, 30)],
+        ("discriminator.2", "generator.0.bias"): [6, 7, 8, *range(26, 30)],
         ("generator.2.bias", "discriminator.0.weight"): range(15, 23),
         "*.bias": [6, 7, 8, 15, 16, 23, 24, 25, 29],
     }
@@ -265,6 +268,7 @@ def test_names_of_complex_parameters_count_twice():
     ("use", "words"),
     [
         (lambda J: restrict(J, "generatr"), "Unknown part 'generatr'. Did you mean 'generator'"),
+        (lambda J: restrict(J, "generator.1"), "Unknown part 'generator.1'. Did you mean 'generator"),
         (lambda J: restrict(J, torch.tensor([40])), "do not fit an operator of order 30"),
         (lambda J: restrict(J, torch.tensor([0.5])), "holds floating numbers"),
         (lambda J: restrict(J, slice(30, 40)), "is empty"),

@@ -43,7 +43,9 @@ class TestSpectrum:
     def test_of_a_file_without_touching_a_run(self, capsys, tmp_path):
         own_file(tmp_path)
         first = run_ok(capsys, "spectrum", "own.py:batch_norm", "--k", "3", "--out", "here")
-        assert "hessian" in first and (tmp_path / "here" / "analysis-hessian-LM-step-00000000.png").exists()
+        assert (
+            "hessian" in first and (tmp_path / "here" / "analysis-own.batch_norm-hessian-LM-step-00000000.png").exists()
+        )
         # The weights are drawn from the global generator: seeded, the same each time.
         second = run_ok(capsys, "spectrum", "own.py:batch_norm", "--k", "3", "--out", "here")
         assert first == second
@@ -132,13 +134,13 @@ class TestIndex:
     def test_the_curve_is_drawn_and_kept(self, capsys, run, tmp_path):
         out = " ".join(run_ok(capsys, "index", run, "--out", tmp_path / "here").split())
         for player in ("generator", "discriminator"):
-            file = tmp_path / "here" / f"analysis-index-{player}-step-00000004.png"
+            file = tmp_path / "here" / f"analysis-index-{player}-exact-step-00000004.png"
             assert file.exists() and str(file) in out
             curve = np.load(file.with_suffix(".npz"))
             assert (np.diff(curve["tolerance"]) > 0).all() and curve["negative"].shape == (len(curve["tolerance"]), 2)
         log = EventAccumulator(str(tmp_path / "here")).Reload()
-        assert {"analysis/index-generator", "analysis/index-discriminator"} <= set(log.Tags()["images"])
-        tags = [f"analysis/index-generator/{name}" for name in ("negative", "zero", "positive")]
+        assert {"analysis/index-generator-exact", "analysis/index-discriminator-exact"} <= set(log.Tags()["images"])
+        tags = [f"analysis/index-generator-exact/{name}" for name in ("negative", "zero", "positive")]
         assert sum(log.Scalars(tag)[-1].value for tag in tags) == pytest.approx(1)
 
     @pytest.mark.parametrize("given", [(), ("--probes", "3"), ("--lanczos-steps", "7")])
@@ -177,6 +179,15 @@ class TestIndex:
         assert out.count("within max_steps = 1") == 2 and out.count("half planes") == 2
         assert "allow no step" in fails(capsys, "index", run, "--stationary", "--stationary-steps", "-1")
 
+    def test_no_other_function_method_or_selection_overwrites_it(self, capsys, tmp_path):
+        own_file(tmp_path)
+        for words in (["own.py:one_batch"], ["own.py:batch_norm"], ["own.py:one_batch", "--tol", "0.1"]):
+            run_ok(capsys, "index", *words, "--out", "here")
+        run_ok(capsys, "index", "own.py:one_batch", "--method", "estimate", "--probes", "2", "--out", "here")
+        assert len(list((tmp_path / "here").glob("*.png"))) == 4
+        images = EventAccumulator(str(tmp_path / "here")).Reload().Tags()["images"]
+        assert len(images) == 4 and "analysis/own.batch_norm-index-model-exact" in images
+
     @pytest.mark.slow
     def test_interrupted_it_tells_what_the_steps_tell_and_goes_on(self, capsys, tmp_path, monkeypatch):
         own_file(tmp_path)
@@ -192,7 +203,9 @@ class TestIndex:
         assert main([*words, "--lanczos-steps", "15"]) == 130
         told = capsys.readouterr()
         assert "1 probe of 5 steps so far, interrupted" in " ".join(told.out.split())
-        assert "The same command goes on from" in told.err and list((tmp_path / "here").glob("index-*.pt"))
+        assert "The same command goes on from" in told.err and list(
+            (tmp_path / "here").glob("own.one_batch-index-*.pt")
+        )
         out = run_ok(capsys, *words, "--lanczos-steps", "15")
         assert "1 probe of 15 steps;" in " ".join(out.split()) and next(count) == 5 + 1 + 10
 
