@@ -1,8 +1,8 @@
 """Pictures of the live view for the documentation: TensorBoard's tab and a report, taken in headless Chromium.
 
-    gantools train --data ring8 --optimizer consensus --steps 3000 --spectrum-every 50 --sample-every 50 \
+    gantools train --data ring8 --optimizer consensus --steps 1500 --spectrum-every 50 --sample-every 50 \
         --checkpoint-every 500 --out runs/live/consensus
-    gantools train --data ring8 --optimizer simultaneous --steps 3000 --spectrum-every 50 --sample-every 50 \
+    gantools train --data ring8 --optimizer simultaneous --steps 1500 --spectrum-every 50 --sample-every 50 \
         --checkpoint-every 500 --out runs/live/simultaneous
     gantools density runs/live/consensus --checkpoint all
     gantools index runs/live/consensus --checkpoint all

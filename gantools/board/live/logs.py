@@ -1,9 +1,10 @@
-"""Looks and pictures in TensorBoard's logs: what there is, its numbers as one stream, pictures by step."""
+"""Looks, scalars and pictures in TensorBoard's logs: what there is, its numbers as bytes, pictures by step."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from tensorboard.context import RequestContext
 from tensorboard.data import provider as data_provider
 
@@ -28,10 +29,12 @@ class Logs:
         self._where = {"ctx": context or RequestContext(), "experiment_id": experiment}
 
     def catalog(self) -> dict[str, Any]:
-        """Return what there is: "series" of looks and "pictures", each with its run and tag; sorted.
+        """Return what there is: "series" of looks, "scalars" and "pictures", each with its run and tag; sorted.
 
         A series has its tag as the user wrote it, a key to ask for it, its kind, the step and time of its last look,
         from which a viewer knows that there is more, and of spectra the first one's operator and whether it was whole.
+        Scalars are those of runs that have a series, and of the runs that such a run lies in: a training's, beside an
+        analysis of its checkpoints.
         """
         series = []
         for run, tags in self._provider.list_tensors(**self._where, plugin_name=PLUGIN).items():
@@ -47,8 +50,35 @@ class Logs:
         pictures = [{"run": run, "tag": tag} for run, tags in images.items() for tag in tags if (run, tag) not in drawn]
         return {
             "series": sorted(series, key=lambda entry: (entry["tag"], entry["run"])),
+            "scalars": self._scalar_tags({entry["run"] for entry in series}),
             "pictures": sorted(pictures, key=lambda entry: (entry["tag"], entry["run"])),
         }
+
+    def _scalar_tags(self, runs: set[str]) -> list[dict[str, Any]]:
+        wanted = sorted(runs | {str(PurePosixPath(run).parent) for run in runs})
+        if not wanted:
+            return []
+        found = self._provider.list_scalars(
+            **self._where, plugin_name="scalars", run_tag_filter=data_provider.RunTagFilter(runs=wanted)
+        )
+        return [
+            {"run": run, "tag": tag, "last": about.max_step, "time": about.max_wall_time}
+            for run, tags in sorted(found.items())
+            for tag, about in sorted(tags.items())
+        ]
+
+    def scalars(self, run: str, tag: str) -> np.ndarray | None:
+        """Return (step, value) of a scalar as rows of float64 in the order of steps, or None if there is none."""
+        wanted = data_provider.RunTagFilter([run], [tag])
+        found = self._provider.read_scalars(
+            **self._where, plugin_name="scalars", downsample=EVERY_STEP, run_tag_filter=wanted
+        )
+        data = found.get(run, {}).get(tag)
+        if data is None:
+            return None
+        # Of a step that was logged again, after a run was resumed, the newer number.
+        newest = {datum.step: datum.value for datum in sorted(data, key=lambda datum: datum.wall_time)}
+        return np.array(sorted(newest.items()), "<f8").reshape(-1, 2)
 
     def looks(self, run: str, key: str) -> list[tuple[int, float, bytes]] | None:
         """Return step, wall time and encoded look of one series, or None if there is none of that name."""
@@ -97,7 +127,8 @@ def open_logs(folder: str | Path) -> Logs:
     from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
     from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
-    multiplexer = EventMultiplexer(tensor_size_guidance={PLUGIN: 0, "images": 0}, purge_orphaned_data=True)
+    every = {PLUGIN: 0, "images": 0, "scalars": 0}  # 0 for no limit
+    multiplexer = EventMultiplexer(tensor_size_guidance=every, purge_orphaned_data=True)
     multiplexer.AddRunsFromDirectory(str(folder))
     multiplexer.Reload()
     return Logs(MultiplexerDataProvider(multiplexer, str(folder)))

@@ -12,8 +12,8 @@ from typing import Any
 
 # In the order in which they need each other: joined they are one module, in which every name is known.
 MODULES = (
-    *("numbers", "scales", "matching", "data", "painter", "plane", "interaction"),
-    *("charts", "distributions", "views", "exports", "state", "controls", "panels", "app", "places"),
+    *("numbers", "scales", "matching", "scalars", "data", "painter", "plane", "interaction"),
+    *("charts", "distributions", "views", "exports", "state", "controls", "over", "panels", "app", "places"),
 )
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=function|class|const|let|async)", re.MULTILINE)
@@ -47,8 +47,8 @@ def page(
 
     Args:
         title: of the page.
-        catalog: what `Logs.catalog` returns, with the number of its blob as "blob" in each series, and steps and blobs
-            of each picture as "steps" and "blobs".
+        catalog: what `Logs.catalog` returns, with the number of its blob as "blob" in each series and scalar, and steps
+            and blobs of each picture as "steps" and "blobs".
         blobs: streams and pictures.
         facts: names and values to show above the view.
         options: of the view, such as `compact`.

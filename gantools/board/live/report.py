@@ -11,11 +11,12 @@ from gantools.board.server import event_files
 from gantools.errors import GantoolsError
 
 MOST_BYTES = 12_000_000  # of numbers; a browser opens the file in about a second
+MOST_SCALARS = 250_000  # numbers of all tags and runs together
 MOST_PICTURES = 40  # of one tag of one run
 
 
 def report(folder: str | Path, title: str, facts: Mapping[str, str] | None = None) -> str:
-    """Return an HTML page of all spectra, densities, indices, paths and samples in a folder's logs.
+    """Return an HTML page of all spectra, densities, indices, paths, scalars and samples in a folder's logs.
 
     Of long runs it keeps steps evenly, the first and the last among them, and says so.
 
@@ -44,6 +45,7 @@ def report(folder: str | Path, title: str, facts: Mapping[str, str] | None = Non
         )
     blobs: list[bytes] = []
     thinned = _add_numbers(logs, catalog["series"], blobs)
+    thinned |= _add_scalars(logs, catalog["scalars"], blobs)
     _add_pictures(logs, catalog["pictures"], blobs)
     return page(title, catalog, blobs, {**(facts or {}), **thinned})
 
@@ -57,6 +59,18 @@ def _add_numbers(logs: Logs, series: list[dict[str, Any]], blobs: list[bytes]) -
         entry["blob"] = len(blobs)
         blobs.append(stream(_evenly(looks, max(2, int(part * len(looks))))))
     return {} if part == 1 else {"steps shown": f"{part:.0%}, evenly; TensorBoard's tab shows all"}
+
+
+def _add_scalars(logs: Logs, scalars: list[dict[str, Any]], blobs: list[bytes]) -> dict[str, str]:
+    """Put the steps and values of each scalar among the blobs; return what was left out, as a fact."""
+    found = [logs.scalars(entry["run"], entry["tag"]) for entry in scalars]
+    most, thinned = max(2, MOST_SCALARS // max(1, len(scalars))), False
+    for entry, rows in zip(scalars, found, strict=True):
+        entry["blob"] = len(blobs)
+        kept = [] if rows is None else _evenly(list(rows), most)
+        thinned |= rows is not None and len(kept) < len(rows)
+        blobs.append(b"".join(row.tobytes() for row in kept))
+    return {"scalars shown": f"{most} steps of each, evenly"} if thinned else {}
 
 
 def _add_pictures(logs: Logs, pictures: list[dict[str, Any]], blobs: list[bytes]) -> None:

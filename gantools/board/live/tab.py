@@ -43,6 +43,7 @@ class SpectraTab(base_plugin.TBPlugin):
             "/view.css": self._constant(style, "text/css"),
             "/catalog": self._route(_catalog),
             "/numbers": self._route(_numbers, "run", "key"),
+            "/scalars": self._route(_scalars, "run", "tag"),
             "/pictures": self._route(_pictures, "run", "tag"),
             "/picture": self._route(_picture, "run", "tag", "step"),
         }
@@ -80,6 +81,13 @@ def _numbers(request: Any, logs: Logs, args: Mapping[str, str]) -> Any:
     if looks is None:
         return _refuse(request, "There are no such numbers.", 404)
     return http_util.Respond(request, stream(looks), "application/octet-stream")
+
+
+def _scalars(request: Any, logs: Logs, args: Mapping[str, str]) -> Any:
+    found = logs.scalars(args["run"], args["tag"])
+    if found is None:
+        return _refuse(request, "There is no such scalar.", 404)
+    return http_util.Respond(request, found.tobytes(), "application/octet-stream")
 
 
 def _pictures(request: Any, logs: Logs, args: Mapping[str, str]) -> Any:

@@ -1,12 +1,11 @@
 // The view: what it shows follows from the catalog, the state and the step; see places.js for where data come from.
 
-import { drawStrip } from "./charts.js";
 import { Controls, element } from "./controls.js";
 import { saveAs } from "./exports.js";
 import { detailsOf } from "./interaction.js";
 import { Data, KINDS } from "./data.js";
 import { lookAt } from "./numbers.js";
-import { CanvasPainter } from "./painter.js";
+import { OverSteps } from "./over.js";
 import { Panel, Tooltip, tableOf } from "./panels.js";
 import { RUN_COLOURS, SHOWN_AT_FIRST, initialState, inkOf, stateOf, stateText } from "./state.js";
 import { densityPanels, indexPanels, pathPanels, planePanels, planeScene } from "./views.js";
@@ -40,15 +39,12 @@ export class View {
     this.message = element("div", { class: "message", role: "status" });
     this.tooltip = new Tooltip();
     this.spoken = element("div", { class: "hidden", "aria-live": "polite" });
-    this.strip = element("canvas", { "aria-label": "over steps; a click moves to a step", role: "img" });
-    this.stripBox = element("div", { class: "strip" }, this.strip);
+    this.over = new OverSteps(this);
     this.table = element("div", { class: "table" });
     this.details = element("details", { ontoggle: () => this.invalidate() }, element("summary", {}, "Numbers of this step"), this.table);
     this.legend = element("div", { class: "legend" });
     this.help = element("details", {}, element("summary", {}, "Keys"), element("p", {}, "Space plays; , and . move a step. On a focused plane: arrows pan, + and − zoom, 0 shows all, n and p go from one eigenvalue to the next. With the pointer: drag pans, Shift or Ctrl with the wheel zooms, a double click shows all."));
-    this.root.replaceChildren(this.controls.top, this.controls.steps, this.legend, this.message, this.panels, this.stripBox, this.details, this.help, this.tooltip.box, this.spoken);
-    this.strip.addEventListener("pointerdown", (event) => this.seekAt(event));
-    this.strip.addEventListener("pointermove", (event) => event.buttons && this.seekAt(event));
+    this.root.replaceChildren(this.controls.top, this.controls.steps, this.legend, this.message, this.panels, this.over.box, this.details, this.help, this.tooltip.box, this.spoken);
     this.root.addEventListener("keydown", (event) => this.onKey(event));
     new ResizeObserver(() => this.invalidate()).observe(this.root);
     this.source.whenThemeChanges(() => this.invalidate());
@@ -114,15 +110,23 @@ export class View {
   position() {
     const steps = this.steps();
     if (this.state.step === null) return Math.max(0, steps.length - 1);
-    return steps.length ? lookAt(steps.map((step) => ({ step })), this.state.step) : 0;
+    return steps.length ? lookAt(steps, this.state.step, Number) : 0;
   }
 
   step() {
     return this.steps()[this.position()] ?? 0;
   }
 
+  shownRuns() {
+    return new Set(this.shownEntries().map(({ run }) => run));
+  }
+
+  scalarTags() {
+    return this.data.scalars.shown(this.shownRuns(), this.state.scalars);
+  }
+
   pictureTags() {
-    return this.data.pictureTags(new Set(this.shownEntries().map(({ run }) => run)));
+    return this.data.pictureTags(this.shownRuns());
   }
 
   pictureTag() {
@@ -144,8 +148,8 @@ export class View {
     const entries = this.shownEntries();
     if (data.empty) this.say(NOTHING_YET);
     else if (!entries.every((entry) => data.series(entry))) this.say("Reading …");
-    const runs = new Set(entries.map(({ run }) => run));
-    await Promise.all([...entries.map((entry) => data.load(entry)), data.loadPictureSteps(this.pictureTag(), runs)]);
+    const runs = this.shownRuns();
+    await Promise.all([...entries.map((entry) => data.load(entry)), data.scalars.load(this.scalarTags(), runs), data.loadPictureSteps(this.pictureTag(), runs)]);
     if (this.shown().length) this.say("");
     this.invalidate();
   }
@@ -157,7 +161,7 @@ export class View {
     if ("tag" in change || "view" in change || "scale" in change) this.chosen = null;
     if ("view" in change || "tag" in change) this.state.window = null;
     this.source.remember(stateText(this.state));
-    if ("view" in change || "tag" in change || "runs" in change || "picture" in change) return this.attempt(() => this.load());
+    if (["view", "tag", "runs", "scalars", "picture"].some((name) => name in change)) return this.attempt(() => this.load());
     this.invalidate();
     return Promise.resolve();
   }
@@ -178,11 +182,6 @@ export class View {
   move(by) {
     this.seek(this.position() + by);
     if (!this.playing) this.spoken.textContent = `step ${this.step()}`;
-  }
-
-  seekAt(event) {
-    const wanted = this.stripChart?.step(event.clientX - this.strip.getBoundingClientRect().left);
-    if (Number.isFinite(wanted)) this.set({ step: Math.max(0, wanted) });
   }
 
   play() {
@@ -233,6 +232,11 @@ export class View {
     return planeScene(this);
   }
 
+  /** The scene of the planes, or null where none are shown. */
+  scene() {
+    return this.state.view === "plane" ? this.plane() : null;
+  }
+
   specs() {
     return { plane: planePanels, density: densityPanels, index: indexPanels, path: pathPanels }[this.state.view](this);
   }
@@ -255,12 +259,11 @@ export class View {
   }
 
   drawBelow(specs) {
-    const plane = this.state.view === "plane" && specs.length > 0;
-    const scene = plane ? this.plane() : null;
+    const scene = specs.length > 0 ? this.scene() : null;
+    const plane = Boolean(scene);
     this.legend.hidden = !plane;
     if (plane) this.showLegend(scene);
-    this.stripBox.hidden = !plane || this.steps().length < 2;
-    if (!this.stripBox.hidden) this.drawStrip(scene);
+    this.over.show();
     this.details.hidden = !plane;
     if (plane && this.details.open && !this.playing) this.table.replaceChildren(tableOf(this.shownLooks(), scene.judgedBy || scene.lr));
   }
@@ -271,16 +274,6 @@ export class View {
     if (this.legend.dataset.present === present) return;
     this.legend.dataset.present = present;
     this.legend.replaceChildren(...marks.filter(([, , text]) => text).map(([mark, colour, text]) => element("span", { "data-mark": mark, style: `--mark: var(--${colour})` }, text)));
-  }
-
-  drawStrip(scene) {
-    const [width, height, ratio] = [this.stripBox.clientWidth, 170, globalThis.devicePixelRatio || 1];
-    if (!width) return;
-    [this.strip.width, this.strip.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-    const painter = new CanvasPainter(this.strip.getContext("2d"), width, height, ratio);
-    const series = this.shown();
-    const colours = series.map(({ run }) => this.ink.runs[this.colourOf(run)]);
-    this.stripChart = drawStrip(painter, { series, colours, measure: this.state.measure, lr: scene.judgedBy || scene.lr, step: this.step() }, this.ink);
   }
 
   /** The picture comes first; the trails that it lacks are matched in slices after it. */

@@ -1,4 +1,4 @@
-// Charts over steps: axes for any of them, and the strip below the planes, on which a click moves to a step.
+// Charts over steps: axes for any of them, numbers of spectra, and their lines with the present step marked.
 
 import { ATTRACTS, REPELS, classesOf, lookAt, stepFactor } from "./numbers.js";
 import { LINEAR, symlog, thresholdFor, ticks, widen } from "./scales.js";
@@ -78,7 +78,7 @@ function most(look, of) {
   return best;
 }
 
-/** What the strip can show: a number for each step. */
+/** Numbers of a spectrum, one for each step. */
 export const MEASURES = {
   smallest: { label: "smallest Re λ", of: (look) => least(look, (i) => look.real[i]) },
   largest: { label: "largest |λ|", of: (look) => most(look, (i) => modulus(look, i)) },
@@ -99,24 +99,25 @@ export function measured(series, measure, lr) {
   return series.measured.get(key);
 }
 
+/** Return the last point (step, value) of a line up to a step, or none. */
+export const pointAt = (line, step) => line[lookAt(line, step, ([x]) => x)] ?? [NaN, NaN];
+
 /**
- * Draw the strip: one line for each run, and the present step; return the chart, which tells the step of a pixel.
+ * Draw lines over steps, and the present step; return the chart, which tells the step of a pixel.
  *
- * @param scene {series, colours, measure, lr, step}
+ * @param scene {lines: [[(step, value), ...], ...], colours, step, span}; span is the first and the last step
  */
-export function drawStrip(painter, scene, ink) {
-  const lines = scene.series.map((series) => measured(series, scene.measure, scene.lr));
+export function drawOverSteps(painter, { lines, colours, step, span }, ink) {
   const values = lines.flat().filter(([, y]) => Number.isFinite(y));
-  const steps = lines.flat().map(([x]) => x);
-  const y = widen([values.reduce((a, [, b]) => Math.min(a, b), Infinity), values.reduce((a, [, b]) => Math.max(a, b), -Infinity)].map((v) => (Number.isFinite(v) ? v : 0)), 0.1);
-  const x = widen([steps.reduce((a, b) => Math.min(a, b), Infinity), steps.reduce((a, b) => Math.max(a, b), -Infinity)], 0.01);
-  const chart = new Chart(painter, { x, y, yScale: scaleOf(values), bottom: 40 });
-  chart.fill(ink, { xLabel: "step", yLabel: MEASURES[scene.measure].label, least: 1 }, () => {
-    painter.line([[chart.x(scene.step), chart.top], [chart.x(scene.step), chart.top + chart.height]], ink.text, { width: 1.4, dash: [4, 3] });
+  const ends = [values.reduce((a, [, b]) => Math.min(a, b), Infinity), values.reduce((a, [, b]) => Math.max(a, b), -Infinity)];
+  const y = widen(ends.map((v) => (Number.isFinite(v) ? v : 0)), 0.1);
+  const chart = new Chart(painter, { x: widen(span, 0.02), y, yScale: scaleOf(values), left: 50, top: 6, right: 17, bottom: 22 });
+  chart.fill(ink, { xLabel: "", yLabel: "", least: 1 }, () => {
+    painter.line([[chart.x(step), chart.top], [chart.x(step), chart.top + chart.height]], ink.text, { width: 1.4, dash: [4, 3] });
     lines.forEach((line, k) => {
-      chart.curve(line, scene.colours[k], { width: 1.5 });
-      const at = line[lookAt(scene.series[k].looks, scene.step)];
-      if (at && Number.isFinite(at[1])) painter.markers("circle", [chart.x(at[0]), chart.y(at[1])], 3.5, scene.colours[k]);
+      chart.curve(line, colours[k], { width: 1.5 });
+      const [x, value] = pointAt(line, step);
+      if (Number.isFinite(value)) painter.markers("circle", [chart.x(x), chart.y(value)], 3.5, colours[k]);
     });
   });
   return chart;

@@ -1,6 +1,5 @@
 // Controls: buttons, selections and sliders, bound to the state of a view.
 
-import { MEASURES } from "./charts.js";
 import { short } from "./numbers.js";
 
 /** Make an element; attributes that begin with "on" are listeners, text children are never read as HTML. */
@@ -27,7 +26,7 @@ function choice(label, options, choose, visible = true) {
   return { row, show };
 }
 
-function selection(label, choose, least = 2, name = label) {
+export function selection(label, choose, least = 2, name = label) {
   const select = element("select", { "aria-label": name, onchange: () => choose(select.value) });
   const row = element("label", {}, label, select);
   const show = (value, options) => {
@@ -60,7 +59,6 @@ export class Controls {
     this.region = choice("Stable region", { half: "half-plane", disc: "disc of lr", none: "none" }, set("region"));
     this.lr = slider("lr", { step: 0.01, min: -6, max: 0 }, (value) => view.set({ lr: 10 ** value, ...(view.state.scale === "circle" ? {} : { region: "disc" }) }));
     this.trail = slider("trails", { min: 0, max: 50, step: 1 }, set("trail"));
-    this.measure = selection("below", set("measure"));
     this.picture = selection("beside", set("picture"));
     this.theme = selection("theme", set("theme"));
     this.runs = element("span", { class: "group runs", role: "group", "aria-label": "runs shown" });
@@ -80,7 +78,7 @@ export class Controls {
   }
 
   planeRow() {
-    this.plane = element("div", { class: "bar" }, this.scale.row, this.region.row, this.lr.row, this.trail.row, this.measure.row, this.picture.row);
+    this.plane = element("div", { class: "bar" }, this.scale.row, this.region.row, this.lr.row, this.trail.row, this.picture.row);
     return this.plane;
   }
 
@@ -126,7 +124,7 @@ export class Controls {
   showPlane() {
     const { view } = this;
     const { state } = view;
-    const scene = view.state.view === "plane" ? view.plane() : null;
+    const scene = view.scene();
     this.plane.hidden = !scene && state.view !== "density";
     const only = (shown, ...rows) => rows.forEach((row) => (row.hidden = !shown));
     const moving = view.steps().length > 1;
@@ -135,7 +133,6 @@ export class Controls {
     // Of a map the logarithm would hide what matters, the distance to the circle; of real numbers there is no circle.
     const usable = { symlog: !scene?.map, linear: true, circle: Boolean(scene) && !scene.real };
     this.scale.show(scene?.scale ?? state.scale, (value) => usable[value]);
-    this.measure.show(state.measure, scene && moving ? Object.entries(MEASURES).map(([name, { label }]) => [name, label]) : []);
     const pictures = scene ? view.pictureTags() : [];
     this.picture.show(view.pictureTag() || "none", pictures.length ? [...pictures, "none"].map((tag) => [tag, tag]) : []);
     if (!scene) return;

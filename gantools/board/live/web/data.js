@@ -2,6 +2,7 @@
 
 import { Trails } from "./matching.js";
 import { boundsOf, decodeStream, lookAt } from "./numbers.js";
+import { Scalars } from "./scalars.js";
 import { symlog, thresholdFor } from "./scales.js";
 
 /** The kinds of looks that a view shows, its own first: spectra that are whole can be counted and have an index. */
@@ -13,14 +14,16 @@ const nameOf = ({ run, key }) => `${run}\n${key}`;
 export class Data {
   constructor(source) {
     this.source = source;
-    this.catalog = { series: [], pictures: [] };
+    this.catalog = { series: [], scalars: [], pictures: [] };
     this.runs = [];
     this.read = new Map();
     this.pictures = new Map();
+    this.scalars = new Scalars(source);
   }
 
   async refresh() {
     this.catalog = await this.source.catalog();
+    this.scalars.refresh(this.catalog);
     this.runs = [...new Set(this.catalog.series.map(({ run }) => run))].sort();
   }
 
@@ -89,7 +92,7 @@ export class Data {
   picture(run, tag, step) {
     const { entry, steps } = this.pictures.get(`${run}\n${tag}`) ?? {};
     if (!entry || !steps.length) return null;
-    const at = steps[lookAt(steps.map((s) => ({ step: s })), step)];
+    const at = steps[lookAt(steps, step, Number)];
     return { url: this.source.pictureUrl(entry, at), text: `${tag} of ${run || "the run"}, step ${at}` };
   }
 }

@@ -1,15 +1,19 @@
 // What is shown as a file: SVG, PNG, CSV.
 
+import { drawOverSteps } from "./charts.js";
 import { CLASSES, classOf, stepFactor } from "./numbers.js";
 import { CanvasPainter, SvgPainter } from "./painter.js";
 
 const [PANEL_WIDTH, PANEL_HEIGHT, HEAD] = [520, 430, 44];
+const [SMALL_WIDTH, SMALL_HEIGHT, SMALL_HEAD] = [260, 130, 24]; // of a chart over steps
 
-/** Draw all panels in one picture, two in a row, each below its title and sentence. */
-function compose(panels, ink, make) {
+/** Draw all panels in one picture, two in a row, each below its title and sentence, and under them what goes over steps. */
+function compose({ panels, charts }, ink, make) {
   const columns = Math.min(2, panels.length);
   const rows = Math.ceil(panels.length / columns);
-  const painter = make(columns * PANEL_WIDTH, rows * (PANEL_HEIGHT + HEAD));
+  const below = rows * (PANEL_HEIGHT + HEAD);
+  const inRow = (columns * PANEL_WIDTH) / SMALL_WIDTH;
+  const painter = make(columns * PANEL_WIDTH, below + Math.ceil(charts.length / inRow) * (SMALL_HEIGHT + SMALL_HEAD));
   painter.rect(0, 0, painter.width, painter.height, ink.background);
   panels.forEach((panel, k) => {
     const [x, y] = [(k % columns) * PANEL_WIDTH, Math.floor(k / columns) * (PANEL_HEIGHT + HEAD)];
@@ -17,16 +21,21 @@ function compose(panels, ink, make) {
     painter.text(panel.sentence.length > 88 ? `${panel.sentence.slice(0, 87)}…` : panel.sentence, x + 12, y + 34, { size: 11, colour: ink.faint });
     painter.group(x, y + HEAD, PANEL_WIDTH, PANEL_HEIGHT, (inner) => panel.draw(inner));
   });
+  charts.forEach((chart, k) => {
+    const [x, y] = [(k % inRow) * SMALL_WIDTH, below + Math.floor(k / inRow) * (SMALL_HEIGHT + SMALL_HEAD)];
+    painter.text(chart.name, x + 12, y + SMALL_HEAD / 2, { size: 11, colour: ink.text, bold: true });
+    painter.group(x, y + SMALL_HEAD, SMALL_WIDTH, SMALL_HEIGHT, (inner) => drawOverSteps(inner, chart, ink));
+  });
   return painter;
 }
 
-/** Return the panels as the text of an SVG file. */
-const svgOf = (panels, ink) => String(compose(panels, ink, (width, height) => new SvgPainter(width, height)));
+/** Return a picture's parts as the text of an SVG file. */
+const svgOf = (parts, ink) => String(compose(parts, ink, (width, height) => new SvgPainter(width, height)));
 
-/** Return the panels as a PNG file, twice as fine as the screen's pixels. */
-function pngOf(panels, ink) {
+/** Return a picture's parts as a PNG file, twice as fine as the screen's pixels. */
+function pngOf(parts, ink) {
   const canvas = document.createElement("canvas");
-  compose(panels, ink, (width, height) => {
+  compose(parts, ink, (width, height) => {
     [canvas.width, canvas.height] = [2 * width, 2 * height];
     return new CanvasPainter(canvas.getContext("2d"), width, height, 2);
   });
@@ -79,7 +88,8 @@ function indexRows(shown) {
 
 function csvOf(view) {
   const shown = view.shownLooks();
-  if (view.state.view === "plane") return csvText(spectrumRows(shown, view.plane().judgedBy || view.plane().lr));
+  const scene = view.scene();
+  if (scene) return csvText(spectrumRows(shown, scene.judgedBy || scene.lr));
   if (view.state.view === "index") return csvText(indexRows(view.specs()));
   return csvText(arrayRows(shown));
 }
@@ -88,9 +98,9 @@ function csvOf(view) {
 export async function saveAs(kind, view) {
   const name = `${view.state.view}-${view.state.tag}-step-${view.step()}`;
   if (kind === "CSV") return save(`${name}.csv`, csvOf(view), "text/csv");
-  const panels = view.specs();
-  if (kind === "SVG") return save(`${name}.svg`, svgOf(panels, view.ink), "image/svg+xml");
-  return save(`${name}.png`, await pngOf(panels, view.ink), "image/png");
+  const parts = { panels: view.specs(), charts: view.over.specs() };
+  if (kind === "SVG") return save(`${name}.svg`, svgOf(parts, view.ink), "image/svg+xml");
+  return save(`${name}.png`, await pngOf(parts, view.ink), "image/png");
 }
 
 /** Let the browser save a file. */

@@ -124,13 +124,13 @@ export function boundsOf(looks) {
   return bounds;
 }
 
-/** Return the look of a step: the last one up to it, or the first of all. */
-export function lookAt(looks, step) {
+/** Return which of these belongs to a step: the last one up to it, or the first of all. */
+export function lookAt(looks, step, stepOf = (look) => look.step) {
   let low = 0;
   let high = looks.length - 1;
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
-    if (looks[middle].step <= step) low = middle;
+    if (stepOf(looks[middle]) <= step) low = middle;
     else high = middle - 1;
   }
   return low;

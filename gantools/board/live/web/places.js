@@ -39,6 +39,10 @@ class TabSource {
     return (await this.get("numbers", { run, key })).arrayBuffer();
   }
 
+  async scalars({ run, tag }) {
+    return (await this.get("scalars", { run, tag })).arrayBuffer();
+  }
+
   async pictureSteps({ run, tag }) {
     return (await this.get("pictures", { run, tag })).json();
   }
@@ -99,6 +103,10 @@ class PageSource {
 
   async numbers({ blob }) {
     return this.bytes(blob).buffer;
+  }
+
+  scalars(entry) {
+    return this.numbers(entry);
   }
 
   async pictureSteps({ steps }) {

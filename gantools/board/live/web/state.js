@@ -11,6 +11,7 @@ const DEFAULTS = {
   lr: 0, // 0: what the log says, or as large as the largest eigenvalue allows
   trail: 10, // steps
   measure: "smallest",
+  scalars: null, // tags; null: a few
   picture: "", // a tag, or "none"
   theme: "auto", // auto, light, dark
   window: null, // of the plane, in scaled coordinates
@@ -32,6 +33,7 @@ export function stateText(state) {
   for (const [name, usual] of Object.entries(DEFAULTS)) {
     const value = state[name];
     if (name === "runs") value.forEach((run) => text.append("run", run));
+    else if (name === "scalars") (value?.length ? value : value && [""])?.forEach((tag) => text.append("scalar", tag));
     else if (name === "window" && value) text.set(name, [value.x0, value.x1, value.y0, value.y1].map((x) => x.toPrecision(6)).join(","));
     else if (value !== usual) text.set(name, String(value));
   }
@@ -49,6 +51,7 @@ export function stateOf(text) {
     if (Number.isFinite(value) && value >= 0) state[name] = value;
   }
   state.runs = given.getAll("run");
+  if (given.has("scalar")) state.scalars = given.getAll("scalar").filter(Boolean);
   const corners = (given.get("window") ?? "").split(",").map(Number);
   if (corners.length === 4 && corners.every(Number.isFinite) && corners[0] < corners[1] && corners[2] < corners[3]) {
     const [x0, x1, y0, y1] = corners;

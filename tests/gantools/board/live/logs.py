@@ -41,3 +41,22 @@ def write_runs(folder, runs=2, steps=5, pictures=True):
                 if pictures:
                     pixels = np.full((8, 8, 3), step // 100 * 20, np.uint8)
                     writer.add_image("samples", pixels, step, dataformats="HWC")
+
+
+def loss(step, seed=0):
+    """A player's loss at a step, for `write_scalars`."""
+    return (1 + seed) * np.cos(step / 100)
+
+
+def write_scalars(folder, runs=2, steps=5):
+    """Write what a training logs beside spectra into runs a, b, ...: losses and norms every tenth step, two metrics."""
+    for number in range(runs):
+        with SummaryWriter(str(folder / "ab"[number])) as writer:
+            for step in range(0, 100 * steps, 10):
+                writer.add_scalar("loss/critic", loss(step, number), step)
+                writer.add_scalar("loss/generator", -loss(step, number), step)
+                writer.add_scalar("field_norm/critic", 2.0**-step, step)
+                writer.add_scalar("step_seconds", 0.01, step)
+            for step in range(0, 100 * steps, 100):
+                writer.add_scalar("metrics/recall", step / 1000, step)
+                writer.add_scalar("metrics/fid", float("nan") if step == 100 else 10.0 + step + 300 * number, step)

@@ -6,29 +6,28 @@ import json
 import numpy as np
 import pytest
 import torch
-from headless_browser import chromium, find_chromium
 from scipy.optimize import linear_sum_assignment
 from torch.utils.tensorboard import SummaryWriter
 
 import gantools as gt
 from gantools.board import add_spectrum, report
 from gantools.board.live.looks import encode, spectrum_look, stream
-from gantools.board.live.page import script
 from gantools.board.live.summaries import add_look
+from tests.gantools.board.live.browsing import (
+    IN_A_BROWSER,
+    captions,
+    drawn,
+    outside,
+    place,
+    press,
+    run_module,
+    slide,
+    view,
+)
 from tests.gantools.board.live.logs import spectrum, turning, write_runs
 from tests.gantools.board.live.servers import tensorboard_on
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed: apt-get install chromium"),
-    pytest.mark.filterwarnings("ignore:html5lib's sanitizer:DeprecationWarning"),
-]
-
-
-@pytest.fixture
-def page():
-    with chromium() as page:
-        yield page
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -43,51 +42,6 @@ def runs(tmp_path_factory):
                 gt.board.add_density(writer, "game/density", gt.analysis.spectral_density(hessian, 2, 8), step)
                 gt.board.add_index(writer, "game/index", gt.analysis.index(hessian), step)
     return folder
-
-
-def view(page, tab):
-    """Return a JavaScript expression of the view's document: the page's own, or the one in TensorBoard's frame."""
-    if not tab:
-        return "document"
-    return (
-        "[...document.querySelectorAll('iframe')].find(f => f.contentDocument?.querySelector('main')).contentDocument"
-    )
-
-
-def press(page, doc, text):
-    """Press the button of this text, where the pointer would."""
-    x, y = place(page, doc, f"[...D.querySelectorAll('button')].find(b => b.textContent === {json.dumps(text)})")
-    page.click(x, y)
-
-
-def place(page, doc, element, across=0.5, down=0.5):
-    """Return the pixels of a part of an element, in the whole window."""
-    code = f"""(D => {{ const e = {element}; e.scrollIntoView({{block: "center"}});
-        const b = e.getBoundingClientRect();
-        const o = D.defaultView.frameElement?.getBoundingClientRect() ?? {{x: 0, y: 0}};
-        return [o.x + b.x + b.width * {across}, o.y + b.y + b.height * {down}]; }})({doc})"""
-    return page.evaluate(code)
-
-
-def slide(page, doc, position):
-    code = f"""(D => {{ const s = D.querySelector('.steps input'); s.value = {position};
-        s.dispatchEvent(new Event('input', {{bubbles: true}})); }})({doc})"""
-    page.evaluate(code)
-
-
-def drawn(page, doc, text):
-    page.wait(f"{doc}.querySelector('main').dataset.drawn === {json.dumps(text)}")
-
-
-def captions(page, doc):
-    return page.evaluate(f"[...{doc}.querySelectorAll('figcaption')].map(c => c.innerText)")
-
-
-def outside(page):
-    """Return the addresses asked for that are not of this machine."""
-    return [
-        url for url in page.requests if not url.startswith(("http://127.0.0.1", "file:", "data:", "blob:", "about:"))
-    ]
 
 
 def use_as_a_person_would(page, doc):
@@ -247,15 +201,6 @@ def test_a_notebooks_frame(page, tmp_path):
     assert page.errors == [] and outside(page) == []
 
 
-def run_module(page, expression, tmp_path):
-    """Return the value of an expression in which the names of the view's modules are known."""
-    path = tmp_path / "module.html"
-    program = script().replace("export { render, renderPage };", f"window.answer = {expression};")
-    path.write_text(f"<meta charset=utf-8><script type=module>{program}</script>")
-    page.open(f"file://{path}")
-    return page.wait("window.answer !== undefined && {answer: window.answer}")["answer"]
-
-
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (5, 5), (20, 33), (60, 60)])
 def test_the_assignment_is_the_cheapest(page, tmp_path, rows, columns):
     rng = np.random.default_rng(rows)
@@ -389,11 +334,14 @@ def test_2000_steps_of_200_eigenvalues_of_4_runs(page, tmp_path):
                 moved = half * np.exp(drift * step / 2000)
                 values = np.concatenate([moved, moved.conj()])[rng.permutation(200)]
                 add_look(writer, "game/jacobian", spectrum_look(spectrum(values)), step)
+                for scalar in ("metrics/fid", "loss/critic", "loss/generator"):
+                    writer.add_scalar(scalar, moved[0].real, step)
     with tensorboard_on(tmp_path) as address:
         page.open(f"{address}#gantools", 1300, 1000)
         doc = view(page, tab=True)
         page.wait(f"{doc}.querySelectorAll('figure').length === 4", 120)
         page.wait(f"{doc}.querySelector('.steps output').innerText.includes('of 2000')", 120)
+        page.wait(f"{doc}.querySelectorAll('.small').length === 4", 120)
         measured = page.evaluate(MEASURE.replace("DOCUMENT", doc))
     print(f"milliseconds from the slider to the picture: {sorted(round(t) for t in measured)}")
     assert len(measured) == 12 and page.errors == []

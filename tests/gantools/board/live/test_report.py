@@ -15,8 +15,9 @@ import gantools as gt
 from gantools.board import report
 from gantools.board.live import report as module
 from gantools.board.live.looks import decode
+from gantools.board.live.page import script
 from gantools.cli import main
-from tests.gantools.board.live.logs import turning, write_runs
+from tests.gantools.board.live.logs import loss, turning, write_runs, write_scalars
 
 
 class Scripts(HTMLParser):
@@ -45,6 +46,7 @@ class Scripts(HTMLParser):
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     write_runs(folder)
+    write_scalars(folder)
     return folder
 
 
@@ -56,6 +58,21 @@ def test_the_numbers_are_inside(runs):
     step, _, length = np.frombuffer(data, "<f8", 3)
     _, arrays = decode(data[24 : 24 + int(length)])
     np.testing.assert_allclose(arrays["real"], turning(int(step) // 100, seed=1).values.real, rtol=1e-6)
+
+
+def scalars_of(page):
+    """Return (step, value) of the scalars in a page by run and tag."""
+    found = Scripts(page).found
+    entries = json.loads(found["about"])["catalog"]["scalars"]
+    data = {(s["run"], s["tag"]): base64.b64decode(found[f"blob-{s['blob']}"]) for s in entries}
+    return {name: np.frombuffer(content, "<f8").reshape(-1, 2) for name, content in data.items()}
+
+
+def test_scalars_are_inside(runs):
+    found = scalars_of(report(runs, "runs"))
+    steps, values = found["b", "loss/critic"].T
+    assert len(found) == 2 * 7 and steps.tolist() == list(range(0, 500, 10))
+    np.testing.assert_allclose(values, [loss(step, 1) for step in steps], rtol=1e-6)
 
 
 def test_pictures_are_inside_but_not_the_figures(runs):
@@ -77,10 +94,19 @@ def test_the_pages_policy_lets_only_the_view_run(runs):
     assert "<script>alert" not in page and "<img" not in page
 
 
+def test_names_of_the_modules_that_are_joined_are_different():
+    names = re.findall(r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)", script(), re.MULTILINE)
+    assert len(names) > 100 and sorted(names) == sorted(set(names))
+
+
 def test_long_runs_are_thinned_and_say_so(runs, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", 3000)
     monkeypatch.setattr(module, "MOST_PICTURES", 3)
-    about = json.loads(Scripts(report(runs, "runs")).found["about"])
+    monkeypatch.setattr(module, "MOST_SCALARS", 3 * 14)
+    page = report(runs, "runs")
+    about = json.loads(Scripts(page).found["about"])
+    assert about["facts"]["scalars shown"] == "3 steps of each, evenly"
+    assert scalars_of(page)["a", "metrics/recall"][:, 0].tolist() == [0, 200, 400]
     assert "%, evenly" in about["facts"]["steps shown"]
     assert [entry["steps"] for entry in about["catalog"]["pictures"]] == [[0, 200, 400]] * 2
 

@@ -17,7 +17,7 @@ from gantools.board import add_spectrum
 from gantools.board.live import PLUGIN, entry
 from gantools.board.live.logs import open_logs
 from gantools.board.live.looks import decode
-from tests.gantools.board.live.logs import spectrum, turning, write_runs
+from tests.gantools.board.live.logs import loss, spectrum, turning, write_runs, write_scalars
 from tests.gantools.board.live.servers import ask, tensorboard_on, until
 
 # Of what TensorBoard carries along.
@@ -39,6 +39,7 @@ def looks_of(data):
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     write_runs(folder)
+    write_scalars(folder)
     return folder
 
 
@@ -67,6 +68,39 @@ def test_the_catalog(routes):
     ]
     # The static figures of the spectra are no samples.
     assert catalog["pictures"] == [{"run": "a", "tag": "samples"}, {"run": "b", "tag": "samples"}]
+
+
+def test_scalars_are_those_that_were_written(routes):
+    tags = {(entry["run"], entry["tag"]) for entry in get(routes, "/catalog").json["scalars"]}
+    names = ["loss/critic", "loss/generator", "field_norm/critic", "step_seconds", "metrics/recall", "metrics/fid"]
+    assert tags == {(run, name) for run in "ab" for name in [*names, "game/jacobian/spectral_radius"]}
+    answer = get(routes, "/scalars", run="b", tag="loss/critic")
+    assert answer.status_code == 200 and answer.mimetype == "application/octet-stream"
+    steps, values = np.frombuffer(answer.data, "<f8").reshape(-1, 2).T
+    assert steps.tolist() == list(range(0, 500, 10))
+    np.testing.assert_allclose(values, [loss(step, 1) for step in range(0, 500, 10)], rtol=1e-6)
+    values = np.frombuffer(get(routes, "/scalars", run="a", tag="metrics/fid").data, "<f8")[1::2]
+    np.testing.assert_array_equal(values, [10, np.nan, 210, 310, 410])
+    assert get(routes, "/scalars", run="a", tag="none").status_code == 404
+
+
+def test_a_step_that_was_logged_again_has_its_newer_scalar(tmp_path):
+    with SummaryWriter(str(tmp_path / "a")) as writer:
+        add_spectrum(writer, "x", turning(0), 0, scalars=False)
+        for step, value, time in ((0, 1.0, 10), (5, 2.0, 11), (9, 3.0, 12), (5, 4.0, 20), (9, 5.0, 21)):
+            writer.add_scalar("loss", value, step, walltime=time)
+    found = open_logs(tmp_path).scalars("a", "loss")
+    assert found is not None and found.tolist() == [[0, 1], [5, 4], [9, 5]]
+
+
+def test_scalars_of_a_training_are_beside_an_analysis_of_it_and_no_others(tmp_path):
+    for run in ("a", "a/analysis", "b"):
+        with SummaryWriter(str(tmp_path / run)) as writer:
+            if run.endswith("analysis"):
+                add_spectrum(writer, "x", turning(0), 0, scalars=False)
+            else:
+                writer.add_scalar("loss", 1.0, 0)
+    assert [(s["run"], s["tag"]) for s in open_logs(tmp_path).catalog()["scalars"]] == [("a", "loss")]
 
 
 def test_numbers_are_those_that_were_written(routes):
