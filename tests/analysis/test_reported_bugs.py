@@ -9,6 +9,7 @@ from gantools.analysis import hessian
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from tests.analysis.products.test_differences import differences
 from tests.draws import draw
+from tests.quick import few
 
 F64 = torch.float64
 METHODS = ("auto", "reverse", "forward", "difference")
@@ -107,7 +108,7 @@ REPORTS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("report", REPORTS)
+@pytest.mark.parametrize("report", few(REPORTS, 6))
 def test_replayed(report, method):
     make, loss, x = REPORTS[report]
     model = make()

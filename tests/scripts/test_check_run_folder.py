@@ -25,6 +25,7 @@ def test_the_counts_are_zero(bench, sweep, share):
     assert sum(count.trials.values()) >= 10 and not any(count.wrong.values()), str(count)
 
 
+@pytest.mark.slow
 def test_a_change_that_nobody_names_is_counted(bench):
     """The judge itself: a run in another's place is another result, and a line that vanishes is lost."""
 

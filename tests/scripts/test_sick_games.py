@@ -15,6 +15,7 @@ from gantools.analysis.diagnosis.causes import STAGES
 from gantools.cli.flags import parse_train
 from gantools.data.random_state import random_state_kept, seed_global_generators
 from gantools.runs.user_file import load_target
+from tests.quick import few
 
 CAUSES = {cause.__name__ for stage in STAGES for cause in stage}
 ENTRIES = list(sick_games.ENTRIES.values())
@@ -42,7 +43,7 @@ def test_flags_are_ones_that_the_program_has_and_causes_ones_of_a_diagnosis(entr
     assert (entry.cure is None) == (entry in sick_games.KINDS["healthy"])
 
 
-@pytest.mark.parametrize(("entry", "function"), FUNCTIONS)
+@pytest.mark.parametrize(("entry", "function"), few(FUNCTIONS, 12))
 def test_every_game_is_drawn_from_the_seed_and_its_measure_gives_a_number(entry, function):
     drawn = []
     with random_state_kept():

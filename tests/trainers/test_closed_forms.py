@@ -171,7 +171,7 @@ def test_the_whole_matrix(method, game):
 LINEAR = {name: form[0] for name, form in {**SPECTRAL, **MATRICES}.items()}
 
 
-@pytest.mark.parametrize("method", few(LINEAR, 7))
+@pytest.mark.parametrize("method", few(LINEAR, 4))
 def test_the_observed_rate_is_the_spectral_radius(method):
     optimizer = optimizer_on("quadratic", method, **LINEAR[method])
     operator = update_operator(optimizer, None)

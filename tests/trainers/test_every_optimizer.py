@@ -46,7 +46,7 @@ def run(optimizer, steps):
 EVERY = [(name, base) for name in OPTIMIZERS for base in ("sgd", "adam") if base == "sgd" or has_base(name)]
 
 
-@pytest.mark.parametrize(("name", "base"), EVERY)
+@pytest.mark.parametrize(("name", "base"), few(EVERY, 12))
 def test_trains_resumes_bit_equal_and_is_linearised(name, base):
     straight, first, second = (optimizer_of(name, base) for _ in range(3))
     start = straight.game.vector()
@@ -79,7 +79,7 @@ LINEARISED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "base", "settings"), LINEARISED)
+@pytest.mark.parametrize(("name", "base", "settings"), few(LINEARISED, 7))
 def test_the_linearisation_is_the_derivative_of_the_step(name, base, settings):
     """Memory included, away from equilibrium, by finite differences of the pure update; and its transpose."""
     optimizer = optimizer_of(name, GENTLE.get(base, base), **settings)

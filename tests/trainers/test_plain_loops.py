@@ -279,7 +279,7 @@ LOOPS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "loop", "base"), few(LOOPS, 14), ids=lambda part: getattr(part, "__name__", None) or str(part)
+    ("name", "settings", "loop", "base"), few(LOOPS, 9), ids=lambda part: getattr(part, "__name__", None) or str(part)
 )
 def test_equals_a_plain_loop_step_by_step(name, settings, loop, base):
     game = cases.tanh_gan()

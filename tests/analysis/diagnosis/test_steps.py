@@ -7,6 +7,7 @@ import gantools as gt
 from gantools import trainers
 from gantools.analysis import diagnose
 from gantools.games.analytic import bilinear, dirac, quadratic
+from tests.quick import few
 
 
 def causes(found):
@@ -20,12 +21,15 @@ def diagnosed(made, method="simultaneous", steps=300, **settings):
 
 @pytest.mark.parametrize(
     ("made", "settings"),
-    [
-        (lambda: quadratic(1.0, 1.0), {"lr": 0.1}),  # |1 - 0.1 (1 + i)| = 0.906
-        (lambda: dirac(regularizers=[gt.regularizers.R1(1.0)]), {"method": "alternating", "lr": 0.1}),
-        (lambda: bilinear(), {"method": "consensus", "gamma": 1.0, "lr": 0.1}),
-        (lambda: bilinear(), {"method": "extragradient", "lr": 0.3}),
-    ],
+    few(
+        [
+            (lambda: quadratic(1.0, 1.0), {"lr": 0.1}),  # |1 - 0.1 (1 + i)| = 0.906
+            (lambda: dirac(regularizers=[gt.regularizers.R1(1.0)]), {"method": "alternating", "lr": 0.1}),
+            (lambda: bilinear(), {"method": "consensus", "gamma": 1.0, "lr": 0.1}),
+            (lambda: bilinear(), {"method": "extragradient", "lr": 0.3}),
+        ],
+        2,
+    ),
 )
 def test_what_converges_is_healthy(made, settings):
     found = diagnosed(made(), **settings)

@@ -70,6 +70,7 @@ def test_a_wrong_sign_is_found_in_losses_of_ones_own(g, d, player):
     assert (finding.cause, finding.player, finding.certain) == ("wrong_sign", player, True)
 
 
+@pytest.mark.slow
 def test_losses_of_ones_own_with_right_signs_have_no_wrong_sign():
     assert not diagnosed(own_game()).findings
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from gantools.analysis import eigenvalues, hessian, index, spectral_density, spectrum
 from tests import oracles
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -66,14 +67,14 @@ def test_interval_holds_the_exact_index(matrices):
     assert 0 < i.certain["negative"] <= exact.counts["negative"]
 
 
-def test_leading_eigenvalues_of_the_checkpoint(checkpoint, matrices):
+@pytest.mark.parametrize("which", few(["SA", "LA", "LM"], 1))
+def test_leading_eigenvalues_of_the_checkpoint(checkpoint, matrices, which):
     model, x, y = checkpoint
     truth = np.linalg.eigvalsh(matrices[1].numpy())
-    H = hessian(model, cross_entropy, (x, y))
-    for which, best in (("LA", truth[::-1]), ("SA", truth), ("LM", truth[np.argsort(-np.abs(truth))])):
-        s = eigenvalues(H, k=6, which=which, tol=1e-5)
-        assert s.converged.all() and not s.doubt
-        np.testing.assert_allclose(s.values.numpy(), best[:6], rtol=2e-5)
+    best = {"LA": truth[::-1], "SA": truth, "LM": truth[np.argsort(-np.abs(truth))]}[which]
+    s = eigenvalues(hessian(model, cross_entropy, (x, y)), k=6, which=which, tol=1e-5)
+    assert s.converged.all() and not s.doubt
+    np.testing.assert_allclose(s.values.numpy(), best[:6], rtol=2e-5)
 
 
 def test_linear_regression_in_closed_form():

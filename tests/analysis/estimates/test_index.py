@@ -107,7 +107,7 @@ SPECTRA = {
 }
 
 
-@pytest.mark.parametrize("name", few(SPECTRA, 2))
+@pytest.mark.parametrize("name", few(SPECTRA, 1))
 @pytest.mark.parametrize("seeds", [60, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("probes", "steps"), [(1, 8), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 14), (10, 60)))]

@@ -27,6 +27,7 @@ from gantools.errors import GantoolsError
 from tests import cases
 from tests.game_oracles import dense_autograd, tanh_gan_field
 from tests.oracles import matrix_operator
+from tests.quick import few
 
 SEEDS = st.integers(0, 2**31 - 1)
 F64 = torch.float64
@@ -151,7 +152,7 @@ def test_the_block_of_a_player_alone_is_its_hessian():
 
 
 @pytest.mark.parametrize("method", ["reverse", "forward", pytest.param("replay", marks=pytest.mark.slow), "auto"])
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("several", few([False, True], 1))
 def test_a_part_is_differentiated_alone(method, several, monkeypatch):
     """The rows and columns of the dense whole, with no product of the whole; of a game that has moved on."""
     game, batches = cases.tanh_gan(), [cases.gan_batch(6), cases.gan_batch(3, seed=1)]

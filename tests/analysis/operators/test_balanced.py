@@ -52,7 +52,7 @@ def in_float64(optimizer, name, base, **settings):
     return twin
 
 
-@pytest.mark.parametrize(("name", "base"), few(EVERY, 8))
+@pytest.mark.parametrize(("name", "base"), few(EVERY, 6))
 @pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_a_float32_run_has_the_eigenvalues_of_the_same_state_in_float64(name, base, steps):
     optimizer, batch = trained(name, base, steps)
@@ -68,7 +68,7 @@ def test_a_float32_run_has_the_eigenvalues_of_the_same_state_in_float64(name, ba
     assert ours.stable == theirs.stable or ours.undecided or theirs.undecided
 
 
-@pytest.mark.parametrize(("name", "base"), few(EVERY, 10))
+@pytest.mark.parametrize(("name", "base"), few(EVERY, 7))
 def test_every_memory_has_a_unit_and_its_scale_balances_the_step(name, base):
     optimizer, batch = trained(name, base, 4, F64)
     units = memory_units(optimizer, optimizer.state)

@@ -10,6 +10,7 @@ from gantools.analysis import fisher, gauss_newton, hessian, restrict
 from gantools.errors import GantoolsError
 from tests import cases
 from tests.game_oracles import relative
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -64,7 +65,7 @@ REPLAY_SLOW = [*METHODS[:3], pytest.param("replay", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("method", REPLAY_SLOW)
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("several", few([False, True], 1))
 def test_every_method_and_a_part_of_it(method, several):
     model, x = problem()
     y = torch.arange(10) % 3

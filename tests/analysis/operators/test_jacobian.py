@@ -16,6 +16,7 @@ from gantools.trainers import Simultaneous
 from tests import cases
 from tests.game_oracles import dense_autograd, finite_jacobian, relative, tanh_gan_field
 from tests.oracles import vectors
+from tests.quick import few
 
 F64 = torch.float64
 METHODS = ["reverse", "forward", "replay", "auto"]
@@ -26,7 +27,7 @@ OF_SEVERAL = ["reverse", "forward", "auto", pytest.param("replay", marks=pytest.
 # Products ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", ["nonsaturating", "minimax"])
+@pytest.mark.parametrize("loss", few(["nonsaturating", "minimax"], 1))
 @pytest.mark.parametrize("method", METHODS)
 def test_jacobian_against_dense_autograd_of_the_written_out_field(loss, method):
     game, batch = cases.tanh_gan(loss), cases.gan_batch()
@@ -53,7 +54,7 @@ def test_the_oracle_agrees_with_finite_differences():
     assert relative(finite_jacobian(lambda w: tanh_gan_field(w, batch).detach(), game.vector()), dense) < 1e-10
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", few(METHODS, 2))
 def test_blocks_wider_than_one_pass(method):
     """Blocks go through in parts of 64 columns; the parts must come back in order."""
     operator = jacobian(cases.tanh_gan(), cases.gan_batch(), method=method)

@@ -14,6 +14,7 @@ from gantools.errors import GantoolsError, GantoolsWarning
 from gantools.trainers import Consensus, Simultaneous
 from tests import cases
 from tests.draws import draw
+from tests.quick import few
 
 F64, F32 = torch.float64, torch.float32
 
@@ -56,7 +57,7 @@ def differences(model, loss, x, h=1e-5):
     return torch.stack(columns, 1)
 
 
-@pytest.mark.parametrize("dtype", [F64, F32])
+@pytest.mark.parametrize("dtype", few([F64, F32], 1))
 @pytest.mark.parametrize("loss", [ctc, cube_loss], ids=["ctc", "numpy"])
 def test_what_has_no_second_derivative_is_differenced_and_says_so(loss, dtype):
     model, x = cases.mlp(3, 4, 4), draw(5, 3)

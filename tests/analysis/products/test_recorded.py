@@ -66,6 +66,7 @@ def test_operations_in_place_are_recorded():
             torch.testing.assert_close(ours @ U, kept @ U)
 
 
+@pytest.mark.slow
 def test_compiled_products_of_every_width(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)
     game, batch = cases.tanh_gan(), cases.gan_batch()

@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 import gantools as gt
 from gantools.board import add_spectrum, image_grid, scatter_figure, serve, spectrum_figure, spectrum_scalars
+from tests.quick import few
 
 NAN, INF = float("nan"), float("inf")
 
@@ -54,7 +55,7 @@ def labels(figure):
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
-@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("name", few(SPECTRA, 5))
 def test_any_spectrum_is_drawn(name, tmp_path):
     figure = spectrum_figure(SPECTRA[name], "title")
     figure.savefig(tmp_path / "x.png")

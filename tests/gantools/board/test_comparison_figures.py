@@ -5,6 +5,7 @@ import pytest
 
 from gantools.board import rates_figure, trainings_figure
 from gantools.board.comparison_figures import _spread
+from tests.quick import few
 
 
 def rate(method, predicted, observed, evaluations=1.0):
@@ -41,7 +42,7 @@ def test_rates_stand_on_the_diagonal_and_every_method_is_named():
     assert np.allclose(slow.get_ydata(), 0.99 ** np.arange(60.0))
 
 
-@pytest.mark.parametrize("rows", [ROWS[:1], ROWS[-1:], ROWS[-2:-1], ROWS[-3:-2], ROWS[24:25], []])
+@pytest.mark.parametrize("rows", few([ROWS[:1], ROWS[-1:], ROWS[-2:-1], ROWS[-3:-2], ROWS[24:25], []], 2))
 def test_few_rows_are_drawn_too(rows, tmp_path):
     figure = rates_figure(rows)
     figure.savefig(tmp_path / "a.png")

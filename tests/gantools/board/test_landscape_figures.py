@@ -18,6 +18,7 @@ from gantools.board import (
     plane_figure,
 )
 from tests.oracles import matrix_operator
+from tests.quick import few
 
 PLAYERS = ("generator", "discriminator")
 
@@ -62,7 +63,7 @@ PLANES = {
 }
 
 
-@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("name", few(PATHS, 2))
 def test_any_path_is_drawn(name, tmp_path):
     figure = path_figure(PATHS[name], "title")
     figure.savefig(tmp_path / "x.png")
@@ -70,7 +71,7 @@ def test_any_path_is_drawn(name, tmp_path):
     assert "length 3" in path_figure(PATHS[name]).axes[0].get_title()
 
 
-@pytest.mark.parametrize("name", PLANES)
+@pytest.mark.parametrize("name", few(PLANES, 2))
 def test_any_plane_is_drawn(name, tmp_path):
     figure = plane_figure(PLANES[name], "title")
     figure.savefig(tmp_path / "x.png")

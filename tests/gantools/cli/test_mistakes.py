@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gantools.cli import main
+from tests.quick import few
 from tests.runs import QUIET, RING, checkpoint, fails, own_file, records
 
 pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
@@ -171,7 +172,7 @@ class TestMistakes:
         assert case == "odd batch" or not (tmp_path / "runs").exists()
 
     @pytest.mark.parametrize("case", FILES)
-    @pytest.mark.parametrize("command", ["train", "spectrum", "index"])
+    @pytest.mark.parametrize("command", few(["train", "spectrum", "index"], 1))
     def test_files(self, capsys, tmp_path, case, command):
         own_file(tmp_path)
         (tmp_path / "bad.py").write_text(BAD)

@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 import gantools as gt
 from gantools.data.classification import CLASSIFICATION_TASKS, Sample, accuracy, classifier, problem
 from gantools.errors import GantoolsError
+from tests.quick import few
 
 
 def count(module):
@@ -137,7 +138,7 @@ def test_the_index_of_a_classifier_counts_its_hessian(network, activation):
 
 
 @pytest.mark.parametrize(
-    ("network", "activation"), [("mlp", "silu"), ("complex_mlp", "cardioid"), ("unitary_mlp", "cardioid")]
+    ("network", "activation"), few([("mlp", "silu"), ("complex_mlp", "cardioid"), ("unitary_mlp", "cardioid")], 1)
 )
 def test_classifiers_learn_xor(network, activation):
     game, batch = problem("gate", (6, 6), activation, network=network, gate="xor", seed=1)

@@ -15,6 +15,7 @@ from gantools.games import arbiter
 from gantools.games.plain_field import SAMPLES
 from gantools.trainers import Consensus, Simultaneous
 from tests import cases
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -168,7 +169,7 @@ def copied_field(model, loss, x, w):
     return torch.cat([g.reshape(-1) for g in found])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("dtype", few([torch.float32, F64], 1))
 @pytest.mark.parametrize(
     "activation",
     [nn.ReLU, nn.SiLU, *(pytest.param(a, marks=pytest.mark.slow) for a in (nn.Tanh, nn.LeakyReLU, nn.Hardtanh))],

@@ -71,7 +71,7 @@ def test_analysis_never_moves_buffers(kind):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("kind", BUFFERED)
+@pytest.mark.parametrize("kind", few(BUFFERED, 1))
 @pytest.mark.parametrize("training", few([True, False], 1))
 def test_jacobian_with_buffers_against_finite_differences(kind, training):
     nets, batch = nets_with_buffers(kind), cases.gan_batch()
@@ -83,7 +83,7 @@ def test_jacobian_with_buffers_against_finite_differences(kind, training):
         assert relative(operator.T.dense(), dense.T) < 1e-7
 
 
-@pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.LayerNorm])
+@pytest.mark.parametrize("layer", few([nn.BatchNorm1d, nn.LayerNorm], 1))
 def test_normalization_under_a_gradient_penalty_has_the_right_jacobian(layer):
     torch.manual_seed(1)
     d = nn.Sequential(nn.Linear(2, 4), layer(4), nn.Tanh(), nn.Linear(4, 1)).to(F64)

@@ -90,7 +90,7 @@ class Sequence(nn.Module):
         return self.out(h)
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN", "mha", "sdpa", "encoder"])
+@pytest.mark.parametrize("kind", few(["LSTM", "GRU", "RNN", "mha", "sdpa", "encoder"], 3))
 @pytest.mark.parametrize("training", few([True, False], 1))
 def test_recurrent_nets_and_attention(kind, training):
     game = gt.gan(Sequence(kind, 2).train(training), Sequence(kind, 1).train(training))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tests import cases
 from tests.gantools.games.test_stop_gradients import assert_right, of_the_model
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -71,7 +72,7 @@ def test_of_models_with_losses_of_their_own(make):
 
 
 @pytest.mark.parametrize(
-    ("loss", "methods"), [(gumbel, ("reverse", "forward")), (quantized, ("reverse", "forward", "replay"))]
+    ("loss", "methods"), few([(gumbel, ("reverse", "forward")), (quantized, ("reverse", "forward", "replay"))], 1)
 )
 def test_of_straight_through_estimators(loss, methods):
     assert_right(
@@ -124,7 +125,7 @@ def toggled(players, batch):
     }
 
 
-@pytest.mark.parametrize("losses", [stylegan2, toggled])
+@pytest.mark.parametrize("losses", few([stylegan2, toggled], 1))
 def test_of_public_gans(losses):
     players = {"generator": PathLength(), "discriminator": cases.mlp(2, 4, 1, seed=1)}
     batch = cases.gan_batch() | {"noise": samples(8, 2, seed=6)}

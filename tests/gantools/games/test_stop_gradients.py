@@ -11,6 +11,7 @@ from torch.nn import functional as F
 import gantools as gt
 from gantools.analysis import hessian, jacobian, update_operator
 from tests import cases
+from tests.quick import few
 
 F64 = torch.float64
 METHODS = ["reverse", "forward", "replay"]
@@ -121,14 +122,14 @@ def players_and_batch():
 
 
 @EACH
-@pytest.mark.parametrize("name", FAKES)
+@pytest.mark.parametrize("name", few(FAKES, 2))
 def test_of_public_gan_loops(name, methods):
     players, batch = players_and_batch()
     assert_right(players, gan_losses(FAKES[name]), batch, methods)
 
 
 @pytest.mark.parametrize(
-    "interpolate", [lambda x: x.requires_grad_(), lambda x: x.detach().requires_grad_(), made_a_leaf]
+    "interpolate", few([lambda x: x.requires_grad_(), lambda x: x.detach().requires_grad_(), made_a_leaf], 1)
 )
 def test_of_gradient_penalties_on_detached_samples(interpolate):
     players, batch = players_and_batch()
@@ -137,7 +138,7 @@ def test_of_gradient_penalties_on_detached_samples(interpolate):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
-@pytest.mark.parametrize("name", ["detach", "no_grad", "set_grad_enabled"])
+@pytest.mark.parametrize("name", few(["detach", "no_grad", "set_grad_enabled"], 1))
 def test_a_detached_fake_batch_changes_nothing(name, dtype):
     """Neither the field nor any derivative, in a consensus step and its update operator too."""
     players, batch = players_and_batch()
@@ -199,7 +200,7 @@ def surrogate(model, x):
 
 
 @EACH
-@pytest.mark.parametrize("loss", [siamese, adaptive, quotient_of_gradients, surrogate])
+@pytest.mark.parametrize("loss", few([siamese, adaptive, quotient_of_gradients, surrogate], 2))
 def test_of_one_player_with_a_stop_gradient(loss, methods):
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=F64)
     J = assert_right({"model": cases.mlp(3, 4, 2)}, of_the_model(loss), x, methods)
@@ -337,7 +338,7 @@ CUSTOM = {
 
 @EACH
 @pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize("name", CUSTOM)
+@pytest.mark.parametrize("name", few(CUSTOM, 2))
 def test_of_custom_functions(name, last, methods):
     function = CUSTOM[name]
 

@@ -258,7 +258,7 @@ def test_every_network_trains_for_200_steps(tmp_path, name, method):
     assert torch.isfinite(game.vector()).all()
 
 
-@pytest.mark.parametrize("method", ["simultaneous", "consensus"])
+@pytest.mark.parametrize("method", few(["simultaneous", "consensus"], 1))
 @pytest.mark.parametrize("name", few(BUT_THE_DEEPEST, 4))
 def test_every_network_takes_steps(name, method):
     game, batch = tiny_game(VARIANTS[name], "")

@@ -13,6 +13,7 @@ import gantools as gt
 from gantools.errors import GantoolsError
 from gantools.nn import QuantumMixture
 from tests.draws import seeded
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -29,7 +30,7 @@ def mixture(phases, d=2, **settings):
 PHASES = [[0.0, 0.0], [0.0, math.pi / 2], [0.0, 2.5], [0.3, -1.0, 2.0]]
 
 
-@pytest.mark.parametrize("phases", PHASES)
+@pytest.mark.parametrize("phases", few(PHASES, 2))
 def test_the_density_integrates_to_one(phases):
     line = mixture(phases, d=1)
     total, _ = quad(lambda x: math.exp(line.score_samples([[x]])[0]), -40, 40, epsabs=1e-12, limit=400)

@@ -85,7 +85,7 @@ def test_wgan_gp_does_not_converge_on_the_dirac_gan_and_r1_does():
 # Where a gradient vanishes -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("regularizer", [WganGP(), WganGP(one_sided=True), Dragan(), ZeroCentred(), R1(), R2()])
+@pytest.mark.parametrize("regularizer", few([WganGP(), WganGP(one_sided=True), Dragan(), ZeroCentred(), R1(), R2()], 3))
 @pytest.mark.parametrize("dtype", few([torch.float32, F64], 1))
 def test_nothing_is_nan_where_the_gradient_is_zero(regularizer, dtype):
     """Bug 10 of public code: the root of the sum of squares has no derivative at 0."""

@@ -101,7 +101,7 @@ WRITTEN_OUT = {
 }
 
 
-@pytest.mark.parametrize("case", few(WRITTEN_OUT, 6))
+@pytest.mark.parametrize("case", few(WRITTEN_OUT, 4))
 def test_field_and_jacobian_are_those_of_the_formulas(case):
     regularizers, loss = WRITTEN_OUT[case]
     game = cases.tanh_gan(loss, regularizers)
@@ -234,7 +234,7 @@ SCHEDULED = {
 }
 
 
-@pytest.mark.parametrize("name", SCHEDULED)
+@pytest.mark.parametrize("name", few(SCHEDULED, 3))
 def test_a_schedule_has_its_value_at_the_step_of_the_batch(name):
     make = SCHEDULED[name]
     game = cases.tanh_gan(regularizers=[make(Linear(2.0, 0.0, 10))])
@@ -256,7 +256,7 @@ def test_a_schedule_has_its_value_at_the_step_of_the_batch(name):
 
 
 @pytest.mark.parametrize("name", few(REGULARIZERS, 3))
-@pytest.mark.parametrize("make", [Consensus, Simultaneous])
+@pytest.mark.parametrize("make", few([Consensus, Simultaneous], 1))
 def test_every_regularizer_trains_and_its_step_is_linearised(name, make):
     regularizer = Clip(0.4) if name == "clip" else REGULARIZERS[name]()
     game = cases.tanh_gan(regularizers=[regularizer])

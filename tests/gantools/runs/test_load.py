@@ -17,6 +17,7 @@ from gantools.runs.store.atomic import write_atomically
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.metrics import checked_line
 from tests.game_oracles import finite_product, period_map, relative, state_vector
+from tests.quick import few
 from tests.runs import QUIET, RING, cheapen_looks, checkpoint, events, identical, own_file
 
 
@@ -215,7 +216,7 @@ class TestLoad:
         assert identical(random_state(), before)
         assert files == {f: f.stat().st_mtime_ns for f in trained.rglob("*")}
 
-    @pytest.mark.parametrize("function", ["augmented", "own_generator", "batch_norm", "gan", "one_batch"])
+    @pytest.mark.parametrize("function", few(["augmented", "own_generator", "batch_norm", "gan", "one_batch"], 2))
     def test_a_users_own_game(self, tmp_path, function):
         args = [f"{own_file(tmp_path)}:{function}", *QUIET, "--optimizer", "simultaneous", "--checkpoint-every", "2"]
         assert main(["train", *args, "--steps", "5", "--out", str(tmp_path / "a")]) == 0

@@ -10,6 +10,7 @@ from gantools.runs import looks
 from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.experiment import build
 from gantools.runs.store.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from tests.quick import few
 
 
 def experiment_of(method, steps=0, **settings):
@@ -33,7 +34,7 @@ def trained():
     }
 
 
-@pytest.mark.parametrize("method", ["simultaneous", "consensus"])
+@pytest.mark.parametrize("method", few(["simultaneous", "consensus"], 1))
 def test_a_look_answers_what_it_logs(method, trained):
     experiment = trained[method]
     found = looks.spectra(experiment, 30, last=True)

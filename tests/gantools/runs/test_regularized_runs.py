@@ -22,7 +22,7 @@ METHODS = [["consensus", "--optimizer.gamma", "0.5"], ["simultaneous", "--optimi
 
 
 @pytest.mark.parametrize("name", few(REGULARIZERS, 3))
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method[0])
+@pytest.mark.parametrize("method", few(METHODS, 1), ids=lambda method: method[0])
 def test_every_regularizer_resumes_bit_for_bit(tmp_path, name, method):
     words = [*RING, *QUIET, "--optimizer", *method, "--regularizer", name, "--checkpoint-every", "2"]
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"

@@ -109,7 +109,7 @@ PLACES = {
 
 
 class TestKilledAndResumed:
-    @pytest.mark.parametrize("method", few(METHODS, 4))
+    @pytest.mark.parametrize("method", few(METHODS, 3))
     def test_every_method(self, tmp_path, method):
         args = [*RING, *QUIET, *METHODS[method], "--checkpoint-every", "3", "--steps", str(STEPS)]
         run(tmp_path / "whole", *args)
@@ -160,7 +160,7 @@ class TestKilledAndResumed:
     @pytest.mark.parametrize("every", few([3, 4], 1))
     @pytest.mark.parametrize(
         "function",
-        ["shuffled", "own_generator", "own_sampler", "augmented", "dropout", "batch_norm", "one_batch", "gan"],
+        few(["shuffled", "own_generator", "own_sampler", "augmented", "dropout", "batch_norm", "one_batch", "gan"], 4),
     )
     def test_a_users_own_game(self, tmp_path, function, every):
         target = f"{own_file(tmp_path)}:{function}"
@@ -276,7 +276,7 @@ class TestExtended:
 
 
 class TestLooking:
-    @pytest.mark.parametrize("method", ["simultaneous", "consensus"])
+    @pytest.mark.parametrize("method", few(["simultaneous", "consensus"], 1))
     def test_spectra_samples_metrics_and_checkpoints_do_not_change_the_run(self, tmp_path, method):
         args = [*RING, *METHODS[method], "--steps", "4"]
         run(tmp_path / "blind", *args, *QUIET, "--log-every", "0", "--checkpoint-every", "0")
@@ -287,7 +287,7 @@ class TestLooking:
             len(list((tmp_path / "seen" / "spectra").glob("*.npz"))) == 12
         )  # two ends each time, the third and the step at the last
 
-    @pytest.mark.parametrize("function", ["batch_norm", "augmented", "own_generator", "noisy_loss"])
+    @pytest.mark.parametrize("function", few(["batch_norm", "augmented", "own_generator", "noisy_loss"], 2))
     def test_nor_that_of_a_users_own_game(self, tmp_path, function):
         args = [
             f"{own_file(tmp_path)}:{function}",

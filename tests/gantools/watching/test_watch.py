@@ -127,6 +127,7 @@ class TestSpectralRadius:
 
 
 class TestTheLoopIsLeftAlone:
+    @pytest.mark.slow
     def test_to_the_last_bit_over_50_steps(self):
         ends = []
         for watched in (False, True):

@@ -17,6 +17,7 @@ from tests.game_oracles import (
     plain_simultaneous_step,
     relative,
 )
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -121,12 +122,15 @@ def test_lazy_costs():
 
 @pytest.mark.parametrize(
     ("name", "weight", "settings"),
-    [
-        ("consensus", "gamma", {}),
-        ("consensus", "gamma", {"every": 2}),
-        ("jare", "gamma", {}),
-        ("sga", "weight", {}),
-    ],
+    few(
+        [
+            ("consensus", "gamma", {}),
+            ("consensus", "gamma", {"every": 2}),
+            ("jare", "gamma", {}),
+            ("sga", "weight", {}),
+        ],
+        2,
+    ),
 )
 def test_a_weight_that_is_a_schedule(name, weight, settings):
     """Each step is that of the value of the moment; the linearisation too."""

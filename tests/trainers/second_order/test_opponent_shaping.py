@@ -171,7 +171,7 @@ LOOPS = [
 ]
 
 
-@pytest.mark.parametrize("kind", few(EDGES, 2))
+@pytest.mark.parametrize("kind", few(EDGES, 1))
 @pytest.mark.parametrize(
     ("name", "settings", "loop", "plain"), LOOPS, ids=[f"{name} {settings}" for name, settings, *_ in LOOPS]
 )

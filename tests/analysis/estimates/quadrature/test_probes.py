@@ -12,6 +12,7 @@ from gantools.analysis.estimates.quadrature.plan import plan
 from gantools.analysis.estimates.quadrature.probes import Probing
 from gantools.errors import GantoolsError, GantoolsWarning
 from tests import oracles
+from tests.quick import few
 
 DTYPES = [torch.float64, torch.float32]
 
@@ -109,7 +110,7 @@ def test_interrupted_it_gives_the_interval_of_its_steps(leading):
 
 
 @pytest.mark.parametrize("leading", [None, 6])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", few(DTYPES, 1))
 def test_it_goes_on_from_a_file(tmp_path, leading, dtype):
     A, store = oracles.symmetric(spectrum(), dtype), tmp_path / "steps.pt"
     work = {"tol": 1e-2, "method": "estimate", "probes": 2, "leading": leading}

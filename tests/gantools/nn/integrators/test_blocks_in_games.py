@@ -10,6 +10,7 @@ from gantools.nn.integrators.reversible import RevBlock
 from gantools.nn.integrators.schemes import Flow, FractalBlock, LMBlock, PolyBlock, ResidualBlock
 from tests.draws import draw
 from tests.gantools.nn.integrators.blocks import chain, layers
+from tests.quick import few
 
 # Gradients of the ODE block -----------------------------------------------------------------------------------------
 
@@ -72,7 +73,9 @@ def finite_differences(function, point, u, h):
     return torch.stack([(function(point + h * v) - function(point - h * v)) / (2 * h) for v in u.T], 1)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if "dopri5" in n else n for n in BLOCKS])
+@pytest.mark.parametrize(
+    "name", few([pytest.param(n, marks=pytest.mark.slow) if "dopri5" in n else n for n in BLOCKS], 3)
+)
 def test_a_game_of_blocks_has_its_jacobian_hessian_and_update_operator(name):
     block, critic = BLOCKS[name](), layers(4, 3, seed=9)
 
