@@ -169,25 +169,21 @@ class LinearOperator(Described):
             )
 
     def _product(self, u: Tensor) -> Tensor:
-        with whole_float32(self.device):
-            product = self._matvec(u)
-        if product.shape != u.shape:
-            raise GantoolsError(
-                f"matvec returned shape {tuple(product.shape)} for a vector of shape {tuple(u.shape)}: "
-                "it must return one tensor of the same shape."
-            )
-        return product.detach().to(self.dtype)
+        return self._checked("matvec", self._matvec, "vector", u)
 
     def _block(self, u: Tensor) -> Tensor:
         if u.shape[1] == 0:
             return u.clone()
         if self._matmat is None:
             return torch.stack([self._product(column) for column in u.T.contiguous()], dim=1)
+        return self._checked("matmat", self._matmat, "block", u)
+
+    def _checked(self, name: str, multiply: Product, what: str, u: Tensor) -> Tensor:
         with whole_float32(self.device):
-            product = self._matmat(u)
+            product = multiply(u)
         if product.shape != u.shape:
             raise GantoolsError(
-                f"matmat returned shape {tuple(product.shape)} for a block of shape {tuple(u.shape)}: "
+                f"{name} returned shape {tuple(product.shape)} for a {what} of shape {tuple(u.shape)}: "
                 "it must return one tensor of the same shape."
             )
         return product.detach().to(self.dtype)

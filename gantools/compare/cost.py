@@ -1,7 +1,6 @@
 """The cost of an optimizer's step, counted in evaluations of the field and products with its Jacobian."""
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -130,12 +129,3 @@ def measured(optimizer: "GameOptimizer", *batches: Any) -> Cost:
         for _ in range(optimizer.period):
             w, state = optimizer.update(w, state, *complete)
     return counter.cost(optimizer.period)
-
-
-_FIXED = re.compile(r"(?P<gradients>[\d.]+) gradients?( \+ (?P<products>[\d.]+) products?)?")
-
-
-def stated(text: str) -> Cost | None:
-    """Return the cost that "1 gradient + 2 products" states; None for a text that states no fixed numbers."""
-    found = _FIXED.fullmatch(text)
-    return found and Cost(float(found["gradients"]), float(found["products"] or 0))

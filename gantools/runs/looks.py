@@ -80,14 +80,6 @@ def step_spectrum(experiment: Experiment, step: int) -> Spectrum:
     return _from_last(experiment, UPDATE, operator, "LM", STEP_TOL, STEP_PRODUCTS)
 
 
-def leading_spectrum(experiment: Experiment, k: int, which: str = "LM", step: int = 0) -> Spectrum:
-    """Return k leading eigenvalues of the game's Jacobian (all of them for k = 0) on the run's analysis batch.
-
-    `step` is how many updates led to the point, for the regularizers that follow a schedule.
-    """
-    return _leading(_jacobian(experiment, step), k, which)
-
-
 def _jacobian(experiment: Experiment, step: int) -> analysis.LinearOperator:
     # Not "auto", which a clock decides: resumed or not, a run has the same spectra to the last bit.
     return analysis.jacobian(experiment.game, experiment.analysis_batch(step=step), method="reverse")

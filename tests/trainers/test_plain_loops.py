@@ -98,22 +98,17 @@ def complex_momentum(w, batches, step):
         yield w
 
 
-def lead(w, batches, step):
+def lead(w, batches, step, moved=lambda last, value, force, step: 0.4 * last - H * value - 0.3 * force):
     before = w
     for batch in batches:
         j, last = jacobian(w, batch), w - before
         force = torch.cat([j[G, D] @ last[D], j[D, G] @ last[G]])
-        before, w = w, w + 0.4 * last - H * field(w, batch) - 0.3 * force
+        before, w = w, w + moved(last, field(w, batch), force, step)
         yield w
 
 
 def lead_adam(w, batches, step):
-    before = w
-    for batch in batches:
-        j, last = jacobian(w, batch), w - before
-        force = torch.cat([j[G, D] @ last[D], j[D, G] @ last[G]])
-        before, w = w, w - step(field(w, batch) + 0.3 * force)
-        yield w
+    return lead(w, batches, step, lambda last, value, force, step: -step(value + 0.3 * force))
 
 
 def complex_adam(w, batches, step):

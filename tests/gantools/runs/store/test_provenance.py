@@ -12,14 +12,19 @@ def git(folder, *args):
     return subprocess.run(["git", *identity, *args], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    folder = tmp_path / "checkout"
+def committed(folder):
+    """Make a checkout with one file and one commit."""
     folder.mkdir()
     git(folder, "init", "-q")
     (folder / "a.txt").write_text("a\n")
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "first")
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    folder = committed(tmp_path / "checkout")
     monkeypatch.chdir(folder)
     return folder
 
@@ -49,12 +54,7 @@ def test_nothing_of_a_foreign_checkout_is_run(checkout, tmp_path, place):
     program.chmod(0o755)
     where = checkout
     if place == "submodule":
-        where = checkout / "sub"
-        where.mkdir()
-        git(where, "init", "-q")
-        (where / "a.txt").write_text("a\n")
-        git(where, "add", ".")
-        git(where, "commit", "-qm", "first")
+        where = committed(checkout / "sub")
         git(checkout, "add", "sub")
         git(checkout, "commit", "-qm", "second")
     settings = {
