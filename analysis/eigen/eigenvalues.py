@@ -110,23 +110,30 @@ def eigenvalues(
         A, tol = _in_single(A), max(tol, HALF_TOL * A.precision)
     limit = max_matvecs or (INTERIOR_LIMIT if name in INTERIOR else 50 * size)
     request = SearchRequest(k, which, name, tol, limit, seed, progress or ignore, block, storage, start)
-    if name in INTERIOR:
-        if store is not None:
-            raise GantoolsError(f"store= keeps the basis of LM, LR, SR, LI and BE only: leave it out under {which!r}.")
-        best = interior(A, request, size)
-        best = dataclasses.replace(best, verified=bool(best.certified) if verify else None)
-    else:
-        best = search(A, request, size, seed, path=None if store is None else Path(store))
-        if verify:
-            best = verified(A, best, request, min(2 * size, A.n - block))
-        elif guard:
-            best = find_doubt(A, best, k, name, seed)
+    best = _searched(A, request, size, verify, guard, store)
     if guard:
         best = with_conditions(A, best, request, size)
     if A is not products:
         best = _as_known(best, products, tol)
     best = in_own_coordinates(own, best)
     return best if vectors else dataclasses.replace(best, vectors=None)
+
+
+def _searched(
+    A: LinearOperator, request: SearchRequest, size: int, verify: bool, guard: bool, store: str | Path | None
+) -> Spectrum:
+    """Search at an end of the spectrum or inside it, and test whether anything is missing."""
+    if request.name in INTERIOR:
+        if store is not None:
+            raise GantoolsError(
+                f"store= keeps the basis of LM, LR, SR, LI and BE only: leave it out under {request.which!r}."
+            )
+        best = interior(A, request, size)
+        return dataclasses.replace(best, verified=bool(best.certified) if verify else None)
+    best = search(A, request, size, request.seed, path=None if store is None else Path(store))
+    if verify:
+        return verified(A, best, request, min(2 * size, A.n - request.block))
+    return find_doubt(A, best, request.k, request.name, request.seed) if guard else best
 
 
 def _in_single(A: LinearOperator) -> LinearOperator:

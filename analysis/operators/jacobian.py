@@ -174,10 +174,8 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
         derivative.require_same_order()
     operator = derivative.operator(function, reverse)
     operator.field_norm = None if derivative.several else float(reverse.value.norm())
-    if moves_vectors(game.module):
-        operator.remark = VECTORS["exact" if derivative.snapshot.follow else "frozen"]
-    if not derivative.one_gradient:
-        operator.remark = f"{operator.remark} {SURROGATE}".strip()
+    vectors = VECTORS["exact" if derivative.snapshot.follow else "frozen"] if moves_vectors(game.module) else ""
+    operator.remark = f"{vectors or operator.remark} {'' if derivative.one_gradient else SURROGATE}".strip()
     # A part of what was checked needs no check; its derivative may vanish to rounding, which looks like a wrong one.
     operator.restricted = lambda where: _restricted(derivative, where, check=False)
     return operator

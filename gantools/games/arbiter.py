@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import random
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +25,7 @@ from gantools.batches import widened
 from gantools.errors import GantoolsError
 from gantools.games import functional
 from gantools.games.field import gradient
-from gantools.games.plain_field import few, require_field, same_draws, shift, sizes, undisturbed
+from gantools.games.plain_field import few, generators, require_field, same_draws, shift, sizes, undisturbed
 from gantools.precision import sums_in_order
 from gantools.random_vectors import normal_entries
 
@@ -73,13 +71,6 @@ class Verdict:
         """
         if self.wrong:
             raise GantoolsError(self.wrong)
-
-
-def _generators(device: torch.device) -> tuple[Any, ...]:
-    """Return the states of the global generators that a loss may draw from."""
-    numbers: Any = np.random.get_state(legacy=True)  # noqa: NPY002  what a user's loss may draw from
-    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-    return random.getstate(), numbers[1].tobytes(), numbers[2:], *(state.numpy().tobytes() for state in states)
 
 
 def judge(game: Game, batch: Any, forward: bool = False) -> Verdict:
@@ -192,10 +183,10 @@ class _Judgement:
         def same(reference: Tensor) -> bool:
             return bool((value() - reference).norm() <= tolerance * reference.norm())
 
-        before = _generators(self.game.device)
+        before = generators(self.game.device)
         first = same(self.value)
         # What draws from no global generator may have one of its own, or count.
-        times = 2 if _generators(self.game.device) == before else REPEATS
+        times = 2 if generators(self.game.device) == before else REPEATS
         if first and all(same(self.value) for _ in range(times - 1)):
             return True
         # A GPU's kernels may sum in any order, which shows in more digits where large terms cancel.

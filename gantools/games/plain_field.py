@@ -6,10 +6,12 @@ backward pass runs the module again.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -50,6 +52,13 @@ def require_field(game: Game, batch: Any) -> None:
             _move(game, point)
             _compare_fields(game, point, batch)
     game.field_is_checked = True
+
+
+def generators(device: torch.device) -> tuple[Any, ...]:
+    """Return the states of the global generators that a loss may draw from."""
+    numbers: Any = np.random.get_state(legacy=True)  # noqa: NPY002  what a user's loss may draw from
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    return random.getstate(), numbers[1].tobytes(), numbers[2:], *(state.numpy().tobytes() for state in states)
 
 
 @contextmanager

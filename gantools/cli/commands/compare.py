@@ -16,7 +16,7 @@ from gantools.errors import GantoolsError
 from gantools.games.analytic import TOY_GAMES
 from gantools.registry import suggest
 from gantools.runs.config import require_positive
-from gantools.runs.defaults import OWN_GAME
+from gantools.runs.configure import OWN_GAME
 from gantools.runs.experiment import resolve_device
 from gantools.runs.store.atomic import new_folder
 from gantools.runs.user_file import is_target

@@ -13,7 +13,7 @@ from gantools.networks import NETWORKS
 from gantools.nn import ACTIVATIONS
 from gantools.regularizers import REGULARIZERS
 from gantools.runs.config import Choice, TrainConfig
-from gantools.runs.defaults import RECOMMENDED
+from gantools.runs.configure import RECOMMENDED
 from gantools.trainers.base_rules import BASES
 from gantools.trainers.optimizer import OPTIMIZERS
 from tests.quick import few
