@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from gantools.errors import GantoolsError
+from gantools.data.random_state import random_state_kept
+from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.games.origins.origin import Origin
 from gantools.runs.experiment import Experiment
 from gantools.runs.store.atomic import step_name, write_atomically
@@ -16,7 +17,50 @@ from gantools.runs.store.folder import RunFolder
 from gantools.trainers.step_origin import step_origin
 
 
-def origin_of_step(experiment: Experiment, batches: tuple[Any, ...], random: torch.Tensor) -> Origin | None:
+def refusal(
+    experiment: Experiment,
+    folder: RunFolder,
+    what: str,
+    player: str,
+    step: int,
+    begun: tuple[tuple[Any, ...], torch.Tensor] | None,
+    kept: str,
+) -> NonFiniteFieldError:
+    """Return the error for a step that is not finite, with where that arose, and keep what it arose from.
+
+    Args:
+        experiment: as it stands before the step, if `begun` is given.
+        folder: of the run.
+        what: "field" or "step".
+        player: whose field or step is not finite.
+        step: the step.
+        begun: batches of the step and torch's random state before it; None where later steps have been taken.
+        kept: a phrase on the checkpoints that there are.
+    """
+    origin = None
+    if begun is not None:
+        with random_state_kept():
+            origin = _origin(experiment, *begun)
+        kept = "; ".join(filter(None, [kept, _keep(folder, step, experiment, begun[0])]))
+    player = player if origin is None else origin.player
+    finding = f"The {what} of player {player!r} is NaN or infinite at step {step}"
+    where = "" if origin is None else f": {origin}"
+    remedy = _remedy(experiment, origin is not None and origin.in_data)
+    return NonFiniteFieldError(finding + where, f"training stopped, {kept}. {remedy}", player, step)
+
+
+def _remedy(experiment: Experiment, in_data: bool) -> str:
+    if in_data:
+        return "Mend the data, or leave that sample out."
+    if experiment.source is None:
+        return "Lower the learning rate, or look for a division, root or logarithm at 0 in the losses, or NaN data."
+    return (
+        "Lower the learning rate (--optimizer.lr, with --resume from that checkpoint on), try --optimizer "
+        "consensus or extragradient, or add a regularizer (--regularizer r1)."
+    )
+
+
+def _origin(experiment: Experiment, batches: tuple[Any, ...], random: torch.Tensor) -> Origin | None:
     """Return where a refused step arose; None where it cannot be told.
 
     Args:
@@ -34,7 +78,7 @@ def origin_of_step(experiment: Experiment, batches: tuple[Any, ...], random: tor
         return None
 
 
-def keep(folder: RunFolder, step: int, experiment: Experiment, batches: tuple[Any, ...]) -> str:
+def _keep(folder: RunFolder, step: int, experiment: Experiment, batches: tuple[Any, ...]) -> str:
     """Write the state before a refused step, and its batches, into the run folder; return where, in a sentence."""
     if not experiment.game.vector().isfinite().all():
         return ""

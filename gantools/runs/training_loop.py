@@ -20,10 +20,10 @@ from gantools.runs.beginning import begun, resumed
 from gantools.runs.code.trust import CodeChoice
 from gantools.runs.config import TrainConfig
 from gantools.runs.experiment import Experiment
-from gantools.runs.kept_features import kept_features
 from gantools.runs.processes import Processes
 from gantools.runs.sampling import reference
 from gantools.runs.store.folder import RunFolder
+from gantools.runs.store.kept_features import kept_features
 from gantools.runs.store.recorder import Recorder, writer_errors_once
 from gantools.runs.user_file import own_errors
 from gantools.signals import Stopped, StopRequests, stop_requested
@@ -201,31 +201,8 @@ class Trainer:
                 continue
             what, wrong = ("step", finite) if good.all() else ("field", good)
             player = list(info.field_norms)[int(wrong.int().argmin())]
-            raise self._refusal(what, player, step)
-
-    def _refusal(self, what: str, player: str, step: int) -> NonFiniteFieldError:
-        """Return the error for a step that is not finite, with where that arose, and keep what it arose from."""
-        began, batches, random = self._began
-        origin, kept = None, self._kept()
-        if began == step:  # else later steps have been taken from it, as on a GPU
-            with random_state_kept():
-                origin = not_finite.origin_of_step(self.experiment, batches, random)
-            kept = "; ".join(filter(None, [kept, not_finite.keep(self.folder, step, self.experiment, batches)]))
-        player = player if origin is None else origin.player
-        finding = f"The {what} of player {player!r} is NaN or infinite at step {step}"
-        where = "" if origin is None else f": {origin}"
-        remedy = self._remedy(origin is not None and origin.in_data)
-        return NonFiniteFieldError(finding + where, f"training stopped, {kept}. {remedy}", player, step)
-
-    def _remedy(self, data: bool = False) -> str:
-        if data:
-            return "Mend the data, or leave that sample out."
-        if self.experiment.source is None:
-            return "Lower the learning rate, or look for a division, root or logarithm at 0 in the losses, or NaN data."
-        return (
-            "Lower the learning rate (--optimizer.lr, with --resume from that checkpoint on), try --optimizer "
-            "consensus or extragradient, or add a regularizer (--regularizer r1)."
-        )
+            batches = self._began[1:] if self._began[0] == step else None  # later steps were taken from it, as on a GPU
+            raise not_finite.refusal(self.experiment, self.folder, what, player, step, batches, self._kept())
 
     def _kept(self) -> str:
         kept = self.folder.steps()

@@ -160,12 +160,8 @@ class RunFolder:
         aside = SetAside(self.path) if aside is None else aside
         logs = logs or {}
         records, self.lines = cut_metrics(self.metrics_path, step, logs, aside)
-        for folder, first in (
-            (self.samples, step),
-            (self.spectra, step),
-            (self.not_finite, 0),
-            (self.checkpoints, step + 1),
-        ):
+        firsts = {self.samples: step, self.spectra: step, self.not_finite: 0, self.checkpoints: step + 1}
+        for folder, first in firsts.items():
             for file in sorted(folder.glob("*")):
                 found = _STEP.search(file.name)
                 if found and int(found[1]) >= first:
