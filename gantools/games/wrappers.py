@@ -83,7 +83,7 @@ class HeldOutside:
 
     def __init__(self, module: nn.Module):
         names = {id(p): name for name, p in module.named_parameters()}
-        self._lists: list[tuple[nn.Module, list[str]]] = []
+        self._lists: list[tuple[Any, list[str]]] = []  # scripted modules have it, and no type says so
         for m in module.modules():
             if isinstance(m, torch.jit.ScriptModule) and isinstance(held := getattr(m, "_flat_weights", None), list):
                 self._lists.append((m, [names[id(p)] for p in held]))
