@@ -1,7 +1,5 @@
 """Stability analysis: matrix-free operators, eigenvalues, density, index, and verdicts in sentences."""
 
-from types import FunctionType as _FunctionType
-
 from gantools.analysis.diagnosis.examination import diagnose
 from gantools.analysis.diagnosis.result import Advice, Diagnosis, Finding
 from gantools.analysis.eigen.dense import spectrum
@@ -22,13 +20,13 @@ from gantools.analysis.nonnormal.departure import Normality, departure_from_norm
 from gantools.analysis.nonnormal.field_of_values import FieldOfValues, field_of_values
 from gantools.analysis.nonnormal.pseudospectrum import Pseudospectrum, pseudospectrum
 from gantools.analysis.operators.algebra import antisymmetric_part, coupling, gram, identity, restrict, symmetric_part
-from gantools.analysis.operators.argument_kinds import checked as _checked
 from gantools.analysis.operators.curvature import fisher, gauss_newton
 from gantools.analysis.operators.jacobian import DifferentiatedOperator, hessian, jacobian, update_operator
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.analysis.operators.preconditioned import preconditioned
 from gantools.analysis.operators.through_time import recurrent_jacobian
 from gantools.analysis.stability import Stability, stability
+from gantools.argument_kinds import public as _public
 
 __all__ = [
     "Advice",
@@ -92,4 +90,4 @@ __all__ = [
 ]
 
 # Whoever calls from outside gets a sentence where an argument is of a wrong kind; calls within the library go past it.
-globals().update({name: _checked(value) for name in __all__ if isinstance(value := globals()[name], _FunctionType)})
+_public(globals(), (name for name in __all__ if name[0].islower()))

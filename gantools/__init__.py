@@ -5,7 +5,10 @@ TensorBoard, which imports every installed plugin at each start, stay fast.
 """
 
 import importlib
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
+
+from gantools.argument_kinds import checked
 
 __version__ = "0.1.0"
 
@@ -60,7 +63,9 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _NAMES:
-        return getattr(importlib.import_module(_NAMES[name]), name)
+        value = getattr(importlib.import_module(_NAMES[name]), name)
+        globals()[name] = value = checked(value) if isinstance(value, FunctionType) else value
+        return value
     if name in __all__:
         return importlib.import_module(f"gantools.{name}")
     raise AttributeError(f"module 'gantools' has no attribute {name!r}")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from gantools.argument_kinds import public
 from gantools.errors import GantoolsError
 from gantools.registry import Registry
 
@@ -91,3 +92,6 @@ def relativistic(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tens
         )
     difference = real_scores - fake_scores
     return softplus(difference).mean(), softplus(-difference).mean()
+
+
+public(globals(), LOSSES)

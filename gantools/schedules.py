@@ -8,6 +8,7 @@ import dataclasses
 import math
 from typing import Any, Protocol
 
+from gantools.argument_kinds import public
 from gantools.errors import GantoolsError
 from gantools.registry import Registry, setting
 
@@ -102,3 +103,6 @@ class Exponential(_Ramp):
 
     def between(self, done: float) -> float:
         return self.start * (self.end / self.start) ** done
+
+
+public(globals(), ("Linear", "Cosine", "Exponential"))

@@ -1,5 +1,6 @@
 """Game optimizers: first- and second-order methods, their base update rules, and averages of the iterates."""
 
+from gantools.argument_kinds import public as _public
 from gantools.trainers.averages import AVERAGES, Average, Exponential, Uniform
 from gantools.trainers.base_rules import BASES, SGD, Adam, Base, Momentum, RMSProp, RMSPropTF1
 from gantools.trainers.first_order.alex_gda import AlexGDA
@@ -64,3 +65,5 @@ __all__ = [
     "make",
     "step_origin",
 ]
+
+_public(globals(), __all__)

@@ -10,7 +10,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from gantools.analysis.operators.argument_kinds import checked
+from gantools.argument_kinds import checked
 from gantools.described import Described
 from gantools.errors import GantoolsError
 from gantools.precision import whole_float32

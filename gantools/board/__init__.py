@@ -6,6 +6,8 @@ Names are imported on first use: `gantools board` needs no matplotlib.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gantools.argument_kinds import checked
+
 if TYPE_CHECKING:
     from gantools.board.comparison_figures import rates_figure, trainings_figure
     from gantools.board.distribution_figures import cloud_figure, density_figure, index_figure
@@ -52,7 +54,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
-            return getattr(importlib.import_module(f"gantools.board.{module}"), name)
+            value = checked(getattr(importlib.import_module(f"gantools.board.{module}"), name))
+            globals()[name] = value
+            return value
     raise AttributeError(f"module 'gantools.board' has no attribute {name!r}")
 
 

@@ -6,12 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, SMALL, SMALLEST, small_figure
+from gantools.board.results import Density, Index, RitzCloud
 
 DARK = "#444444"
 COLOURS = {"negative": REPELS, "zero": NEUTRAL, "positive": ATTRACTS}
 
 
-def density_figure(density: Any, title: str = "") -> Figure:
+def density_figure(density: Density, title: str = "") -> Figure:
     """Draw a spectral density, on a logarithmic scale, over the bounds on its distribution function.
 
     The density is smoothed and has no bound; the distribution function below it lies in its band at each point with the
@@ -47,7 +48,7 @@ def density_figure(density: Any, title: str = "") -> Figure:
     return figure
 
 
-def index_figure(index: Any, title: str = "") -> Figure:
+def index_figure(index: Index, title: str = "") -> Figure:
     """Draw the fractions of negative, zero and positive eigenvalues over what counts as zero.
 
     Bands are intervals, lines are exact. The dashed line is the tolerance that the index was taken at.
@@ -82,7 +83,7 @@ def index_figure(index: Any, title: str = "") -> Figure:
     return figure
 
 
-def cloud_figure(cloud: Any, title: str = "") -> Figure:
+def cloud_figure(cloud: RitzCloud, title: str = "") -> Figure:
     """Draw Ritz values in the complex plane: filled where their residual is small, hollow where they only outline.
 
     The same eigenvalue is drawn once for each start that found it.

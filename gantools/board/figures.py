@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from gantools.board.frames import Frame, neutral_size
+from gantools.board.results import Spectrum
 
 ATTRACTS, REPELS, NEUTRAL = "#2b6cb0", "#c53030", "#888888"
 FEW = 60
@@ -33,7 +34,7 @@ def small_print(*panels: Any) -> None:
 
 
 def spectrum_figure(
-    spectrum: Any,
+    spectrum: Spectrum,
     title: str = "",
     neutral: float | None = None,
     noun: str = "eigenvalues",

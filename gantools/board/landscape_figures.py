@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, small_figure, small_print
+from gantools.board.results import FieldOfValues, Line, PathAngle, Plane, Pseudospectrum
 
 DARK = "#444444"
 ARROWS = 16  # at most so many arrows a side
 
 
-def path_figure(path: Any, title: str = "") -> Figure:
+def path_figure(path: PathAngle, title: str = "") -> Figure:
     """Draw the path-angle over the path-norm and the losses, with the start and the end marked.
 
     Args:
@@ -50,7 +51,7 @@ def path_figure(path: Any, title: str = "") -> Figure:
     return figure
 
 
-def line_figure(line: Any, title: str = "") -> Figure:
+def line_figure(line: Line, title: str = "") -> Figure:
     """Draw the losses along a line, over the field's part along it.
 
     Args:
@@ -76,7 +77,7 @@ def line_figure(line: Any, title: str = "") -> Figure:
     return figure
 
 
-def plane_figure(plane: Any, title: str = "") -> Figure:
+def plane_figure(plane: Plane, title: str = "") -> Figure:
     """Draw each player's loss in a plane, with arrows where the players move.
 
     Arrows have the field's direction in the plane, and a length that grows with the logarithm of its size.
@@ -110,7 +111,9 @@ def plane_figure(plane: Any, title: str = "") -> Figure:
     return figure
 
 
-def nonnormality_figure(pseudospectrum: Any = None, field_of_values: Any = None, title: str = "") -> Figure:
+def nonnormality_figure(
+    pseudospectrum: Pseudospectrum | None = None, field_of_values: FieldOfValues | None = None, title: str = ""
+) -> Figure:
     """Draw pseudospectra as level lines, the field of values as a boundary, and the eigenvalues.
 
     Args:

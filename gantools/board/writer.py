@@ -12,12 +12,13 @@ from gantools.board.frames import Frame
 from gantools.board.landscape_figures import line_figure, path_figure, plane_figure
 from gantools.board.live.looks import density_look, index_look, path_look, spectrum_look
 from gantools.board.live.summaries import add_look
+from gantools.board.results import Density, Index, Line, PathAngle, Plane, Spectrum, SummaryWriter
 
 
 def add_spectrum(
-    writer: Any,
+    writer: SummaryWriter,
     tag: str,
-    spectrum: Any,
+    spectrum: Spectrum,
     step: int,
     scalars: bool = True,
     lr: float | None = None,
@@ -70,7 +71,7 @@ ANSWERS = {
 }
 
 
-def spectrum_scalars(spectrum: Any) -> dict[str, float]:
+def spectrum_scalars(spectrum: Spectrum) -> dict[str, float]:
     """Return the extremes of the whole spectrum, by name, as far as these eigenvalues tell them.
 
     All of them follow from a complete spectrum, of its finite values. A search tells the one that it was for: the least
@@ -91,12 +92,13 @@ def spectrum_scalars(spectrum: Any) -> dict[str, float]:
         told = tuple(extremes) if np.iscomplexobj(values) else ("max_real", "min_real")
     else:
         told = ANSWERS.get(getattr(spectrum, "which", ""), ())
-        if getattr(spectrum, "doubt", "") or not np.asarray(spectrum.converged)[: max(1, len(told))].all():
+        converged = np.atleast_1d(getattr(spectrum, "converged", True))[: max(1, len(told))]
+        if getattr(spectrum, "doubt", "") or not converged.all():
             return {}
     return {name: extremes[name] for name in told}
 
 
-def add_index(writer: Any, tag: str, index: Any, step: int) -> None:
+def add_index(writer: SummaryWriter, tag: str, index: Index, step: int) -> None:
     """Add an index to a TensorBoard log: its numbers, its curve over the tolerance, a scalar for each known fraction.
 
     Args:
@@ -111,7 +113,7 @@ def add_index(writer: Any, tag: str, index: Any, step: int) -> None:
         writer.add_scalar(f"{tag}/{name}", getattr(index, name), step)
 
 
-def add_density(writer: Any, tag: str, density: Any, step: int) -> None:
+def add_density(writer: SummaryWriter, tag: str, density: Density, step: int) -> None:
     """Add a spectral density and its bounds to a TensorBoard log: their numbers and a figure.
 
     Args:
@@ -124,7 +126,7 @@ def add_density(writer: Any, tag: str, density: Any, step: int) -> None:
     writer.add_figure(tag, density_figure(density, title=f"{tag}, step {step}"), step)
 
 
-def add_path(writer: Any, tag: str, path: Any, step: int) -> None:
+def add_path(writer: SummaryWriter, tag: str, path: PathAngle, step: int) -> None:
     """Add a path-angle to a TensorBoard log: its numbers, its figure, scalars of attraction, rotation and length.
 
     Args:
@@ -140,7 +142,7 @@ def add_path(writer: Any, tag: str, path: Any, step: int) -> None:
             writer.add_scalar(f"{tag}/{name}", value, step)
 
 
-def add_surface(writer: Any, tag: str, surface: Any, step: int) -> None:
+def add_surface(writer: SummaryWriter, tag: str, surface: Line | Plane, step: int) -> None:
     """Add a figure of the losses and the field along a line or in a plane to a TensorBoard log.
 
     Args:
@@ -149,5 +151,6 @@ def add_surface(writer: Any, tag: str, surface: Any, step: int) -> None:
         surface: what `gantools.analysis.line` or `plane` returned.
         step: the training step that it belongs to.
     """
-    draw = plane_figure if hasattr(surface, "field") else line_figure
-    writer.add_figure(tag, draw(surface, title=f"{tag}, step {step}"), step)
+    title = f"{tag}, step {step}"
+    figure = plane_figure(surface, title) if isinstance(surface, Plane) else line_figure(surface, title)
+    writer.add_figure(tag, figure, step)

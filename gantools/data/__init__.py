@@ -1,5 +1,6 @@
 """Data sets, and the batches drawn from them."""
 
+from gantools.argument_kinds import public as _public
 from gantools.data.seeds import derive_seed, latent, random_stream
 from gantools.data.sources import (
     DATA,
@@ -31,3 +32,5 @@ __all__ = [
     "parse_spec",
     "random_stream",
 ]
+
+_public(globals(), __all__)

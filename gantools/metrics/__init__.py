@@ -1,5 +1,6 @@
 """Metrics of generated samples: distances between distributions, covered modes, features of images."""
 
+from gantools.argument_kinds import public as _public
 from gantools.metrics.distances import (
     ModeCoverage,
     density_coverage,
@@ -19,3 +20,5 @@ __all__ = [
     "mode_coverage",
     "precision_recall",
 ]
+
+_public(globals(), __all__)

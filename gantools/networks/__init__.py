@@ -1,5 +1,6 @@
 """Whole generators and discriminators by name; importing a module files its networks in `NETWORKS`."""
 
+from gantools.argument_kinds import public as _public
 from gantools.networks.base import NETWORKS, Network, is_image
 from gantools.networks.complex_mlp import ComplexMLP, ComplexMlp, UnitaryMlp
 from gantools.networks.dcgan import ComplexDcgan, Dcgan
@@ -24,3 +25,5 @@ __all__ = [
     "UnitaryMlp",
     "is_image",
 ]
+
+_public(globals(), __all__)

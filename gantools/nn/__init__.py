@@ -1,5 +1,6 @@
 """Building blocks for networks: activations, complex layers, unitary maps, recurrent cells, initial weights."""
 
+from gantools.argument_kinds import public as _public
 from gantools.nn.activations import ACTIVATIONS, ESP, activation
 from gantools.nn.complex.activations import Cardioid, CReLU, ModReLU, ZReLU
 from gantools.nn.complex.init import complex_glorot_, complex_he_, complex_independent_, complex_normal_
@@ -67,3 +68,5 @@ __all__ = [
     "complex_normal_",
     "complex_spectral_norm",
 ]
+
+_public(globals(), __all__)

@@ -5,6 +5,7 @@ random numbers are drawn into the batch: `batch = gantools.regularizers.draw(gam
 does so by itself.
 """
 
+from gantools.argument_kinds import public as _public
 from gantools.regularizers.base import REGULARIZERS, Pass, Regularizer, attach, draw, regularized
 from gantools.regularizers.clip import Clip
 from gantools.regularizers.gradient_penalties import R1, R2, Dragan, WganGP, ZeroCentred
@@ -27,3 +28,5 @@ __all__ = [
     "draw",
     "regularized",
 ]
+
+_public(globals(), __all__)

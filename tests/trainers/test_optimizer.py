@@ -214,7 +214,7 @@ def test_make_by_name():
 
 
 def test_an_optimizer_moves_a_game():
-    with pytest.raises(GantoolsError, match="moves a Game, but got a Sequential"):
+    with pytest.raises(GantoolsError, match="game must be a Game, not a Sequential: make the game first"):
         Simultaneous(cases.mlp(2, 1))
 
 

@@ -89,7 +89,7 @@ class TestIteratedStream:
             IteratedStream(DataLoader([])).take(1)
 
     def test_fewer_batches_than_were_seen(self):
-        stream = IteratedStream([(torch.ones(1),)] * 3 + [{"x": torch.ones(1)}])
+        stream = IteratedStream([(torch.ones(1),)] * 4)
         stream.take(3)
         short = IteratedStream([(torch.ones(1),)])
         with pytest.raises(GantoolsError, match="There are 1 batches now, and the run had seen 3"):

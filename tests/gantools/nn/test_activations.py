@@ -238,7 +238,7 @@ def test_every_call_gives_a_new_module():
         ("esp(1.0, 1)", "learned must be like its default False"),
         ("softplus(0.0)", "must be positive"),
         ("gelu('fast')", "approximate must be"),
-        (None, "write a name"),
+        (None, "spec must be text"),
     ],
 )
 def test_a_wrong_specification_is_one_sentence(spec, message):

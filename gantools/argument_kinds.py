@@ -5,14 +5,12 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
+import math
 import numbers
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, TypeVar
-
-import numpy as np
-import torch
 
 from gantools.errors import GantoolsError
 
@@ -49,6 +47,9 @@ REMEDIES = {
         "lr=1e-3, base='adam') makes one of a game",
         "": "optimizers come from gt.trainers.make('simultaneous', game, lr=1e-3)",
     },
+    "SummaryWriter": {"": "writers come from torch.utils.tensorboard.SummaryWriter(folder)"},
+    "Index": {"": "an index comes from index(A)"},
+    "PathAngle": {"": "it comes from path_angle(game, start, end, batch)"},
     "Module": {"Game": "give the torch.nn.Module itself", "": "give the torch.nn.Module"},
     "Density": {"": "densities come from spectral_density(A)"},
 }
@@ -75,6 +76,21 @@ def checked(function: F) -> F:
         return function(*args, **kwargs)
 
     return typing.cast(F, wrapper)
+
+
+def public(namespace: MutableMapping[str, Any], names: Iterable[str]) -> None:
+    """Let the functions and classes of these names in a package's namespace refuse wrong kinds of argument.
+
+    Of a class it is its own `__init__`. Functions that the library imports from their modules are called unchecked.
+    """
+    for name in names:
+        value = namespace[name]
+        if isinstance(value, types.FunctionType):
+            namespace[name] = checked(value)
+            continue
+        own = vars(value).get("__init__") if isinstance(value, type) else None
+        if isinstance(own, types.FunctionType) and not hasattr(own, "__wrapped__"):
+            value.__init__ = checked(own)
 
 
 @functools.cache
@@ -113,14 +129,24 @@ def _fits(value: Any, kind: Any) -> bool:
         return callable(value)
     if kind is collections.abc.Sequence and isinstance(value, (str, bytes)):
         return False
+    if getattr(kind, "_is_protocol", False):
+        return _has_parts_of(value, kind)
     return isinstance(value, kind) if isinstance(kind, type) else True
 
 
+def _has_parts_of(value: Any, protocol: Any) -> bool:
+    """Return whether the value has what the protocol names; a method of the same name is no number (`dict.values`)."""
+    if not getattr(protocol, "_is_runtime_protocol", False):
+        return True
+    data = getattr(protocol, "__annotations__", {})
+    return isinstance(value, protocol) and not any(callable(getattr(value, name)) for name in data)
+
+
 def _is_number(value: Any, kind: type) -> bool:
-    if isinstance(value, (torch.Tensor, np.ndarray)):
-        return value.size == 1 if isinstance(value, np.ndarray) else value.numel() == 1
+    if not isinstance(value, numbers.Number) and hasattr(value, "dtype") and callable(getattr(value, "item", None)):
+        return math.prod(value.shape) == 1  # a tensor, an array or a number of NumPy
     if kind is bool:
-        return isinstance(value, (bool, np.bool_, numbers.Integral))
+        return isinstance(value, numbers.Integral)
     if kind is int:  # 1e4 for ten thousand products is an int in all but type
         return isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
     return isinstance(value, numbers.Real)
@@ -136,15 +162,15 @@ def _sentence(function: Callable[..., Any], name: str, value: Any, kinds: dict[s
     union = typing.get_origin(kinds[name]) in (typing.Union, types.UnionType)
     parts = typing.get_args(kinds[name]) if union else (kinds[name],)
     wanted = [part for part in parts if part is not types.NoneType]
-    head = f"{call}: {name} must be {' or '.join(map(_word, wanted))}, not {_word(type(value))}"
-    if _plain(wanted[0]) not in REMEDIES:
-        place = next(
-            (p for p, kind in kinds.items() if p not in given and kind is not Any and _fits(value, kind)), None
-        )
-        return head + (f": give it by name, {place}={value!r}." if place and isinstance(value, (str, float)) else ".")
-    place = next((other for other in given if other != name and _fits(given[other], kinds[name])), None)
-    if place is not None and given[place] is not None:
+    head = f"{call}: {name} must be {' or '.join(map(_word, wanted))}, not {_given(value)}"
+    known = _plain(wanted[0]) in REMEDIES
+    suited = [p for p, kind in kinds.items() if p != name and kind is not Any and _fits(value, kind)]
+    swapped = (p for p, x in given.items() if p != name and x is not None and _fits(x, kinds[name]))
+    if place := next((p for p in swapped if known or p in suited), None):
         return f"{head}, and {place} is one: give them in the order of {call}."
+    if not known:
+        place = next((p for p in suited if p not in given), None)
+        return head + (f": give it by name, {place}={value!r}." if place and isinstance(value, (str, float)) else ".")
     remedies = REMEDIES[_plain(wanted[0])]
     return f"{head}: {next((remedies[known] for known in _names(value) if known in remedies), remedies[''])}."
 
@@ -157,6 +183,10 @@ def _required(function: Callable[..., Any]) -> list[str]:
 
 def _plain(kind: Any) -> str:
     return kind if isinstance(kind, str) else getattr(typing.get_origin(kind) or kind, "__name__", str(kind))
+
+
+def _given(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else _word(type(value))
 
 
 def _word(kind: Any) -> str:

@@ -1,5 +1,6 @@
-"""Wrong kinds of argument in every public function of gantools.analysis."""
+"""Wrong kinds of argument in every public function and class: one sentence, with the right call."""
 
+import contextlib
 import inspect
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import nn
 
 import gantools as gt
 from gantools import analysis
-from gantools.analysis.operators.argument_kinds import checked
+from gantools.argument_kinds import checked
 from gantools.errors import GantoolsError
 
 FIRST = {
@@ -64,6 +65,75 @@ def test_each_public_function_refuses_every_other_kind_in_one_sentence(name, thi
             function(thing, *rest)
         words = str(caught.value)
         assert words.startswith(f"{name}(") and " must be " in words and words.endswith("."), words
+
+
+PACKAGES = {
+    package.__name__.rpartition(".")[2]: (package, names or package.__all__)
+    for package, names in (
+        (gt, ["gan", "load", "minimization", "replicated", "split", "watch", "Game"]),
+        (gt.trainers, None),
+        (gt.board, None),
+        (gt.data, None),
+        (gt.losses, list(gt.losses.LOSSES)),
+        (gt.metrics, None),
+        (gt.networks, None),
+        (gt.nn, None),
+        (gt.regularizers, None),
+        (gt.schedules, ["Cosine", "Exponential", "Linear"]),
+    )
+}
+# What is no entry: protocols and records, and layers whose arguments are torch's own, which are left to it.
+INNER = {"Base", "Rule", "Pass", "Source", "ComplexDropout", "ComplexDropout2d", "serve"}
+
+
+def entries():
+    for title, (package, names) in PACKAGES.items():
+        for name in names:
+            entry = getattr(package, name)
+            own = inspect.isfunction(entry) or (inspect.isclass(entry) and "__init__" in vars(entry))
+            if own and name not in INNER:
+                yield pytest.param(entry, id=f"{title}.{name}")
+
+
+@pytest.mark.parametrize("entry", list(entries()))
+def test_every_entry_refuses_what_it_cannot_take_in_one_sentence(entry, things):
+    """In the place of each argument, of those that are needed or else of the first; the others are what they may be."""
+    named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = [p for p in inspect.signature(entry).parameters.values() if p.kind in named]
+    count = max(1, sum(p.default is p.empty for p in parameters)) if parameters else 0
+    fits = {"game": things["game"], "module": things["module"], "model": things["module"]}
+    for place in range(count):
+        for kind in ("module", "game", "operator", "spectrum", "optimizer", "nothing"):
+            arguments = [fits.get(p.name, things["batch"]) for p in parameters[:count]]
+            arguments[place] = things[kind]
+            with contextlib.suppress(GantoolsError):  # a sentence; some kinds are as good
+                entry(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda t: gt.board.add_spectrum("tag", t["spectrum"], 1, 2), "torch.utils.tensorboard.SummaryWriter(folder)"),
+        (lambda t: gt.board.spectrum_figure(t["operator"]), "s = spectrum(A)"),
+        (lambda t: gt.board.spectrum_figure(t["batch"]), "spectrum must be a Spectrum, not a Tensor"),
+        (lambda t: gt.board.spectrum_figure({"values": 1}), "spectrum must be a Spectrum, not a dict"),
+        (lambda t: gt.board.density_figure(t["spectrum"]), "spectral_density(A)"),
+        (lambda t: gt.board.plane_figure(t["game"]), "plane must be a Plane, not a Game"),
+        (lambda t: gt.trainers.make(t["game"], "consensus"), "in the order of make(name, game)"),
+        (lambda t: gt.trainers.Consensus(t["module"]), "gt.minimization(model, loss)"),
+        (lambda t: gt.trainers.Adam(0.9), "betas must be a tuple"),
+        (lambda t: gt.load(t["game"]), "load(path): path must be text or a Path, not a Game"),
+        (lambda t: gt.split(t["batch"], t["game"]), "split(batch, count): count must be an int, not a Game"),
+        (lambda t: gt.metrics.frechet_distance(np.eye(2), np.eye(2)), "x must be a Tensor, not a ndarray"),
+        (lambda t: gt.losses.hinge(t["module"], t["batch"]), "real_scores must be a Tensor, not a Linear"),
+        (lambda t: gt.schedules.Cosine("1"), "start must be a float, not text"),
+        (lambda t: gt.nn.EUNN(t["module"], 3), "input_size must be an int, not a Linear"),
+    ],
+)
+def test_the_sentence_of_every_package_names_the_right_call(call, words, things):
+    with pytest.raises(GantoolsError) as caught:
+        call(things)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(
