@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.linalg import solve_triangular
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from torch import Tensor
 
 from gantools.analysis.operators.linear_operator import LinearOperator
@@ -69,7 +69,7 @@ class Estimate:
         """Return a confidence interval, by Student's t over the random vectors, widened by the bias."""
         reach = 0.0
         if self.standard_error:
-            reach = float(student.ppf((1 + confidence) / 2, max(self.samples - 1, 1))) * self.standard_error
+            reach = float(stdtrit(max(self.samples - 1, 1), (1 + confidence) / 2)) * self.standard_error
         return self.value + self.bias[0] - reach, self.value + self.bias[1] + reach
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ import gantools as gt
 from gantools import analysis
 from gantools.errors import GantoolsError
 from tests.draws import draw
+from tests.quick import few
 
 N = 8
 IMAGES, TARGETS, MASKS = (draw(N, 2, seed=seed) for seed in (0, 1, 2))
@@ -129,17 +130,17 @@ def check(name: str, call, several: bool = False) -> None:
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["batch", "loader"])
-@pytest.mark.parametrize("analysed", ANALYSES)
+@pytest.mark.parametrize("analysed", few(ANALYSES, 5))
 def test_analyses_take_images_with_targets_and_masks(analysed, several):
     check("image, (target, mask)", ANALYSES[analysed], several)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", few(STEPS, 9))
 def test_steps_take_images_with_targets_and_masks(step):
     check("image, (target, mask)", STEPS[step])
 
 
-@pytest.mark.parametrize("analysed", ["hessian", "jacobian", "line"])
+@pytest.mark.parametrize("analysed", few(["hessian", "jacobian", "line"], 1))
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_list_that_holds_a_tensor_is_one_batch(name, analysed):
     check(name, ANALYSES[analysed])

@@ -62,7 +62,7 @@ def check(name: str, methods: tuple[str, ...]) -> None:
 
 # What differs from another case in its dimension alone.
 ALIKE = re.compile(r"(Pad|Pool|Norm)[13]d|Unpool|3d")
-QUICK = few([pytest.param(n, marks=pytest.mark.slow) if ALIKE.search(n) else n for n in CASES], 22)
+QUICK = few([pytest.param(n, marks=pytest.mark.slow) if ALIKE.search(n) else n for n in CASES], 18)
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -192,7 +192,7 @@ REPORTS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("report", few(REPORTS, 6))
+@pytest.mark.parametrize("report", few(REPORTS, 3))
 def test_replayed(report, method):
     make, loss, x = REPORTS[report]
     model = make()

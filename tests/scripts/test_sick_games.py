@@ -43,7 +43,7 @@ def test_flags_are_ones_that_the_program_has_and_causes_ones_of_a_diagnosis(entr
     assert (entry.cure is None) == (entry in sick_games.KINDS["healthy"])
 
 
-@pytest.mark.parametrize(("entry", "function"), few(FUNCTIONS, 12))
+@pytest.mark.parametrize(("entry", "function"), few(FUNCTIONS, 8))
 def test_every_game_is_drawn_from_the_seed_and_its_measure_gives_a_number(entry, function):
     drawn = []
     with random_state_kept():

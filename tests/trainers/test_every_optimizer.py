@@ -124,7 +124,7 @@ def boxed(name, clip=True, **settings):
 TURNS = [*[(name, {}) for name in OPTIMIZERS], ("alternating", {"n_d": 3}), ("alternating", {"n_d": 2, "n_g": 3})]
 
 
-@pytest.mark.parametrize(("name", "settings"), TURNS)
+@pytest.mark.parametrize(("name", "settings"), few(TURNS, 10))
 def test_every_evaluation_within_a_step_keeps_to_the_constraints(name, settings, monkeypatch):
     optimizer = boxed(name, **settings)
     game, seen = optimizer.game, []
@@ -140,7 +140,7 @@ def test_every_evaluation_within_a_step_keeps_to_the_constraints(name, settings,
     assert max(seen) == BOX
 
 
-@pytest.mark.parametrize(("name", "settings"), few(TURNS, 8))
+@pytest.mark.parametrize(("name", "settings"), few(TURNS, 4))
 def test_the_linearisation_holds_the_constraints(name, settings):
     optimizer, free = boxed(name, **settings), boxed(name, clip=False, **settings)
     batches, z = cases.step_batches(optimizer, 9), state_vector(optimizer.game, optimizer)
@@ -185,7 +185,7 @@ def batch_norm_gan():
     return gt.gan(*nets)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", few(OPTIMIZERS, 8))
 def test_the_update_is_pure(name):
     """It moves neither the parameters, nor the memory it is given, nor running statistics; the step moves them all."""
     optimizer = optimizer_of(name, game=batch_norm_gan())
@@ -224,7 +224,7 @@ def test_a_dead_unit_gives_no_nan(name, base):
     assert state_vector(optimizer.game, optimizer).isfinite().all()
 
 
-@pytest.mark.parametrize("name", few(OPTIMIZERS, 6))
+@pytest.mark.parametrize("name", few(OPTIMIZERS, 3))
 def test_any_game(name):
     """One player with a network, and three that are vectors which turn around each other."""
     model, loss, batch = cases.classifier()

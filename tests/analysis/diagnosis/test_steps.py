@@ -28,7 +28,7 @@ def diagnosed(made, method="simultaneous", steps=300, **settings):
             (lambda: bilinear(), {"method": "consensus", "gamma": 1.0, "lr": 0.1}),
             (lambda: bilinear(), {"method": "extragradient", "lr": 0.3}),
         ],
-        2,
+        1,
     ),
 )
 def test_what_converges_is_healthy(made, settings):

@@ -10,6 +10,7 @@ from gantools.analysis.krylov.selection import criterion, leading
 from gantools.errors import GantoolsError
 from tests import oracles
 from tests.oracles import DTYPES, accuracy, check_vectors
+from tests.quick import few
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -182,7 +183,7 @@ def test_smallest_from_the_whole_matrix():
     assert "SM" in s.message
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", few(DTYPES, 1))
 def test_both_ends(dtype):
     values = np.concatenate([np.linspace(-1, 1, 400), [4, 3, 2.5, 2, -2, -3]])
     s = eigenvalues(oracles.symmetric(values, dtype), k=5, which="BE")

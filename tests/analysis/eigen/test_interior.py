@@ -23,7 +23,7 @@ def assert_nearest(s, A, truth, which, loose):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("which", AWAY)
-@pytest.mark.parametrize("family", few(["gauss", "outliers", "skew", "symmetric", "low rank", "identity"], 3))
+@pytest.mark.parametrize("family", few(["gauss", "outliers", "skew", "symmetric", "low rank", "identity"], 2))
 def test_inside_the_spectrum(family, which, dtype):
     rng = np.random.default_rng(1)
     real, imaginary = rng.standard_normal((2, 40))

@@ -9,7 +9,7 @@ from tests.spectral_cases import GENERAL, REAL_SELECTIONS, SELECTIONS, SYMMETRIC
 NUMBERS = {"n": st.integers(30, 120), "k": st.integers(1, 7), "seed": st.integers(0, 2**31), "single": st.booleans()}
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.sampled_from(SYMMETRIC), st.sampled_from(REAL_SELECTIONS), *NUMBERS.values())
 def test_symmetric(family, which, n, k, seed, single):
     assert complaint(Case(family, which, n, k, seed, single)) == ""

@@ -8,7 +8,6 @@ from torch import nn
 
 from gantools.analysis import eigenvalues, hessian, index, spectral_density, spectrum
 from tests import oracles
-from tests.quick import few
 
 F64 = torch.float64
 
@@ -67,7 +66,8 @@ def test_interval_holds_the_exact_index(matrices):
     assert 0 < i.certain["negative"] <= exact.counts["negative"]
 
 
-@pytest.mark.parametrize("which", few(["SA", "LA", "LM"], 1))
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["SA", "LA", "LM"])
 def test_leading_eigenvalues_of_the_checkpoint(checkpoint, matrices, which):
     model, x, y = checkpoint
     truth = np.linalg.eigvalsh(matrices[1].numpy())

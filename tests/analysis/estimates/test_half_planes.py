@@ -10,6 +10,7 @@ import gantools as gt
 from gantools.analysis import LinearOperator, index, jacobian
 from gantools.analysis.estimates.index import NAMES
 from tests import cases, oracles
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -66,7 +67,7 @@ def test_rotating_game_is_neutral():
     assert i.zero == 1 and "120 neutral" in str(i)
 
 
-@pytest.mark.parametrize("condition", [1.0, 30.0])
+@pytest.mark.parametrize("condition", few([1.0, 30.0], 1))
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_few_repelling_pairs(condition, seed):
     """Three pairs and one real eigenvalue on the left, far fewer than asked for: then they are all of them."""
@@ -85,6 +86,7 @@ def test_few_repelling_pairs(condition, seed):
     assert i.box[0] <= values.real.min() and values.real.max() <= i.box[1]
 
 
+@pytest.mark.slow
 def test_values_within_their_errors_of_the_tolerance_count_on_no_side():
     """A pair on the imaginary axis, found to 1e-6, is neither within 1e-10 of it nor beyond."""
     rng = np.random.default_rng(0)

@@ -60,6 +60,7 @@ def read(a, b, delta):
     return path_angle(game, end + 3 * way, end, None)
 
 
+@pytest.mark.slow
 def test_what_the_picture_says():
     attracts = read(1.0, 0.0, 0.0)
     assert attracts.cosine[0] == pytest.approx(1) and attracts.cosine[-1] == pytest.approx(-1)

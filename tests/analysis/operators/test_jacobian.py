@@ -134,7 +134,7 @@ def test_hessian_of_a_model(method):
     assert relative(jacobian(gt.minimization(model, loss), batch).dense(), dense) < 1e-13
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", few(METHODS, 3))
 def test_hessians_of_players_are_the_diagonal_blocks(method):
     game, batch = cases.tanh_gan(), cases.gan_batch()
     dense = dense_autograd(lambda w: tanh_gan_field(w, batch), game.vector())
@@ -233,7 +233,7 @@ def test_an_operator_leaves_the_modules_as_they_were():
 # Several batches -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", OF_SEVERAL)
+@pytest.mark.parametrize("method", few(OF_SEVERAL, 2))
 def test_the_mean_over_ragged_batches_is_the_full_batch(method):
     model, loss, (x, y) = cases.classifier(size=11)
     full = hessian(model, loss, (x, y)).dense()
@@ -246,7 +246,7 @@ def test_the_mean_over_ragged_batches_is_the_full_batch(method):
     assert relative(equal_weights, full) > 1e-4
 
 
-@pytest.mark.parametrize("method", OF_SEVERAL)
+@pytest.mark.parametrize("method", few(OF_SEVERAL, 2))
 def test_the_mean_of_jacobians_of_a_gan(method):
     game, batches = cases.tanh_gan(), [cases.gan_batch(size, seed=size) for size in (8, 8, 3)]
     expected = sum(len(b["real"]) * jacobian(game, b).dense() for b in batches) / 19

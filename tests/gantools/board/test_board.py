@@ -55,7 +55,7 @@ def labels(figure):
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
-@pytest.mark.parametrize("name", few(SPECTRA, 5))
+@pytest.mark.parametrize("name", few(SPECTRA, 4))
 def test_any_spectrum_is_drawn(name, tmp_path):
     figure = spectrum_figure(SPECTRA[name], "title")
     figure.savefig(tmp_path / "x.png")
@@ -80,6 +80,7 @@ def test_a_map_is_judged_by_the_unit_circle():
     assert np.isclose(*(np.linalg.norm(to_pixels[i] - to_pixels[0]) for i in (1, 2)))  # a circle, not an ellipse
 
 
+@pytest.mark.slow
 def test_ticks_do_not_overlap():
     for name in ("cloud", "hessian", "few real"):
         figure = spectrum_figure(SPECTRA[name])

@@ -41,7 +41,7 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize("argv", few(EVERY, 30), ids=" ".join)
+@pytest.mark.parametrize("argv", few(EVERY, 15), ids=" ".join)
 def test_every_choice_goes_through_its_file_and_resumes(tmp_path, argv):
     first = config(*argv)
     assert TrainConfig.from_dict(json.loads(json.dumps(first.to_dict()))) == first

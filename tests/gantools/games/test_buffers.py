@@ -48,7 +48,7 @@ def states_of(*modules):
     return [t.clone() for m in modules for t in m.state_dict().values()]
 
 
-@pytest.mark.parametrize("kind", BUFFERED)
+@pytest.mark.parametrize("kind", few(BUFFERED, 1))
 def test_analysis_never_moves_buffers(kind):
     nets, batch = nets_with_buffers(kind), cases.gan_batch()
     game = gt.gan(*nets)

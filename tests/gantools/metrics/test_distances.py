@@ -278,6 +278,7 @@ def test_the_digit_classifier_is_accurate_on_held_out_digits(digits):
     assert max(accuracies) < 1  # 1 would mean that the held-out digits had been trained on
 
 
+@pytest.mark.slow
 def test_features_depend_on_the_seed_alone_and_leave_the_global_generator(digits, features):
     torch.manual_seed(123)
     before = torch.get_rng_state()

@@ -255,7 +255,7 @@ def test_a_schedule_has_its_value_at_the_step_of_the_batch(name):
 # All of them ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", few(REGULARIZERS, 3))
+@pytest.mark.parametrize("name", few(REGULARIZERS, 2))
 @pytest.mark.parametrize("make", few([Consensus, Simultaneous], 1))
 def test_every_regularizer_trains_and_its_step_is_linearised(name, make):
     regularizer = Clip(0.4) if name == "clip" else REGULARIZERS[name]()

@@ -21,7 +21,7 @@ from tests.runs import QUIET, RING, checkpoint, identical, records
 METHODS = [["consensus", "--optimizer.gamma", "0.5"], ["simultaneous", "--optimizer.base", "adam"]]
 
 
-@pytest.mark.parametrize("name", few(REGULARIZERS, 3))
+@pytest.mark.parametrize("name", few(REGULARIZERS, 2))
 @pytest.mark.parametrize("method", few(METHODS, 1), ids=lambda method: method[0])
 def test_every_regularizer_resumes_bit_for_bit(tmp_path, name, method):
     words = [*RING, *QUIET, "--optimizer", *method, "--regularizer", name, "--checkpoint-every", "2"]

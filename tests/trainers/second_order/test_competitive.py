@@ -11,6 +11,7 @@ from gantools.trainers import make
 from gantools.trainers.second_order.linear_solvers import conjugate_gradients, gmres
 from tests import cases
 from tests.game_oracles import dense_autograd, eigenvalues, match_distance, relative, tanh_gan_field
+from tests.quick import few
 
 F64 = torch.float64
 G, D = slice(0, 17), slice(17, 30)
@@ -33,7 +34,9 @@ def plain(w, batch, loss, rates):
 # Step by step, away from equilibrium ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("loss", "solver"), [("minimax", "cg"), ("minimax", "gmres"), ("nonsaturating", "auto")])
+@pytest.mark.parametrize(
+    ("loss", "solver"), few([("minimax", "cg"), ("minimax", "gmres"), ("nonsaturating", "auto")], 1)
+)
 def test_equals_the_dense_solution_step_by_step(loss, solver):
     optimizer = make("competitive", cases.tanh_gan(loss), lr=LR, solver=solver, tolerance=1e-13)
     w = start = optimizer.game.vector()

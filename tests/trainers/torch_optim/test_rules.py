@@ -10,6 +10,7 @@ from gantools.errors import GantoolsError
 from gantools.trainers.torch_optim.steps import TorchStep, updates_made
 from tests import cases
 from tests.game_oracles import finite_jacobian, flat, relative
+from tests.quick import few
 
 SETTINGS = {
     "sgd": (torch.optim.SGD, {"lr": 0.05}),
@@ -86,7 +87,8 @@ def test_the_map_is_the_optimizers_step(name, together):
 
 
 @pytest.mark.parametrize(
-    "name", ["sgd momentum", "adamw", *(pytest.param(n, marks=pytest.mark.slow) for n in ("rmsprop centred", "adam"))]
+    "name",
+    few(["sgd momentum", "adamw", *(pytest.param(n, marks=pytest.mark.slow) for n in ("rmsprop centred", "adam"))], 1),
 )
 def test_the_operator_is_the_jacobian_of_the_optimizers_step(name):
     loop = Loop(*SETTINGS[name])
