@@ -5,14 +5,13 @@ import shutil
 import pytest
 
 from gantools.cli import main
-from gantools.runs import training_loop as trainer
-from tests.runs import QUIET, RING
+from tests.runs import QUIET, RING, cheapen_looks
 
 
 @pytest.fixture
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trainer, "METRIC_SAMPLES", 64)
+    cheapen_looks(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ import pytest
 from gantools.cli import COMMANDS, main
 from gantools.runs import training_loop as trainer
 from tests.quick import few
-from tests.runs import QUIET, RING, cheapen_looks, checkpoint, fails, own_file, records, run_ok
+from tests.runs import QUIET, RING, checkpoint, fails, own_file, records, run_ok
 
 pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
@@ -132,20 +132,17 @@ class TestFullDisk:
         ),
     )
     def test_a_sentence_and_the_last_checkpoint(self, capsys, tmp_path, monkeypatch, place):
-        cheapen_looks(monkeypatch)
         original = trainer.Trainer._step
 
         def step(self, number):
             if number == 3:
-                monkeypatch.setattr(place, TestFullDisk.full)
+                patch.setattr(place, TestFullDisk.full)
             original(self, number)
 
-        monkeypatch.setattr(trainer.Trainer, "_step", step)
         args = [*RING, "--log-every", "1", "--sample-every", "4", "--spectrum-every", "4", "--spectrum-k", "2"]
-        err = fails(capsys, "train", *args, "--out", "a", "--checkpoint-every", "2", "--steps", "9")
-        monkeypatch.undo()
-        monkeypatch.chdir(tmp_path)
-        cheapen_looks(monkeypatch)
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer.Trainer, "_step", step)
+            err = fails(capsys, "train", *args, "--out", "a", "--checkpoint-every", "2", "--steps", "9")
         assert "No space left on device" in err and "--resume --out a" in err and "step-0000000" in err
         run_ok(capsys, "train", "--resume", "--out", "a")
         assert [r["step"] for r in records(tmp_path / "a") if "loss/generator" in r] == list(range(9))
