@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Tensor
@@ -14,9 +14,14 @@ from gantools.analysis.diagnosis.observation import Observation, observe
 from gantools.analysis.diagnosis.result import Advice
 from gantools.analysis.diagnosis.walk import Walk, walk
 from gantools.games.game import Game
-from gantools.trainers.optimizer import GameOptimizer
+from gantools.trainers.optimizer import GameOptimizer, State
 
+Tell = Callable[[str, int, int], None]  # what is made, how many are, how many are planned
 BETTER = 0.5  # a trial cures where what is left of the distance to the goal is at most this share of what was
+
+
+def untold(what: str, made: int, planned: int) -> None:
+    """Tell nobody."""
 
 
 class Case:
@@ -29,14 +34,23 @@ class Case:
         given: whether the optimizer is the user's, so that its steps are judged.
         steps: at most so many are followed.
         seconds: for everything.
+        tell: called with what is being made, how many are, and how many are planned.
     """
 
     def __init__(
-        self, game: Game, batches: list[Any], optimizer: GameOptimizer, given: bool, steps: int, seconds: float
+        self,
+        game: Game,
+        batches: list[Any],
+        optimizer: GameOptimizer,
+        given: bool,
+        steps: int,
+        seconds: float,
+        tell: Tell = untold,
     ):
         self.game, self.batches, self.optimizer, self.given = game, batches, optimizer, given
         self.steps, self.seconds, self.begun = steps, seconds, time.perf_counter()
         self.start: Tensor = game.vector()
+        self.tell = tell
         self._trials: dict[tuple[str, ...], Walk] = {}
 
     @property
@@ -52,7 +66,7 @@ class Case:
     @cached_property
     def walk(self) -> Walk:
         """The steps of the given optimizer."""
-        return walk(self.optimizer, self.start, self.optimizer.state, self.batches, self.steps, self.seconds / 6)
+        return self._walk(self.optimizer, self.optimizer.state, self.steps, self.seconds / 6, "steps")
 
     @cached_property
     def last(self) -> list[Observation]:
@@ -84,9 +98,12 @@ class Case:
                 return None
             steps = self.walk.steps if self.walk.failed is None else self.steps
             state = cure.optimizer.init(self.start)
-            found = walk(cure.optimizer, self.start, state, self.batches, max(steps, 8), self.left / 3)
-            self._trials[cure.flags] = found
+            what = f"steps with {' '.join(cure.flags)}"
+            self._trials[cure.flags] = self._walk(cure.optimizer, state, max(steps, 8), self.left / 3, what)
         return self._trials[cure.flags]
+
+    def _walk(self, optimizer: GameOptimizer, state: State, steps: int, seconds: float, what: str) -> Walk:
+        return walk(optimizer, self.start, state, self.batches, steps, seconds, partial(self.tell, what))
 
     def ratio(self, cure: Cure) -> float | None:
         """Return what is left of the distance to the goal under a cure, relative to that without; None if untried.

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gantools.analysis.diagnosis.case import Case
+from gantools.analysis.diagnosis.case import Case, Tell, untold
 from gantools.analysis.diagnosis.causes import STAGES
 from gantools.analysis.diagnosis.result import Diagnosis, Finding
 from gantools.analysis.diagnosis.spectrum import sentences
@@ -29,6 +29,7 @@ def diagnose(
     steps: int = 1000,
     seconds: float = 45.0,
     spectrum: bool = True,
+    progress: Tell = untold,
 ) -> Diagnosis:
     """Return what is wrong with a training, whose fault it is, and what cures it; or that nothing is.
 
@@ -44,6 +45,7 @@ def diagnose(
         steps: how many steps to follow at most.
         seconds: about how long to take at most; the spectrum comes after it.
         spectrum: whether to compute eigenvalues of the Jacobian.
+        progress: called with what is being made ("steps"), how many are, and how many are planned at most.
 
     Raises:
         GantoolsError: for no batch, and an optimizer of another game.
@@ -55,13 +57,13 @@ def diagnose(
         raise GantoolsError("There are no batches: pass at least one.")
     given = optimizer is not None
     used = optimizer if optimizer is not None else make("alternating", game, lr=1e-3, base="adam")
-    case = Case(game, chosen, used, given, steps, seconds)
+    case = Case(game, chosen, used, given, steps, seconds, progress)
     with torch.random.fork_rng([game.device] if game.device.type == "cuda" else []), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         findings, undecided = _findings(case)
         said, numbers = ([], {})
         if spectrum and all(seen.finite for seen in case.first):
-            said, numbers = sentences(game, chosen[0])
+            said, numbers = sentences(game, chosen[0], progress)
     numbers |= {"early": case.walk.early, "late": case.walk.late} if case.walk.steps else {}
     taken = time.perf_counter() - case.begun
     return Diagnosis(findings, undecided, tuple(said), numbers, case.walk.steps, taken)

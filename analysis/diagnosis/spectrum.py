@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gantools.analysis.diagnosis.case import Tell
 from gantools.analysis.eigen.dense import spectrum
 from gantools.analysis.eigen.eigenvalues import eigenvalues
 from gantools.analysis.eigen.spectrum import Spectrum
@@ -19,19 +20,24 @@ DENSE = 300  # parameters up to which all eigenvalues are computed
 PRODUCTS = 200  # with the Jacobian, for one end of the spectrum
 
 
-def leading(A: Any, which: str) -> Spectrum:
-    """Return a few eigenvalues of an operator at one end, all of a small one."""
-    return spectrum(A, vectors=True) if A.n <= DENSE else eigenvalues(A, 2, which=which, tol=1e-3, max_matvecs=PRODUCTS)
+def leading(A: Any, which: str, tell: Tell) -> Spectrum:
+    """Return a few eigenvalues of an operator at one end, all of a small one; `tell` is called after each product."""
+    begun, whole = A.matvecs, A.n <= DENSE
+    A.told = lambda made: tell("products", made - begun, max(A.n if whole else PRODUCTS, made - begun))
+    try:
+        return spectrum(A, vectors=True) if whole else eigenvalues(A, 2, which=which, tol=1e-3, max_matvecs=PRODUCTS)
+    finally:
+        A.told = None
 
 
-def rotation_of(game: Game, batch: Any) -> tuple[float, complex]:
+def rotation_of(game: Game, batch: Any, tell: Tell) -> tuple[float, complex]:
     r"""Return the largest $|\mathrm{Im}\lambda / \mathrm{Re}\lambda|$ among leading eigenvalues of J, and that one.
 
     Leading are those of at least a tenth of the largest modulus: small ones turn without consequence.
     """
     try:
         J = jacobian(game, batch)
-        s = leading(J, "LI")
+        s = leading(J, "LI", tell)
     except GantoolsError:
         return 0.0, 0j
     values = [complex(v) for v, good in zip(s.values.tolist(), s.converged.tolist(), strict=True) if good]
@@ -40,11 +46,11 @@ def rotation_of(game: Game, batch: Any) -> tuple[float, complex]:
     return max(ratios, key=lambda pair: pair[0], default=(0.0, 0j))
 
 
-def sentences(game: Game, batch: Any) -> tuple[list[str], dict[str, float]]:
+def sentences(game: Game, batch: Any, tell: Tell) -> tuple[list[str], dict[str, float]]:
     """Return what the spectrum at the present point says, and its numbers by name."""
     try:
         J = jacobian(game, batch)
-        ends = {which: leading(J, which) for which in ("SR", "LR")}
+        ends = {which: leading(J, which, tell) for which in ("SR", "LR")}
     except GantoolsError as error:
         return [f"it was not computed: {error}"], {}
     said, numbers = [], {}
@@ -61,7 +67,7 @@ def sentences(game: Game, batch: Any) -> tuple[list[str], dict[str, float]]:
     low = ends["SR"]
     if low.converged.any():
         said.append(f"for plain gradient steps at this point: {stability(low)}")
-    return [*said, *_blocks(game, batch, numbers)], numbers
+    return [*said, *_blocks(game, batch, numbers, tell)], numbers
 
 
 def _whose(game: Game, s: Spectrum, index: int) -> str:
@@ -80,11 +86,11 @@ def _whose(game: Game, s: Spectrum, index: int) -> str:
     return f" (its direction: {words}{more})"
 
 
-def _blocks(game: Game, batch: Any, numbers: dict[str, float]) -> list[str]:
+def _blocks(game: Game, batch: Any, numbers: dict[str, float], tell: Tell) -> list[str]:
     """Return for each player whether its own loss curves upwards: whether it stands at a minimum, given the others."""
     said = []
     for player in game.slices if len(game.slices) > 1 else ():
-        s = leading(hessian(game, batch, player=player), "SR")
+        s = leading(hessian(game, batch, player=player), "SR", tell)
         if not s.converged.any():
             continue
         least = float(s.values.real[s.converged].min())

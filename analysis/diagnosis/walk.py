@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from itertools import cycle
 from typing import Any
 
@@ -107,11 +108,18 @@ class Walk:
 
 
 def walk(
-    optimizer: GameOptimizer, w: Tensor, state: State, batches: list[Any], steps: int, seconds: float = float("inf")
+    optimizer: GameOptimizer,
+    w: Tensor,
+    state: State,
+    batches: list[Any],
+    steps: int,
+    seconds: float = float("inf"),
+    tell: Callable[[int, int], None] = lambda *_: None,
 ) -> Walk:
     """Return what happens in at most `steps` steps from (w, state), or in as many as fit in the seconds.
 
-    Nothing of the optimizer or its game is changed: an update is a pure map.
+    Nothing of the optimizer or its game is changed: an update is a pure map. `tell` is called with the steps made and
+    those planned.
     """
     game, begun = optimizer.game, time.perf_counter()
     source, wanted = cycle(batches), optimizer.batches_per_step
@@ -130,6 +138,7 @@ def walk(
                 for player in game.slices:
                     norms[player].append(float(new.info.field_norms[player]))
                     losses[player].append(float(new.info.losses[player]))
+            tell(step, steps)
             move = after - w
             turns.append(_cosine(move, before))
             moved |= after != start

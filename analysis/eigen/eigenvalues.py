@@ -72,7 +72,7 @@ def eigenvalues(
             many products again. Residuals prove that a value is an eigenvalue, not that none was missed: one hidden
             from the first start, or a further copy of a multiple one, of which a Krylov space contains a single one.
             The union is returned, any doubt is in `message`, and `verified` says whether nothing new was found.
-        progress: called with (products, converged, k).
+        progress: called with (products, converged, k, limit), the last one how many products there are at most.
         dense_limit: largest n for which the whole matrix may be formed (SM, NI, NU).
         guard: spend four products at most on cheap tests whether something may be missing (`doubt`), unless verified;
             and where the side of a value hinges on its condition number, search for left eigenvectors (`conditions`).

@@ -37,7 +37,7 @@ class SearchRequest:
         tol: relative tolerance.
         limit: products at most.
         seed: of the first start vector.
-        progress: called with (products, converged, k).
+        progress: called with (products, converged, k, limit).
         block: vectors added to the basis at a time.
         storage: of the basis, one of `STORAGES`.
         start: the first start vector (n,); None for a random one.

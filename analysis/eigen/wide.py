@@ -96,7 +96,7 @@ def _from_start(
         basis.fill(due)
         look, whole = _look(basis, request, first), basis.length == A.n
         certain = look.enough and (whole or look.hidden <= UNLIKELY)
-        request.progress(A.matvecs, request.k if certain else 0, request.k)
+        request.progress(A.matvecs, request.k if certain else 0, request.k, request.limit)
         if certain or due == most:
             break
         due = min(most, due + due // 2)

@@ -13,7 +13,7 @@ from gantools.analysis.krylov.basis import KrylovBasis
 from gantools.analysis.krylov.ritz import Ritz, error_bounds, excess
 
 Array = NDArray[Any]
-Progress = Callable[[int, int, int], None]
+Progress = Callable[[int, int, int, int], None]
 
 
 class Method(Protocol):
@@ -145,7 +145,7 @@ def iterate(
         basis: where to start; it is changed in place.
         stopping: when to end.
         products: products spent on the basis so far, by a search that this one goes on with.
-        progress: called with (products, converged, k) after Ritz pairs were computed.
+        progress: called with (products, converged, k, limit) after Ritz pairs were computed.
         save: called with the number of products after every restart, and whenever the iteration is interrupted, so that
             the basis can be stored.
 
@@ -163,7 +163,7 @@ def iterate(
             errors = error_bounds(ritz.residuals, ritz.gaps)
             ratios = excess(errors, ritz.values, stopping.tol, basis.scale, basis.epsilon)
             good = int((ratios <= 1).sum())
-            progress(products, good, method.k)
+            progress(products, good, method.k, stopping.limit)
         except BaseException:
             if basis.length:
                 save(products)

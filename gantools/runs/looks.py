@@ -1,12 +1,14 @@
 """The searches for eigenvalues that a run makes while it trains, each from the vectors that the last one found."""
 
 import time
+from typing import Any
 
 import torch
 
 from gantools import analysis
 from gantools.analysis import Spectrum
 from gantools.runs.experiment import Experiment
+from gantools.runs.store.progress import Working, silent
 
 # Of the ends of the spectrum a few values suffice. In a wide basis the end of a cloud is found with a third of the
 # products that a basis for two values needs; it is narrower than that of the 20 leading ones.
@@ -29,7 +31,13 @@ class TooLong(Exception):
         self.seconds = seconds
 
 
-def spectra(experiment: Experiment, step: int, last: bool = False, limit: float | None = None) -> dict[str, Spectrum]:
+def spectra(
+    experiment: Experiment,
+    step: int,
+    last: bool = False,
+    limit: float | None = None,
+    working: Working | None = None,
+) -> dict[str, Spectrum]:
     """Return the spectra of one look by tag, such as "game/jacobian/LM": the selection asked for, and the ends.
 
     Stability is a matter of the eigenvalue with the smallest real part, which is looked for each time, whatever the
@@ -40,6 +48,7 @@ def spectra(experiment: Experiment, step: int, last: bool = False, limit: float 
         step: how many updates led to the point.
         last: whether training ends here.
         limit: seconds that it may take.
+        working: shows what is being searched for.
 
     Raises:
         TooLong: where it would take longer, by the time of one product.
@@ -49,14 +58,16 @@ def spectra(experiment: Experiment, step: int, last: bool = False, limit: float 
     jacobian = _jacobian(experiment, step)
     if limit is not None and (seconds := _seconds(jacobian, config.spectrum_k)) > limit:
         raise TooLong(seconds)
-    asked = _leading(jacobian, config.spectrum_k, config.spectrum_which)
+    working = working or silent()
+    asked = _leading(jacobian, config.spectrum_k, config.spectrum_which, working)
     if asked.complete:
         return {"game/jacobian": asked}
     found = {f"game/jacobian/{config.spectrum_which}": asked}
     for which in ("SR", "LR") if last else ("SR",):
         if which != config.spectrum_which:
             tag = f"game/jacobian/{which}"
-            found[tag] = _from_last(experiment, tag, jacobian, which, END_TOL, END_PRODUCTS)
+            with working.search(jacobian, f"products for {which}") as progress:
+                found[tag] = _from_last(experiment, tag, jacobian, which, END_TOL, END_PRODUCTS, progress)
     return found
 
 
@@ -74,10 +85,11 @@ def _seconds(jacobian: analysis.LinearOperator, k: int) -> float:
     return min(times) * planned
 
 
-def step_spectrum(experiment: Experiment, step: int) -> Spectrum:
+def step_spectrum(experiment: Experiment, step: int, working: Working | None = None) -> Spectrum:
     """Return the leading eigenvalues of the optimizer's own step, its state included, on the run's analysis batch."""
     operator = analysis.update_operator(experiment.optimizer, experiment.analysis_batch(step=step))
-    return _from_last(experiment, UPDATE, operator, "LM", STEP_TOL, STEP_PRODUCTS)
+    with (working or silent()).search(operator, "products for the update") as progress:
+        return _from_last(experiment, UPDATE, operator, "LM", STEP_TOL, STEP_PRODUCTS, progress)
 
 
 def _jacobian(experiment: Experiment, step: int) -> analysis.LinearOperator:
@@ -85,12 +97,22 @@ def _jacobian(experiment: Experiment, step: int) -> analysis.LinearOperator:
     return analysis.jacobian(experiment.game, experiment.analysis_batch(step=step), method="reverse")
 
 
-def _leading(operator: analysis.LinearOperator, k: int, which: str) -> Spectrum:
-    return analysis.spectrum(operator) if k == 0 else analysis.eigenvalues(operator, min(k, operator.n), which)
+def _leading(operator: analysis.LinearOperator, k: int, which: str, working: Working) -> Spectrum:
+    if k == 0:
+        with working.products(operator, "products", operator.n):
+            return analysis.spectrum(operator)
+    with working.search(operator, f"products for {which}") as progress:
+        return analysis.eigenvalues(operator, min(k, operator.n), which, progress=progress)
 
 
 def _from_last(
-    experiment: Experiment, tag: str, operator: analysis.LinearOperator, which: str, tol: float, products: int
+    experiment: Experiment,
+    tag: str,
+    operator: analysis.LinearOperator,
+    which: str,
+    tol: float,
+    products: int,
+    progress: Any,
 ) -> Spectrum:
     """Search for a few values of one end, from the vectors that the last search under this tag found."""
     start = experiment.starts.get(tag)
@@ -103,6 +125,7 @@ def _from_last(
         tol=tol,
         basis=min(END_BASIS, operator.n),
         max_matvecs=products,
+        progress=progress,
         start=None if start is None else start.to(operator.device, operator.dtype),
     )
     near = found.start()

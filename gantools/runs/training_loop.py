@@ -251,8 +251,8 @@ class Trainer:
     def _spectra(self, step: int, last: bool, beside: dict[str, float]) -> None:
         limit = INITIAL_SECONDS if step == 0 and not last else None
         try:
-            with own_errors(self.config.target), self._signals.interrupting():
-                found = looks.spectra(self.experiment, step, last, limit)
+            with own_errors(self.config.target), self.recorder.working() as working, self._signals.interrupting():
+                found = looks.spectra(self.experiment, step, last, limit, working)
         except Stopped:
             self.recorder.message(f"Interrupted: the eigenvalues of step {step} are left out, all before is kept.")
             return
@@ -271,8 +271,8 @@ class Trainer:
             return
         if last:
             try:
-                with own_errors(self.config.target), self._signals.interrupting():
-                    found[looks.UPDATE] = looks.step_spectrum(self.experiment, step)
+                with own_errors(self.config.target), self.recorder.working() as working, self._signals.interrupting():
+                    found[looks.UPDATE] = looks.step_spectrum(self.experiment, step, working)
             except Stopped:
                 self.recorder.message("Interrupted before the step itself was looked at.")
             except GantoolsError as error:

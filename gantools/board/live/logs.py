@@ -1,6 +1,8 @@
 """Looks, scalars and pictures in TensorBoard's logs: what there is, its numbers as bytes, pictures by step."""
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -122,13 +124,24 @@ def _about(content: bytes) -> dict[str, Any] | None:
     return about if known else None
 
 
-def open_logs(folder: str | Path) -> Logs:
-    """Read all event files in a folder, those of TensorBoard's runs below it too, every step of them."""
+def open_logs(folder: str | Path, tell: Callable[[str, int, int], None] = lambda *_: None) -> Logs:
+    """Read all event files in a folder, those of TensorBoard's runs below it too, every step of them.
+
+    Args:
+        folder: of runs, or a run.
+        tell: called with what is being read, how much is, and how much there is.
+    """
     from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.directory_watcher import DirectoryDeletedError
     from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
     every = {PLUGIN: 0, "images": 0, "scalars": 0}  # 0 for no limit
     multiplexer = EventMultiplexer(tensor_size_guidance=every, purge_orphaned_data=True)
     multiplexer.AddRunsFromDirectory(str(folder))
-    multiplexer.Reload()
+    runs = list(multiplexer.Runs())
+    sizes = [sum(path.stat().st_size for path in (Path(folder) / run).glob("*.tfevents.*")) for run in runs]
+    for number, run in enumerate(runs):
+        tell("MB of logs", round(sum(sizes[:number]) / 1e6), round(sum(sizes) / 1e6))
+        with suppress(OSError, DirectoryDeletedError):  # of a run that cannot be read the others are shown
+            multiplexer.GetAccumulator(run).Reload()
     return Logs(MultiplexerDataProvider(multiplexer, str(folder)))

@@ -1,6 +1,6 @@
 """A report: the live view of a folder of logs as one HTML file with its data inside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,12 @@ MOST_SCALARS = 250_000  # numbers of all tags and runs together
 MOST_PICTURES = 40  # of one tag of one run
 
 
-def report(folder: str | Path, title: str, facts: Mapping[str, str] | None = None) -> str:
+def report(
+    folder: str | Path,
+    title: str,
+    facts: Mapping[str, str] | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> str:
     """Return an HTML page of all spectra, densities, indices, paths, scalars and samples in a folder's logs.
 
     Of long runs it keeps steps evenly, the first and the last among them, and says so.
@@ -24,6 +29,7 @@ def report(folder: str | Path, title: str, facts: Mapping[str, str] | None = Non
         folder: with TensorBoard's event files in it or below it, of one run or several.
         title: of the page.
         facts: names and values to show below the title.
+        progress: called with what is being read, how much of it is, and how much there is.
 
     Raises:
         GantoolsError: where there is nothing to show, or it cannot be read.
@@ -32,7 +38,7 @@ def report(folder: str | Path, title: str, facts: Mapping[str, str] | None = Non
         raise GantoolsError(f"There is no folder {folder}: pass a run, or the folder that holds your runs.")
     event_files(Path(folder))
     try:
-        logs = open_logs(folder)
+        logs = open_logs(folder, progress)
     except (OSError, UnicodeError) as error:  # a folder below that cannot be read, or whose name is no text
         raise GantoolsError(
             f"{folder} cannot be read ({error}): pass a run, or a folder that holds runs alone."

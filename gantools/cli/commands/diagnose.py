@@ -18,6 +18,7 @@ from gantools.runs.config import require_positive
 from gantools.runs.experiment import Experiment, build, set_threads
 from gantools.runs.load import load
 from gantools.runs.store.atomic import write_atomically
+from gantools.runs.store.progress import Working
 from gantools.runs.user_file import is_target, own_errors
 
 
@@ -68,10 +69,19 @@ def run(argv: list[str]) -> int:
         experiment, batches, target = opened.experiment, opened.batches, opened.config.target
         name = f"{opened.path.name}, step {opened.step}"
     set_threads(experiment.game, experiment.config.threads)
-    with own_errors(target):
-        found = analysis.diagnose(
-            experiment.game, batches, experiment.optimizer, steps=args.follow, seconds=args.seconds
-        )
+    working = Working()
+    try:
+        with own_errors(target):
+            found = analysis.diagnose(
+                experiment.game,
+                batches,
+                experiment.optimizer,
+                steps=args.follow,
+                seconds=args.seconds,
+                progress=working,
+            )
+    finally:
+        working.close()
     print(f"{name}: {found.steps} steps of {experiment.config.optimizer.name} followed, {found.seconds:.0f} s\n")
     print("\n".join(wrapped(line, 5) for line in str(found).splitlines()))
     if args.json is not None:

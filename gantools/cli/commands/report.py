@@ -9,6 +9,7 @@ import tyro
 from gantools import board
 from gantools.runs.store.atomic import unwritable, write_atomically
 from gantools.runs.store.folder import RunFolder
+from gantools.runs.store.progress import Working
 
 
 @dataclasses.dataclass
@@ -27,7 +28,11 @@ class ReportArguments:
 def run(argv: list[str]) -> int:
     """Write the file and print where it is."""
     args = tyro.cli(ReportArguments, args=argv, prog="gantools report")
-    content = board.report(args.run, args.run.resolve().name, _facts(args.run)).encode()
+    working = Working()
+    try:
+        content = board.report(args.run, args.run.resolve().name, _facts(args.run), working).encode()
+    finally:
+        working.close()
     path = args.out or args.run / "report.html"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

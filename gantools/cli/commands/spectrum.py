@@ -15,7 +15,7 @@ from gantools.cli.arguments import Checkpoint, Code, Trust, Where
 from gantools.cli.terminal import command, wrapped
 from gantools.errors import GantoolsError
 from gantools.runs.store.atomic import file_part, step_name, write_atomically
-from gantools.runs.store.progress import SolverProgress
+from gantools.runs.store.progress import Working
 from gantools.runs.user_file import own_errors
 
 
@@ -108,12 +108,13 @@ def _eigenvalues(operator: analysis.LinearOperator, k: int, args: SpectrumArgume
         with products_shown(operator, operator.n):
             return analysis.spectrum(operator)
     names = ("which", "tol", "verify", "basis", "block", "storage", "store")
-    progress = SolverProgress()
+    working = Working()
     try:
-        return analysis.eigenvalues(operator, k, progress=progress, **{name: getattr(args, name) for name in names})
+        with working.search(operator, "products") as progress:
+            return analysis.eigenvalues(operator, k, progress=progress, **{name: getattr(args, name) for name in names})
     except KeyboardInterrupt:
         if args.store is not None and args.store.exists():
             print(f"The basis is in {args.store}: the same command goes on from it.", file=sys.stderr)
         raise
     finally:
-        progress.close()
+        working.close()

@@ -2,11 +2,14 @@
 
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_CHANGES = 0.2  # of a line on a terminal
 
 
 def tell(text: str) -> None:
@@ -23,12 +26,13 @@ class Progress:
     """A bar on a terminal; elsewhere plain lines, at most one every ten seconds. Where it cannot be shown it is not."""
 
     def __init__(self, first: int, last: int):
-        self._last = last
+        self._step, self._last = first, last
         self._bar = tqdm(total=last, initial=first, unit="step", dynamic_ncols=True) if _terminal() else None
         self._shown = time.monotonic()
 
     def show(self, step: int, values: dict[str, float]) -> None:
         """Show how many steps are done, and a few numbers."""
+        self._step = step
         if self._bar is not None:
             with suppress(OSError):
                 self._bar.set_postfix_str(_numbers(values), refresh=False)
@@ -36,6 +40,14 @@ class Progress:
         elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
             self._shown = time.monotonic()
             tell(f"step {step}/{self._last}  {_numbers(values)}")
+
+    def aside(self, text: str) -> None:
+        """Say, in place of the numbers, what is done beside the steps."""
+        if self._bar is not None:
+            with suppress(OSError):
+                self._bar.set_postfix_str(text)
+        elif text:
+            tell(f"step {self._step}/{self._last}, {text}")
 
     def write(self, text: str) -> None:
         """Print a line above the bar."""
@@ -52,26 +64,104 @@ class Progress:
                 self._bar.close()
 
 
-class SolverProgress:
-    """Products made and eigenvalues converged: one line that changes on a terminal, elsewhere one every ten seconds."""
+class Working:
+    """What a computation is at, how much of it is done, and how long it takes at most.
 
-    def __init__(self) -> None:
-        self._bar = tqdm(bar_format="{desc}", leave=False, file=sys.stderr) if _terminal() else None
+    One line that changes on a terminal, and is gone at the end; elsewhere one every ten seconds.
+
+    Args:
+        show: gets each line, and an empty one at the end; by default the standard error.
+    """
+
+    def __init__(self, show: Callable[[str], None] | None = None):
+        self._bar: tqdm | None = None
+        self._show = show or self._line
         self._shown = time.monotonic()
+        self._said = False
+        self._what, self._begun, self._first, self._made = "", 0.0, 0, 0
+        self._found = ""
 
-    def __call__(self, products: int, converged: int, wanted: int) -> None:
-        """Show the counts on the standard error."""
-        line = f"{products} products, {min(converged, wanted)} of {wanted} eigenvalues converged"
-        if self._bar is not None:
-            self._bar.set_description_str(line)
-        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
-            self._shown = time.monotonic()
-            print(line, file=sys.stderr, flush=True)
+    def __call__(self, what: str, made: int, planned: int | None = None) -> None:
+        """Show, now and then, that so much is made of what is planned at most.
+
+        Args:
+            what: is made, in the plural; the time left is estimated for each by itself.
+            made: so many, those of an earlier attempt included.
+            planned: at most so many; None where that is not known, or the rest is only checks.
+        """
+        now = time.monotonic()
+        if what != self._what or made < self._made:  # other work, or the same once more
+            self._what, self._begun, self._first = what, now, made
+        self._made = made
+        if now - self._shown < (SECONDS_BETWEEN_CHANGES if _terminal() else SECONDS_BETWEEN_LINES):
+            return
+        self._shown, self._said = now, True
+        if planned is None or made >= planned:
+            self._show(f"{made} {what}{self._found}")
+            return
+        left = ""
+        if made > self._first:
+            left = f", at most {_duration((now - self._begun) / (made - self._first) * (planned - made))} left"
+        self._show(f"{made} of at most {planned} {what}{left}{self._found}")
+
+    @contextmanager
+    def products(self, A: Any, what: str, planned: int | None = None) -> Iterator[None]:
+        """Show the products that an operator makes in this block."""
+        before = A.matvecs
+        A.told = lambda made: self(what, made - before, planned)
+        try:
+            yield
+        finally:
+            A.told = None
+
+    @contextmanager
+    def search(self, A: Any, what: str) -> Iterator[Callable[[int, int, int, int], None]]:
+        """Show a search for eigenvalues with an operator, and yield what the search takes as `progress`."""
+        before, earlier, planned = A.matvecs, 0, None
+
+        def found(products: int, converged: int, wanted: int, limit: int) -> None:
+            nonlocal earlier, planned
+            more = products - (A.matvecs - before) - earlier
+            earlier, planned = earlier + more, limit
+            self._first += more  # of a search that this one goes on with: no time of ours
+            self._found = f", {min(converged, wanted)} of {wanted} converged"
+            self(what, products, limit)
+
+        A.told = lambda made: self(what, made - before + earlier, planned)
+        try:
+            yield found
+        finally:
+            A.told, self._found = None, ""
+
+    def _line(self, text: str) -> None:
+        with suppress(OSError):
+            if not _terminal():
+                if text:
+                    print(text, file=sys.stderr, flush=True)
+                return
+            if self._bar is None:
+                self._bar = tqdm(bar_format="{desc}", leave=False, file=sys.stderr)
+            self._bar.set_description_str(text)
 
     def close(self) -> None:
         """Wipe the line."""
+        if self._said:
+            self._show("")
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError):
+                self._bar.close()
+
+
+def silent() -> Working:
+    """Return one that shows nothing."""
+    return Working(lambda text: None)
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in a unit of its size."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class ProductProgress:

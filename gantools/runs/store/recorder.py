@@ -20,7 +20,7 @@ from gantools.board.writer import frame_of, titled
 from gantools.runs.store.atomic import step_name, unwritable, write_atomically
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.metrics import checked_line
-from gantools.runs.store.progress import Progress
+from gantools.runs.store.progress import Progress, Working
 
 
 class Recorder:
@@ -87,6 +87,15 @@ class Recorder:
     def progress(self, step: int, values: dict[str, float]) -> None:
         """Show how far training is: a bar on a terminal, else a plain line from time to time."""
         self._progress.show(step, values)
+
+    @contextmanager
+    def working(self) -> Iterator[Working]:
+        """Show, in place of the numbers of the steps, what is computed beside them."""
+        shown = Working(self._progress.aside)
+        try:
+            yield shown
+        finally:
+            shown.close()
 
     def message(self, text: str) -> None:
         """Print a line without breaking the bar."""

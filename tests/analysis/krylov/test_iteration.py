@@ -36,10 +36,10 @@ def test_the_state_is_saved_at_restarts_and_when_interrupted():
     saved, seen = [], []
     _, products = run(save=saved.append, progress=lambda *report: seen.append(report))
     assert saved == sorted(set(saved)) and saved[0] == 20 and saved[-1] < products
-    assert seen[-1] == (products, 4, 4)
+    assert seen[-1] == (products, 4, 4, 1000)
     stopped = []
 
-    def interrupt(products, converged, k):
+    def interrupt(products, converged, k, limit):
         if products > 30:
             raise KeyboardInterrupt
 

@@ -1,6 +1,7 @@
 """`gantools diagnose` on a file and on a run: the page, the JSON, and flags that can be typed as they are advised."""
 
 import json
+import re
 
 import pytest
 
@@ -9,6 +10,7 @@ from gantools.cli import main
 from gantools.cli.flags import parse_train
 from gantools.games.analytic import bilinear
 from gantools.runs.experiment import build
+from gantools.runs.store import progress
 from gantools.trainers import make
 from tests.analysis.diagnosis.games import adam, ring_game
 from tests.runs import QUIET, RING
@@ -36,6 +38,15 @@ class TestDiagnose:
         assert main(["train", *RING, *QUIET, "--steps", "4", "--out", "a"]) == 0
         assert main(["diagnose", "a", "--follow", "8"]) == 0
         assert "a, step 4" in capsys.readouterr().out
+
+    def test_what_is_being_done_is_told_with_the_time_left(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+        (tmp_path / "own.py").write_text(OWN.format(name="bilinear"))
+        assert main(["diagnose", f"{tmp_path / 'own.py'}:build", "--optimizer", "simultaneous", "--follow", "60"]) == 0
+        said = capsys.readouterr().err
+        for words in (r"30 of at most 60 steps, at most \d+ s left", r"of at most 60 steps with --optimizer consensus"):
+            assert re.search(words, said)
+        assert re.search(r"^\d+ products$", said, re.MULTILINE)
 
     @pytest.mark.parametrize("words", [["--follow", "0"], ["--seconds", "0"]])
     def test_what_is_no_number_of_steps_is_refused(self, tmp_path, words, capsys):

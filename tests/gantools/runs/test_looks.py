@@ -9,6 +9,7 @@ from gantools.cli.closing import about_gradient_descent, about_spectrum, about_s
 from gantools.runs import looks
 from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.experiment import build
+from gantools.runs.store import progress
 from gantools.runs.store.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from tests.quick import few
 
@@ -133,3 +134,12 @@ def test_an_end_that_was_not_found_decides_nothing():
     assert "is undecided" in about_gradient_descent({"game/jacobian/LM": leading}, "gradient descent")
     everything = {f"game/jacobian/{which}": leading for which in ("LM", "SR", "LR")}
     assert "below 0.0333 only" in about_gradient_descent(everything, "gradient descent")  # 2 / 60
+
+
+def test_a_look_says_what_it_searches_for(trained, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    said = []
+    looks.spectra(trained["consensus"], 30, working=progress.Working(said.append))
+    looks.step_spectrum(trained["consensus"], 30, progress.Working(said.append))
+    for limit, what in ((50 * 26, "LM"), (looks.END_PRODUCTS, "SR"), (looks.STEP_PRODUCTS, "the update")):
+        assert any(f"of at most {limit} products for {what}, at most" in line for line in said)

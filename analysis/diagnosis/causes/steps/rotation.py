@@ -14,7 +14,7 @@ def rotation(case: Case) -> Iterator[Finding]:
     """Leading eigenvalues that are mostly imaginary, a training that gets nowhere, and one that does when damped."""
     if not case.given or len(case.game.slices) < 2 or not case.stalled or case.optimizer.second_order:
         return
-    ratio, value = rotation_of(case.game, case.batches[0])
+    ratio, value = rotation_of(case.game, case.batches[0], case.tell)
     if ratio < TURNS:
         return
     cures = [with_method(case.optimizer, "consensus", gamma=gamma) for gamma in (1.0, 10.0, 0.1)]

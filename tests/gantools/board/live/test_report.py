@@ -75,6 +75,13 @@ def test_scalars_are_inside(runs):
     np.testing.assert_allclose(values, [loss(step, 1) for step in steps], rtol=1e-6)
 
 
+def test_what_is_read_is_told(runs):
+    told = []
+    report(runs, "runs", progress=lambda *call: told.append(call))
+    assert [what for what, _, _ in told] == ["MB of logs"] * 2
+    assert told[0][1] == 0 and all(read <= whole for _, read, whole in told)
+
+
 def test_pictures_are_inside_but_not_the_figures(runs):
     found = Scripts(report(runs, "runs")).found
     pictures = json.loads(found["about"])["catalog"]["pictures"]
