@@ -90,7 +90,7 @@ def test_geometric_decay():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("which", ["LM", "LR", "SR", "LI"])
+@pytest.mark.parametrize("which", few(["LM", "LR", "SR", "LI"], 2))
 @pytest.mark.parametrize("condition", [1.0, 30.0])
 def test_rotations(dtype, which, condition):
     rng = np.random.default_rng(2)
@@ -195,7 +195,7 @@ def test_both_ends(dtype):
         eigenvalues(LinearOperator(lambda u: u, 30), k=3, which="BE")
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", few([torch.bfloat16, torch.float16], 6))
 @pytest.mark.parametrize("family", ["wigner", "decay", "ginibre", "outliers"])
 @pytest.mark.parametrize("tol", [1e-6, 1e-2])
 def test_half_precision_marks_no_residual_above_its_rounding_converged(dtype, family, tol):

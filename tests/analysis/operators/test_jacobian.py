@@ -186,9 +186,12 @@ def test_softmax_has_a_null_space():
 # The update operator takes single batches and works backwards.
 @pytest.mark.parametrize(
     ("kind", "method", "several"),
-    [(k, m, s) for k in ("jacobian", "hessian") for m in ("reverse", "forward") for s in (False, True)]
-    + [pytest.param(k, "replay", s, marks=pytest.mark.slow) for k in ("jacobian", "hessian") for s in (False, True)]
-    + [("update", "reverse", False)],
+    few(
+        [(k, m, s) for k in ("jacobian", "hessian") for m in ("reverse", "forward") for s in (False, True)]
+        + [pytest.param(k, "replay", s, marks=pytest.mark.slow) for k in ("jacobian", "hessian") for s in (False, True)]
+        + [("update", "reverse", False)],
+        5,
+    ),
 )
 def test_operators_are_snapshots(several, method, kind):
     game = cases.noisy_nets()

@@ -9,6 +9,7 @@ import torch
 
 from gantools.cli import main
 from gantools.runs.record import write_record
+from tests.quick import few
 from tests.runs import QUIET, RING, checkpoint, fails, identical, own_file, records
 
 pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
@@ -45,7 +46,20 @@ class TestResume:
 
     @pytest.mark.parametrize(
         "content",
-        ["", "{", "[]", "{}", '{"config": 3}', '{"config": {}}', '{"config": {"optimizer": "adam"}}', "\0" * 99, "ÿ"],
+        few(
+            [
+                "",
+                "{",
+                "[]",
+                "{}",
+                '{"config": 3}',
+                '{"config": {}}',
+                '{"config": {"optimizer": "adam"}}',
+                "\0" * 99,
+                "ÿ",
+            ],
+            4,
+        ),
     )
     def test_a_damaged_configuration(self, capsys, run, content):
         whole = json.loads((run / "config.json").read_text())["config"]

@@ -19,7 +19,7 @@ from tests.quick import few
 @pytest.mark.parametrize(
     "game", [name if name == "quadratic" else pytest.param(name, marks=pytest.mark.slow) for name in TOY_GAMES]
 )
-@pytest.mark.parametrize("method", few(OPTIMIZERS, 5))
+@pytest.mark.parametrize("method", few(OPTIMIZERS, 4))
 def test_predicted_and_observed_agree(method, game):
     """Within 2 % of the factor, and of the digits gained or lost as far as a hundred steps can tell."""
     found = rate_of(method, game, lr=0.3, steps=100)

@@ -45,7 +45,7 @@ def paper_count(filters, blocks, is_complex):
     return total + size * 4 * filters * 10 + 10
 
 
-@pytest.mark.parametrize(("filters", "blocks"), [(12, 16), (10, 23), (11, 19)])
+@pytest.mark.parametrize(("filters", "blocks"), few([(12, 16), (10, 23), (11, 19)], 1))
 def test_the_complex_networks_of_the_paper_have_1_7_million_parameters(filters, blocks):
     n = count(ComplexResNet(filters=filters, blocks=blocks, init="variance", rng=seeded()))
     assert n == paper_count(filters, blocks, True)

@@ -12,6 +12,7 @@ from gantools.errors import GantoolsError
 from gantools.networks import NETWORKS
 from gantools.nn import ACTIVATIONS, ESP, Cardioid, CReLU, ZReLU, activation
 from gantools.nn.activations import accepts
+from tests.quick import few
 
 FORMULAS = {
     "relu": lambda x: max(x, 0.0),
@@ -142,7 +143,7 @@ def test_real_activations_refuse_complex_numbers_at_the_call(name):
         activation(name)(torch.ones(3, dtype=torch.complex64))
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", few(NETWORKS, 3))
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_a_network_refuses_activations_of_other_numbers_when_it_is_built(network, name):
     domain = "complex" if network.startswith(("complex", "unitary")) else "real"

@@ -45,7 +45,7 @@ DIRAC = {
 
 
 @pytest.mark.parametrize("case", DIRAC)
-@pytest.mark.parametrize("weight", [0.2, 0.7, 1.3, 3.0])
+@pytest.mark.parametrize("weight", few([0.2, 0.7, 1.3, 3.0], 2))
 def test_dirac_gan_eigenvalues(case, weight):
     make, loss, expected = DIRAC[case]
     two_points = torch.tensor([[1.0], [-1.0]], dtype=F64)

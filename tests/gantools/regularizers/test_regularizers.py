@@ -101,7 +101,7 @@ WRITTEN_OUT = {
 }
 
 
-@pytest.mark.parametrize("case", few(WRITTEN_OUT, 4))
+@pytest.mark.parametrize("case", few(WRITTEN_OUT, 3))
 def test_field_and_jacobian_are_those_of_the_formulas(case):
     regularizers, loss = WRITTEN_OUT[case]
     game = cases.tanh_gan(loss, regularizers)
@@ -234,7 +234,7 @@ SCHEDULED = {
 }
 
 
-@pytest.mark.parametrize("name", few(SCHEDULED, 3))
+@pytest.mark.parametrize("name", few(SCHEDULED, 2))
 def test_a_schedule_has_its_value_at_the_step_of_the_batch(name):
     make = SCHEDULED[name]
     game = cases.tanh_gan(regularizers=[make(Linear(2.0, 0.0, 10))])

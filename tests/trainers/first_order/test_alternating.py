@@ -10,6 +10,7 @@ from gantools.errors import GantoolsError
 from gantools.trainers import Alternating, Momentum
 from tests import cases
 from tests.game_oracles import eigenvalues, flat, match_distance, nonsaturating_losses, relative
+from tests.quick import few
 
 F64 = torch.float64
 
@@ -84,7 +85,7 @@ def test_linear_trajectories_follow_the_operator_exactly():
     assert relative(torch.cat([game.vector(), *optimizer.state.memory.values()]), z) < 1e-13
 
 
-@pytest.mark.parametrize(("n_d", "n_g"), [(1, 1), (5, 1), (2, 3)])
+@pytest.mark.parametrize(("n_d", "n_g"), few([(1, 1), (5, 1), (2, 3)], 4))
 @pytest.mark.parametrize(
     ("base", "make"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("rmsprop", torch.optim.RMSprop)]
 )

@@ -63,7 +63,7 @@ def finite_differences(function, point, h=1e-6):
     )
 
 
-@pytest.mark.parametrize("name", few(CELLS, 4))
+@pytest.mark.parametrize("name", few(CELLS, 3))
 def test_hessians_are_those_of_finite_differences_in_both_modes(name):
     cell, batch = small_problem(name)
     game = gt.minimization(cell, sequence_loss)
@@ -73,7 +73,7 @@ def test_hessians_are_those_of_finite_differences_in_both_modes(name):
         assert (got - expected).abs().max() < 1e-7 * expected.abs().max()
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", few(CELLS, 5))
 def test_second_derivatives_are_finite_where_the_state_is_exactly_zero(name):
     """No input, and every bias and first state zero: each modulus is then 0."""
     cell = make(name, 2, 4)
@@ -87,7 +87,7 @@ def test_second_derivatives_are_finite_where_the_state_is_exactly_zero(name):
     assert (hessian @ draw(hessian.n)).isfinite().all()
 
 
-@pytest.mark.parametrize("name", few(CELLS, 4))
+@pytest.mark.parametrize("name", few(CELLS, 3))
 def test_a_game_of_cells_has_its_jacobian_and_update_operator(name):
     """A cell against a critic of its last output. Consensus differentiates the field, so the cell is here thrice."""
     cell, batch = small_problem(name)

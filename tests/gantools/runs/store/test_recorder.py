@@ -14,6 +14,7 @@ from gantools.errors import GantoolsError
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.progress import Progress
 from gantools.runs.store.recorder import Recorder
+from tests.quick import few
 
 
 @pytest.fixture
@@ -65,16 +66,19 @@ def test_pictures_of_a_resumed_run_have_the_axes_of_one_that_never_stopped(tmp_p
 
 @pytest.mark.parametrize(
     ("samples", "reference"),
-    [
-        (torch.rand(70, 1, 8, 8) * 2 - 1, torch.rand(5, 1, 8, 8)),
-        (torch.rand(3, 3, 40, 40), torch.rand(5, 3, 40, 40)),
-        (torch.randn(50, 2), torch.randn(40, 2)),
-        (torch.randn(50, 1), torch.randn(40, 1)),
-        (torch.randn(50, 4, 3), torch.randn(40, 4, 3)),
-        (torch.full((50, 2), float("nan")), torch.randn(40, 2)),
-        (torch.full((50, 1), float("inf")), torch.randn(40, 1)),
-        (torch.full((4, 1, 8, 8), float("nan")), torch.rand(5, 1, 8, 8)),
-    ],
+    few(
+        [
+            (torch.rand(70, 1, 8, 8) * 2 - 1, torch.rand(5, 1, 8, 8)),
+            (torch.rand(3, 3, 40, 40), torch.rand(5, 3, 40, 40)),
+            (torch.randn(50, 2), torch.randn(40, 2)),
+            (torch.randn(50, 1), torch.randn(40, 1)),
+            (torch.randn(50, 4, 3), torch.randn(40, 4, 3)),
+            (torch.full((50, 2), float("nan")), torch.randn(40, 2)),
+            (torch.full((50, 1), float("inf")), torch.randn(40, 1)),
+            (torch.full((4, 1, 8, 8), float("nan")), torch.rand(5, 1, 8, 8)),
+        ],
+        3,
+    ),
 )
 def test_samples_of_every_shape_are_drawn(samples, reference):
     pixels = samples_picture(samples.numpy(), reference.numpy(), "title")
