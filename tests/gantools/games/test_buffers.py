@@ -10,13 +10,7 @@ import gantools as gt
 from gantools.analysis.operators.jacobian import jacobian
 from gantools.games import arbiter
 from tests import cases
-from tests.game_oracles import (
-    finite_jacobian,
-    frozen_field,
-    nonsaturating_losses,
-    plain_simultaneous_step,
-    relative,
-)
+from tests.game_oracles import finite_jacobian, frozen_field, nonsaturating_losses, plain_simultaneous_step, relative
 from tests.quick import few
 
 F64 = torch.float64

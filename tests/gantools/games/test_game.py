@@ -10,12 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import gantools as gt
 from gantools.errors import GantoolsError
 from tests import cases
-from tests.game_oracles import (
-    flat,
-    own_gradients,
-    relative,
-    tanh_gan_field,
-)
+from tests.game_oracles import flat, own_gradients, relative, tanh_gan_field
 
 F64 = torch.float64
 

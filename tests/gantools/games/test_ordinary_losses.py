@@ -8,13 +8,7 @@ from torch.nn import functional as F
 import gantools as gt
 from gantools.analysis.operators.jacobian import jacobian
 from tests import cases
-from tests.game_oracles import (
-    finite_jacobian,
-    finite_product,
-    frozen_field,
-    own_gradients,
-    relative,
-)
+from tests.game_oracles import finite_jacobian, finite_product, frozen_field, own_gradients, relative
 from tests.quick import few
 
 F64 = torch.float64

@@ -8,12 +8,7 @@ import gantools as gt
 from gantools.analysis.operators.jacobian import jacobian
 from gantools.errors import GantoolsError
 from tests import cases
-from tests.game_oracles import (
-    finite_jacobian,
-    frozen_field,
-    own_gradients,
-    relative,
-)
+from tests.game_oracles import finite_jacobian, frozen_field, own_gradients, relative
 
 F64 = torch.float64
 

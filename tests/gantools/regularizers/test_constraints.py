@@ -9,10 +9,7 @@ from torch import nn
 import gantools as gt
 from gantools.analysis.operators.jacobian import update_operator
 from gantools.errors import GantoolsError
-from gantools.regularizers import (
-    Clip,
-    SpectralNorm,
-)
+from gantools.regularizers import Clip, SpectralNorm
 from gantools.trainers import Consensus, Simultaneous
 from tests import cases
 from tests.game_oracles import relative

@@ -7,15 +7,7 @@ import torch
 
 import gantools as gt
 from gantools.analysis.operators.jacobian import jacobian
-from gantools.regularizers import (
-    R1,
-    R2,
-    REGULARIZERS,
-    Dragan,
-    InstanceNoise,
-    WganGP,
-    ZeroCentred,
-)
+from gantools.regularizers import R1, R2, REGULARIZERS, Dragan, InstanceNoise, WganGP, ZeroCentred
 from gantools.trainers import Consensus, Simultaneous
 from tests import cases
 from tests.draws import drawn

@@ -6,14 +6,7 @@ import torch
 from gantools.analysis.operators.jacobian import jacobian
 from gantools.batches import halves
 from gantools.errors import GantoolsError
-from gantools.regularizers import (
-    R1,
-    REGULARIZERS,
-    Dragan,
-    InstanceNoise,
-    WganGP,
-    ZeroCentred,
-)
+from gantools.regularizers import R1, REGULARIZERS, Dragan, InstanceNoise, WganGP, ZeroCentred
 from gantools.schedules import Linear
 from gantools.trainers import Consensus
 from tests import cases

@@ -11,14 +11,7 @@ from gantools.batches import halves
 from gantools.errors import GantoolsError
 from gantools.trainers import Consensus
 from tests import cases
-from tests.game_oracles import (
-    eigenvalues,
-    flat,
-    frozen_field,
-    match_distance,
-    plain_consensus_step,
-    relative,
-)
+from tests.game_oracles import eigenvalues, flat, frozen_field, match_distance, plain_consensus_step, relative
 from tests.quick import few
 
 F64 = torch.float64

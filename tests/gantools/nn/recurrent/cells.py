@@ -2,14 +2,7 @@
 
 import torch
 
-from gantools.nn.recurrent import (
-    EUNN,
-    GORU,
-    KRU,
-    URNN,
-    AssociativeLSTM,
-    FullUnitaryRNN,
-)
+from gantools.nn.recurrent import EUNN, GORU, KRU, URNN, AssociativeLSTM, FullUnitaryRNN
 from tests.draws import seeded
 
 F64 = torch.float64

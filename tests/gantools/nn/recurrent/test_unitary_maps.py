@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gantools.nn.recurrent import (
-    FactoredUnitary,
-    KroneckerMap,
-    RotationProduct,
-    factor_sizes,
-    kronecker_matvec,
-)
+from gantools.nn.recurrent import FactoredUnitary, KroneckerMap, RotationProduct, factor_sizes, kronecker_matvec
 from tests.draws import seeded
 from tests.gantools.nn.recurrent.cells import F64, as_numpy, make, moved
 
