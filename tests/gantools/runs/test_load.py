@@ -62,7 +62,8 @@ class TestWhatARunHolds:
         assert np.allclose([e.value for e in seen.Scalars("field_norm/generator")], logged, rtol=1e-6)
 
     @pytest.mark.slow
-    def test_pictures(self, tmp_path):
+    def test_pictures(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("gantools.runs.training_loop.METRIC_SAMPLES", 64)
         assert main(["train", "--out", str(tmp_path / "run"), *RING, "--steps", "1", "--spectrum-k", "2"]) == 0
         pictures = [*(tmp_path / "run").glob("samples/*.png"), *(tmp_path / "run").glob("spectra/*.png")]
         assert len(pictures) >= 4
