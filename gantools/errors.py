@@ -1,5 +1,7 @@
 """Errors that a user can mend; each message says what is wrong and what to do."""
 
+import re
+
 
 class GantoolsError(ValueError):
     """A mistake in what a user passed; the message says what is wrong and what to do.
@@ -34,6 +36,19 @@ class GantoolsWarning(UserWarning):
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that a device's memory, or the computer's, ran out; PyTorch has no type for both."""
     return isinstance(error, MemoryError) or "allocate memory" in str(error) or "OutOfMemory" in type(error).__name__
+
+
+# What PyTorch says of tensors on two devices, of a generator of another one, and of one that NumPy cannot read.
+_TWO_DEVICES = re.compile(
+    r"the same device|two devices|\bexpected device|device type for generator|device type tensor to numpy"
+    r"|expected on (?:cuda|mps|xpu)|on MPS device"
+    r"|\(torch\.(?:cuda|mps|xpu)\.\w+\).*\(torch\.\w+\)|\(torch\.\w+\).*\(torch\.(?:cuda|mps|xpu)\.\w+\)"
+)
+
+
+def two_devices(error: BaseException) -> bool:
+    """Return whether an error says that tensors are on different devices; PyTorch has no type for it."""
+    return isinstance(error, (RuntimeError, TypeError, ValueError)) and bool(_TWO_DEVICES.search(str(error)))
 
 
 def first_line(error: Exception) -> str:

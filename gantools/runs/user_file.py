@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gantools.errors import GantoolsError, out_of_memory
+from gantools.errors import GantoolsError, out_of_memory, two_devices
 from gantools.games.game import Game
 from gantools.registry import suggest
 from gantools.regularizers.base import Regularizer
@@ -115,6 +115,16 @@ def own_errors(spec: str | None) -> Iterator[None]:
         raise GantoolsError(f"{spec} failed: {_place(error)}") from error
 
 
+def _remedy(error: BaseException) -> str:
+    """Return what to do about an error of a known kind, behind its text."""
+    if not two_devices(error):
+        return ""
+    return (
+        " Tensors that the file makes are on another device than the game: give --device cpu, or move your tensors to "
+        "the game's device, in a loss by `tensor.to(x.device)`."
+    )
+
+
 def _import(code: Code) -> Any:
     # A name of its own: a user's random.py must not become everybody's `random`.
     name = f"_gantools_target_{Path(code.entry).stem}"
@@ -134,7 +144,8 @@ def _place(error: BaseException) -> str:
     """Return the error in a line, with the last line of a user's file that led to it."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in _executed]
     where = f" (line {own[-1].lineno} of {Path(own[-1].filename).name})" if own else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}. For the traceback set GANTOOLS_TRACEBACK=1."
+    said = f"{type(error).__name__}: {' '.join(str(error).split())}{where}."
+    return f"{said}{_remedy(error)} For the traceback set GANTOOLS_TRACEBACK=1."
 
 
 def _describe(result: Any) -> str:

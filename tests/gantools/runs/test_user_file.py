@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from gantools.cli import main
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
 from gantools.runs.user_file import is_target, load_target, own_errors
@@ -90,6 +91,65 @@ def test_memory_has_a_sentence_of_its_own():
         with pytest.raises(GantoolsError, match="too little memory") as caught, own_errors("mine.py:build"):
             raise error
         assert "mine.py" not in str(caught.value)
+
+
+AT_ONE_DEVICE = "give --device cpu, or move your tensors to the game's device"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [  # of PyTorch 2.13, on a GPU
+        "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!",
+        "Expected all tensors to be on the same device, but got mat2 is on cpu, different from other tensors on cuda:0 "
+        "(when checking argument in method wrapper_CUDA_mm)",
+        "Input type (torch.cuda.FloatTensor) and weight type (torch.FloatTensor) should be the same",
+        "Input type (torch.FloatTensor) and weight type (torch.cuda.FloatTensor) should be the same or input should be "
+        "a MKLDNN tensor and weight is a dense tensor",
+        "indices should be either on cpu or on the same device as the indexed tensor (cpu)",
+        "Expected a 'cuda' device type for generator but found 'cpu'",
+        "Input and parameter tensors are not at the same device, found input tensor at cuda:0 and parameter "
+        "tensor at cpu",
+        "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.",
+    ],
+)
+def test_tensors_on_two_devices_have_a_remedy(text):
+    with (
+        pytest.raises(GantoolsError, match="mine.py:build failed: RuntimeError") as caught,
+        own_errors("mine.py:build"),
+    ):
+        raise RuntimeError(text)
+    assert AT_ONE_DEVICE in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Input type (torch.cuda.FloatTensor) and weight type (torch.cuda.HalfTensor) should be the same",
+        "CUDA error: device-side assert triggered",
+        "expected scalar type Float but found Double",
+        "Unexpected device in the configuration file",
+    ],
+)
+def test_other_errors_have_no_remedy_for_devices(text):
+    with pytest.raises(GantoolsError) as caught, own_errors("mine.py:build"):
+        raise RuntimeError(text)
+    assert "--device" not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["train", "index", "diagnose"])
+def test_a_loss_with_a_tensor_of_another_device(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(
+        "import torch, gantools as gt\n"
+        "weights = torch.ones(3, device='meta')\n"  # the device that every machine has beside the CPU
+        "def build():\n"
+        "    model = torch.nn.Linear(2, 3)\n"
+        "    return gt.minimization(model, lambda m, x: (weights * m(x)).mean()), torch.ones(4, 2)\n"
+    )
+    assert main([command, "own.py:build", "--device", "cpu"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "own.py:build failed: RuntimeError: Tensor on device" in said and "(line 5 of own.py)" in said
+    assert AT_ONE_DEVICE in said
 
 
 def test_a_file_that_ends_the_program_is_told(tmp_path):
