@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Any
@@ -12,11 +11,12 @@ from torch import Tensor
 from gantools.analysis.diagnosis.cures import Cure
 from gantools.analysis.diagnosis.observation import Observation, observe
 from gantools.analysis.diagnosis.result import Advice
-from gantools.analysis.diagnosis.walk import Walk, walk
+from gantools.analysis.diagnosis.walk import Walk, stopwatch, walk
 from gantools.games.game import Game
 from gantools.trainers.optimizer import GameOptimizer, State
 
 Tell = Callable[[str, int, int], None]  # what is made, how many are, how many are planned
+ALIKE = 1.25  # ratio of what two cures leave that is no difference
 BETTER = 0.5  # a trial cures where what is left of the distance to the goal is at most this share of what was
 
 
@@ -48,7 +48,7 @@ class Case:
         tell: Tell = untold,
     ):
         self.game, self.batches, self.optimizer, self.given = game, batches, optimizer, given
-        self.steps, self.seconds, self.begun = steps, seconds, time.perf_counter()
+        self.steps, self.seconds, self.taken = steps, seconds, stopwatch()
         self.start: Tensor = game.vector()
         self.tell = tell
         self._trials: dict[tuple[str, ...], Walk] = {}
@@ -56,7 +56,7 @@ class Case:
     @property
     def left(self) -> float:
         """The seconds that are left."""
-        return self.seconds - (time.perf_counter() - self.begun)
+        return self.seconds - self.taken()
 
     @cached_property
     def first(self) -> list[Observation]:
@@ -80,27 +80,31 @@ class Case:
 
     @property
     def stalled(self) -> bool:
-        """Whether the walk exploded, or its last quarter is no nearer to the goal than all before it."""
+        """Whether the walk exploded, its last quarter is no nearer to the goal than all before it, or stands still."""
         walk = self.walk
-        return walk.exploded or walk.no_nearer or walk.late > 0.75 * max(walk.early, walk.middle)
+        return walk.exploded or walk.no_nearer or walk.plateau or walk.late > 0.75 * max(walk.early, walk.middle)
 
     @property
     def pinned(self) -> bool:
         """Whether the second half of the walk is stalled under a discriminator that tells nearly every pair apart."""
         looks = self.walk.looks[len(self.walk.looks) // 2 :]
         sure = all(look.confidence is not None and look.confidence > 0.99 for look in looks)
-        return self.walk.steps >= 50 and self.stalled and sure
+        # One that is now right, now wrong, circles with the generator.
+        alike = len({(look.separation or 0.0) > 0.5 for look in looks}) == 1
+        return self.walk.steps >= 50 and self.stalled and sure and alike
 
     def trial(self, cure: Cure) -> Walk | None:
         """Return the steps of a changed optimizer from the same start, or None where no time is left for them."""
-        if cure.flags not in self._trials:
+        if cure.key not in self._trials:
             if self.left < 1:
                 return None
             steps = self.walk.steps if self.walk.failed is None else self.steps
             state = cure.optimizer.init(self.start)
-            what = f"steps with {' '.join(cure.flags)}"
-            self._trials[cure.flags] = self._walk(cure.optimizer, state, max(steps, 8), self.left / 3, what)
-        return self._trials[cure.flags]
+            what = f"steps with {' '.join(cure.flags) or cure.words}"
+            # Every trial has the same time, that none looks better for having had more steps.
+            seconds = min(self.left, self.seconds / 9)
+            self._trials[cure.key] = self._walk(cure.optimizer, state, max(steps, 8), seconds, what)
+        return self._trials[cure.key]
 
     def _walk(self, optimizer: GameOptimizer, state: State, steps: int, seconds: float, what: str) -> Walk:
         return walk(optimizer, self.start, state, self.batches, steps, seconds, partial(self.tell, what))
@@ -119,18 +123,22 @@ class Case:
         return tried.late / before if before > 0 else float("inf")
 
     def best(self, cures: Iterable[Cure | None]) -> tuple[Cure, float] | None:
-        """Return the cure after which least is left, and what is left; None where none was tried or none cures."""
+        """Return the cure after which least is left, and what is left; None where none was tried or none cures.
+
+        Of cures that leave about as little, the first.
+        """
         found = [(cure, ratio) for cure in cures if cure is not None and (ratio := self.ratio(cure)) is not None]
         cured = [pair for pair in found if pair[1] <= (1.0 if self.walk.exploded else BETTER) and self._gains(pair[0])]
-        return min(cured, key=lambda pair: pair[1], default=None)
+        least = min((ratio for _, ratio in cured), default=0.0)
+        return next((pair for pair in cured if pair[1] <= ALIKE * least), None)
 
     def _gains(self, cure: Cure) -> bool:
-        tried = self._trials[cure.flags]
+        tried = self._trials[cure.key]
         return self.walk.exploded or tried.late <= 0.9 * tried.early
 
     def advised(self, cure: Cure, ratio: float, line: str, cost: str) -> Advice:
         """Return the advice of a cure that was tried."""
-        steps = self._trials[cure.flags].steps
+        steps = self._trials[cure.key].steps
         what = "energy distance of real and fake samples" if self.walk.by_samples else "norm of the field"
         if self.walk.exploded:
             effect = f"tried for {steps} steps: it stays finite, and the {what} goes to {ratio:.2g} of what it was."

@@ -10,10 +10,16 @@ from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, make
 
 
 class Cure(NamedTuple):
-    """A changed optimizer, and the flags that change it."""
+    """A changed optimizer, and the flags that change it, or the words where no flags do."""
 
     optimizer: GameOptimizer
     flags: tuple[str, ...]
+    words: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it from other changes of the same optimizer."""
+        return (*self.flags, self.words)
 
 
 def constant_rates(optimizer: GameOptimizer) -> dict[str, float] | None:
@@ -77,6 +83,27 @@ def with_penalty(optimizer: GameOptimizer, gamma: float) -> Cure | None:
         return None
     game = optimizer.game.recipe.game(more=[R1(gamma)])
     return Cure(dataclasses.replace(optimizer, game=game), ("--regularizer", "r1", "--regularizer.gamma", f"{gamma:g}"))
+
+
+def with_lighter_penalties(optimizer: GameOptimizer, factor: float) -> Cure | None:
+    """Return the same steps with every penalty's weight times a factor, or None where `gantools.gan` made none."""
+    recipe = optimizer.game.recipe
+    weights = [] if recipe is None else [_weight(one) for one in recipe.regularizers]
+    if not any(weights):
+        return None
+    scaled = tuple(
+        dataclasses.replace(one, **{name: factor * getattr(one, name)}) if name else one
+        for one, name in zip(recipe.regularizers, weights, strict=True)
+    )
+    game = dataclasses.replace(recipe, regularizers=scaled).game()
+    return Cure(dataclasses.replace(optimizer, game=game), (), f"penalties times {factor:g}")
+
+
+def _weight(regularizer: Any) -> str | None:
+    """Return the name of a regularizer's constant weight."""
+    fields = {field.name for field in dataclasses.fields(regularizer)} if dataclasses.is_dataclass(regularizer) else ()
+    names = [name for name in ("gamma", "weight") if name in fields]
+    return next((name for name in names if isinstance(getattr(regularizer, name), (int, float))), None)
 
 
 def with_loss(optimizer: GameOptimizer, loss: str) -> Cure | None:

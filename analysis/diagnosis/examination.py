@@ -43,7 +43,7 @@ def diagnose(
             unlike the others can be found.
         optimizer: whose steps are judged. Without one, other causes are looked for, on steps of Adam.
         steps: how many steps to follow at most.
-        seconds: about how long to take at most; the spectrum comes after it.
+        seconds: about how long to take at most, longer on a busy machine; the spectrum comes after it.
         spectrum: whether to compute eigenvalues of the Jacobian.
         progress: called with what is being made ("steps"), how many are, and how many are planned at most.
 
@@ -57,6 +57,7 @@ def diagnose(
         raise GantoolsError("There are no batches: pass at least one.")
     given = optimizer is not None
     used = optimizer if optimizer is not None else make("alternating", game, lr=1e-3, base="adam")
+    begun = time.perf_counter()
     case = Case(game, chosen, used, given, steps, seconds, progress)
     with torch.random.fork_rng([game.device] if game.device.type == "cuda" else []), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -65,7 +66,7 @@ def diagnose(
         if spectrum and all(seen.finite for seen in case.first):
             said, numbers = sentences(game, chosen[0], progress)
     numbers |= {"early": case.walk.early, "late": case.walk.late} if case.walk.steps else {}
-    taken = time.perf_counter() - case.begun
+    taken = time.perf_counter() - begun
     return Diagnosis(findings, undecided, tuple(said), numbers, case.walk.steps, taken)
 
 

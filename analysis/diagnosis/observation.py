@@ -20,11 +20,12 @@ from gantools.games.game import Game
 
 
 class Call(NamedTuple):
-    """One call of a player's module: its first tensor and its first output."""
+    """One of the outputs of a call of a player's module, the first tensor that it was given, and the call's number."""
 
     player: str
     given: Tensor
     output: Tensor
+    number: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Observation:
         real, fake: (B, d) samples as the discriminator received them.
         real_scores, fake_scores: (S,) its output on them.
         pulls: by (player, "real" or "fake"), (S,) the derivative of that player's loss by each score, times S.
-        penalty: norm of the discriminator's gradient that does not pass through the scores (penalties on gradients or
-            weights), and of that which does.
+        balance: by player, norm of its gradient that does not pass through the scores (penalties on gradients or
+            weights, a reconstruction), and of that which does.
         dtypes: the floating types of all modules' outputs.
     """
 
@@ -54,7 +55,7 @@ class Observation:
     real_scores: Tensor | None = None
     fake_scores: Tensor | None = None
     pulls: Mapping[tuple[str, str], Tensor] = dataclasses.field(default_factory=dict)
-    penalty: tuple[float, float] = (0.0, 0.0)
+    balance: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     dtypes: frozenset[torch.dtype] = frozenset()
 
     @property
@@ -72,8 +73,19 @@ class Observation:
 
     @property
     def confidence(self) -> float | None:
-        """The probability, 1/2 to 1, that the scores order a real and a fake sample as they mostly do; None without."""
-        return None if self.separation is None else max(self.separation, 1 - self.separation)
+        """The probability, 1/2 to 1, that the scores order a real and a fake sample as they mostly do; None without.
+
+        Nor is there one of single points, real or generated, which any function tells apart.
+        """
+        points = [x for x in (self.real, self.fake) if x is not None and len(x) >= 4 and bool((x != x[:1]).any())]
+        return None if self.separation is None or not points else max(self.separation, 1 - self.separation)
+
+    @property
+    def spread(self) -> float | None:
+        """The mean distance of two real samples, 0 of a single one; None without them."""
+        if self.real is None:
+            return None
+        return float(torch.pdist(self.real[:256].double()).mean()) if len(self.real) > 1 else 0.0
 
     @property
     def distance(self) -> float | None:
@@ -109,9 +121,9 @@ def _hooked(game: Game, calls: list[Call], dtypes: set[torch.dtype]) -> Iterator
     for player, module in game.players.items():
 
         def note(module: Any, args: Any, output: Any, player: str = player) -> None:
-            given, made = next(tensors(args), None), next(tensors(output), None)
-            if given is not None and made is not None and made.is_floating_point():
-                calls.append(Call(player, given, made))
+            given, number = next(tensors(args), None), len(calls)
+            if given is not None:
+                calls.extend(Call(player, given, x, number) for x in tensors(output) if x.is_floating_point())
 
         handles.append(module.register_forward_hook(note))
     try:
@@ -136,7 +148,7 @@ def _made(
     if not made:
         return plain
     source, judge = made[0][0], made[0][1].player
-    scored = [call for call in calls if call.player == judge]
+    scored = _scored([call for call in calls if call.player == judge])
     kinds = _kinds(scored, source, given, recipe=game.recipe is not None)
     real, fake = _joined(scored, kinds, "real"), _joined(scored, kinds, "fake")
     outputs = {
@@ -144,11 +156,27 @@ def _made(
         for kind in ("real", "fake")
     }
     pulls = {(p, kind): _pull(loss, own) for p, loss in losses.items() for kind, own in outputs.items()}
-    penalty = _penalty(losses[judge], scored, leaves[game.layout.owned[judge]], pieces[judge])
+    balance = {p: _balance(losses[p], scored, leaves[game.layout.owned[p]], pieces[p]) for p in (source.player, judge)}
     return dataclasses.replace(
-        plain, generator=source.player, discriminator=judge, latent=source.given.detach(), pulls=pulls, penalty=penalty,
+        plain, generator=source.player, discriminator=judge, latent=source.given.detach(), pulls=pulls, balance=balance,
         real=real[0], real_scores=real[1], fake=fake[0], fake_scores=fake[1],
     )  # fmt: skip
+
+
+def _scored(calls: list[Call]) -> list[Call]:
+    """Return the scores among the outputs of each call: the first on which no other depends, features being inner."""
+    found = []
+    for number in dict.fromkeys(call.number for call in calls):
+        own = [call for call in calls if call.number == number]
+        inner: set[int] = set()
+        for call in own if len(own) > 1 else ():
+            others = [other for other in own if other is not call and other.output.requires_grad]
+            if call.output.requires_grad and others:
+                ends = [other.output for other in others]
+                reached = torch.autograd.grad(call.output.sum(), ends, retain_graph=True, allow_unused=True)
+                inner |= {id(other.output) for other, one in zip(others, reached, strict=True) if one is not None}
+        found.append(next((call for call in own if id(call.output) not in inner), own[-1]))
+    return found
 
 
 def _feeds(source: Call, other: Call) -> bool:
@@ -223,14 +251,12 @@ def _pull(loss: Tensor, scores: list[tuple[Tensor, slice]]) -> Tensor:
     return torch.zeros(0, dtype=torch.float64) if total is None else total
 
 
-def _penalty(loss: Tensor, scored: list[Call], leaves: list[Tensor], whole: Any) -> tuple[float, float]:
-    """Return the norms of a discriminator's gradient beside its scores, and through them."""
+def _balance(loss: Tensor, scored: list[Call], leaves: list[Tensor], whole: Any) -> tuple[float, float]:
+    """Return the norms of a player's gradient beside the scores, and through them."""
     outputs = [call.output for call in scored if call.output.requires_grad]
     if not outputs or not loss.requires_grad:
         return 0.0, 0.0
-    pulls = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True, materialize_grads=True)
-    through = torch.autograd.grad(
-        outputs, leaves, list(pulls), retain_graph=True, allow_unused=True, materialize_grads=True
-    )
+    options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
+    through = torch.autograd.grad(outputs, leaves, list(torch.autograd.grad(loss, outputs, **options)), **options)
     beside = sum(float((a - b).double().square().sum()) for a, b in zip(whole, through, strict=True))
     return beside**0.5, sum(float(b.double().square().sum()) for b in through) ** 0.5

@@ -16,8 +16,13 @@ from gantools.analysis.diagnosis.observation import Observation, observe
 from gantools.games import functional
 from gantools.trainers.optimizer import GameOptimizer, State
 
-LOOKS, TINY = 48, 100  # points of a walk at which the samples are looked at; a game of few parameters at each step
-EXPLODED = 1e4  # growth of the parameters' displacement or of the field that no training needs
+LOOKS, TINY = (
+    48,
+    100,
+)  # points of a walk at which the samples are looked at, four times as many in a game of few parameters
+EXPLODED = 1e4  # growth of the field that no training needs
+RUNAWAY = 30.0  # growth of the field, or of the distance to the data, after which nothing tells what caused it
+FAR = 0.1  # energy distance over the mean distance of two real samples that is still far from the data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +75,40 @@ class Walk:
 
     @property
     def exploded(self) -> bool:
-        """Whether it left the finite numbers, or the field grew without measure."""
+        """Whether it left the finite numbers, or the field or the samples' distance grew without measure."""
         if self.failed is not None or self.steps < 4:
             return self.failed is not None
+        if self.by_samples and np.median(self.away[3 * len(self.looks) // 4 :]):
+            return True
         early = np.median(self.field[: max(4, self.steps // 10)])
         return bool(np.max(self.field[-max(1, self.steps // 10) :]) > EXPLODED * early)
+
+    @property
+    def away(self) -> list[bool]:
+        """Whether, at each look, the samples are far outside the data, and were not so at the start."""
+        first, found = self.looks[0], [look.distance for look in self.looks]
+        if first.distance is None or not first.spread:
+            return [False] * len(found)
+        limit = RUNAWAY * max(first.spread, first.distance)
+        return [distance is None or not distance <= limit for distance in found]
+
+    @property
+    def sound(self) -> list[Observation]:
+        """The looks before the field or the samples ran away."""
+        field, away = self.field, self.away
+        high = np.flatnonzero(field > RUNAWAY * np.median(field[:8])) if self.steps else []
+        end = int(high[0]) if self.exploded and len(high) else self.steps
+        found = [look for look, step in zip(self.looks, self.at, strict=True) if step <= end and look.finite]
+        return found[: away.index(True) if True in away else None]
+
+    @property
+    def plateau(self) -> bool:
+        """Whether the samples stand still, in the last quarter, far from the data."""
+        spread = self.looks[0].spread
+        if not self.by_samples or self.distances is None or not spread:
+            return False
+        late = np.median(self.distances[3 * len(self.distances) // 4 :])
+        return bool(late > FAR * spread and self.late > 0.75 * self.middle)
 
     @property
     def early(self) -> float:
@@ -107,6 +141,16 @@ class Walk:
         return float(np.quantile(chosen, 0.9)) if len(chosen) else float("inf")
 
 
+def stopwatch() -> Callable[[], float]:
+    """Return a function that gives the seconds since now, of this thread's processor.
+
+    What a diagnosis finds then depends less on what else the machine does; a quarter of the time on the wall is counted
+    at least.
+    """
+    wall, own = time.perf_counter(), time.thread_time()
+    return lambda: max(time.thread_time() - own, (time.perf_counter() - wall) / 4)
+
+
 def walk(
     optimizer: GameOptimizer,
     w: Tensor,
@@ -121,13 +165,13 @@ def walk(
     Nothing of the optimizer or its game is changed: an update is a pure map. `tell` is called with the steps made and
     those planned.
     """
-    game, begun = optimizer.game, time.perf_counter()
+    game, taken = optimizer.game, stopwatch()
     source, wanted = cycle(batches), optimizer.batches_per_step
     start, before, failed, turns = w, None, None, []
     norms: dict[str, list[float]] = {player: [] for player in game.slices}
     losses: dict[str, list[float]] = {player: [] for player in game.slices}
     looks, at = [observe(game, w, state.buffers, batches[0])], [0]
-    moved, every = torch.zeros_like(w, dtype=torch.bool), 1 if len(w) < TINY else max(1, steps // LOOKS)
+    moved, every = torch.zeros_like(w, dtype=torch.bool), max(1, steps // (4 * LOOKS if len(w) < TINY else LOOKS))
     with torch.no_grad(), functional.modes_restored(game.module, game.modes()):
         for step in range(1, steps + 1):
             after, new = optimizer.update(w, state, *(next(source) for _ in range(wanted)))
@@ -146,7 +190,7 @@ def walk(
             if step % every == 0:
                 looks.append(observe(game, w, state.buffers, batches[0]))
                 at.append(step)
-                if time.perf_counter() - begun > seconds and len(looks) > 4:
+                if taken() > seconds and len(looks) > 4:
                     break
     kept = [{p: np.array(values) for p, values in series.items()} for series in (norms, losses)]
     return Walk(looks, at, kept[0], kept[1], np.array(turns), failed, w, state, moved)

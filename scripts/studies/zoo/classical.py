@@ -17,7 +17,7 @@ ENTRIES = [
     _entry("shifted_gaussian", SGD.format("simultaneous", 5.0, 1000), measures.distance(0.1), "rate_too_large",
            Cure(SGD.format("simultaneous", 0.1, 1000))),
     _entry("strong_discriminator", SGD.format("simultaneous", 0.05, 1000), measures.distance(0.2),
-           "discriminator_too_strong", Cure(adam("2e-3", 1000) + PENALTY)),
+           "discriminator_too_strong", Cure(adam("2e-3", 1000) + PENALTY, "strong_discriminator_fresh")),
     _entry("saturating", SGD.format("simultaneous", 0.05, 1000), measures.distance(0.2),
            "saturating_loss discriminator_too_strong",
            Cure(SGD.format("simultaneous", 0.05, 1000) + " --loss nonsaturating" + PENALTY)),

@@ -1,14 +1,45 @@
 """A precision in which the steps are swallowed by rounding, or overflow."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.result import Advice, Finding
+from gantools.batches import map_tensors
 
 LOW = {torch.bfloat16, torch.float16}
 COST = "float32 takes twice the memory, and no training is worse for it."
+
+
+class _Single(TorchFunctionMode):
+    """Where 16 bits are asked for, by a dtype, a method or autocast, float32 is taken."""
+
+    def __init__(self, device: str):
+        super().__init__()
+        self.device = device
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        func = torch.Tensor.float if func in (torch.Tensor.bfloat16, torch.Tensor.half) else func
+        args = tuple(torch.float32 if any(x is low for low in LOW) else x for x in args)
+        named = {k: torch.float32 if any(x is low for low in LOW) else x for k, x in (kwargs or {}).items()}
+        with _no_autocast(self.device):
+            return func(*args, **named)
+
+
+def _no_autocast(device: str) -> AbstractContextManager[Any]:
+    return torch.autocast(device, enabled=False)
+
+
+def single(tree: Any) -> Any:
+    """Return tensors of 16 bits as float32, wherever they are in lists and mappings."""
+    return map_tensors(lambda x: x.float() if x.dtype in LOW else x, tree)
 
 
 def low_precision(case: Case) -> Iterator[Finding]:
@@ -22,13 +53,39 @@ def low_precision(case: Case) -> Iterator[Finding]:
     line = "Keep the parameters, and the losses with their penalties, in float32: model.float(), no .half() or "
     line += ".bfloat16(), and autocast(enabled=False) around the penalty."
     advice = Advice(line, "the steps are no longer rounded away and the range is that of float32.", COST)
-    bad = not all(seen.finite for seen in case.first) or case.walk.failed is not None
-    if bad:
-        at = "at the start" if case.walk.failed is None else f"at step {case.walk.failed}"
-        words = f"the field is not finite {at}, and {name} numbers pass through the players."
-        yield Finding("low_precision", words, False, (advice,))
+    start = not all(seen.finite for seen in case.first)
+    if start or case.walk.failed is not None:
+        sound = _finite_in_float32(case, start)
+        if sound is False:
+            return
+        words = f"the field is not finite {'at the start' if start else f'at step {case.walk.failed}'}, and {name} "
+        words += "numbers pass through the players"
+        words += "; the same step in float32 is finite." if sound else "."
+        yield Finding("low_precision", words, bool(sound), (advice,), harm=1.0 if sound else 0.6)
     elif own and case.walk.steps >= 8:
         stuck = 1 - float(case.walk.moved.double().mean())
         if stuck > 0.5:
             words = f"{stuck:.0%} of the parameters, in {name}, did not change in {case.walk.steps} steps."
             yield Finding("low_precision", words, True, (advice,))
+
+
+def _finite_in_float32(case: Case, start: bool) -> bool | None:
+    """Return whether what was not finite is so in float32: the field at the start, or the step that failed.
+
+    None where it cannot be evaluated so.
+    """
+    game, optimizer, walk = case.game, case.optimizer, case.walk
+    try:
+        with _Single(game.device.type), torch.no_grad():
+            if start:
+                broken = next(b for b, seen in zip(case.batches, case.first, strict=True) if not seen.finite)
+                value = game.field_at(single(case.start), single(game.buffers()), single(broken)).vector
+                return bool(value.isfinite().all())
+            count, wanted = len(case.batches), optimizer.batches_per_step
+            batches = [single(case.batches[(walk.steps * wanted + i) % count]) for i in range(wanted)]
+            memory, buffers = single(walk.state.memory), single(walk.state.buffers)
+            state = dataclasses.replace(walk.state, memory=memory, buffers=buffers)
+            after, _ = optimizer.update(single(walk.w), state, *batches)
+            return bool(after.isfinite().all())
+    except (RuntimeError, TypeError, ValueError):
+        return None

@@ -17,7 +17,7 @@ def rate_imbalance(case: Case) -> Iterator[Finding]:
     low, high = min(rates.values()), max(rates.values())
     if not low > 0 or high < APART * low:
         return
-    equal = [dict.fromkeys(rates, rate) for rate in (low, (low * high) ** 0.5, high)]
+    equal = [dict.fromkeys(rates, rate) for rate in ((low * high) ** 0.5, low, high)]
     found = case.best([with_rates(case.optimizer, one) for one in equal])
     if found is None and not (case.pinned and high >= FAR_APART * low):
         return
@@ -27,7 +27,7 @@ def rate_imbalance(case: Case) -> Iterator[Finding]:
     if found is not None:
         advice = case.advised(*found, line, cost)
     else:
-        cure = with_rates(case.optimizer, equal[1])
+        cure = with_rates(case.optimizer, equal[0])
         effect = "the discriminator, which tells every pair apart, waits; these few steps do not show it yet."
         advice = Advice(line, effect, cost, cure.flags)
     harm = 0.6 if found is None else 1.2 - found[1]

@@ -15,14 +15,17 @@ def rate_too_large(case: Case) -> Iterator[Finding]:
     if not case.given or rates is None or not case.stalled:
         return
     bounce = float(np.median(case.walk.turns)) if case.walk.steps else 1.0
-    cures = [with_rates(case.optimizer, {p: r / k for p, r in rates.items()}) for k in (3, 10, 100, 1000)]
+    # Of rates that do about as well the lowest: the largest stable one has no margin for what comes later.
+    cures = [with_rates(case.optimizer, {p: r / k for p, r in rates.items()}) for k in (1000, 100, 10, 3)]
     found = case.best(cures)
     if found is None or found[1] > 0.98:
         return
+    far = case.walk.distances if case.walk.by_samples else None
     if case.walk.failed is not None:
         words = f"the players are no longer finite at step {case.walk.failed}; at a lower rate they stay so."
     elif case.walk.exploded:
-        words = f"the field grows {case.walk.field.max() / case.walk.field[0]:.2g} times in {case.walk.steps} steps."
+        words = f"the field grows {case.walk.field.max() / case.walk.field[0]:.2g} times in {case.walk.steps} steps"
+        words += f", the distance to the data {far[-1] / far[0]:.2g} times." if far is not None else "."
     else:
         words = f"nothing is gained in {case.walk.steps} steps, the cosine between steps in succession is {bounce:.2f},"
         words += " and lower rates do gain."

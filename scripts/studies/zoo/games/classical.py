@@ -50,8 +50,19 @@ def _ahead(activation: Any, loss: str) -> Made:
 
 
 def strong_discriminator() -> Made:
-    """A discriminator that was trained alone until its units saturated."""
-    return _ahead(nn.Tanh, "nonsaturating")
+    """A discriminator that was trained alone, and whose units are saturated at every sample."""
+    game, batches = _ahead(nn.Tanh, "nonsaturating")
+    with torch.no_grad():
+        for layer in game.players["discriminator"][:3:2]:
+            layer.weight.mul_(3)
+            layer.bias.mul_(3)
+    return game, batches
+
+
+def strong_discriminator_fresh() -> Made:
+    """The same networks and data, with a discriminator that was not trained before."""
+    data = gaussian(torch.full((8,), 3.0), torch.full((8,), 0.3))
+    return gt.gan(mlp(4, 32, 8), mlp(8, 64, 64, 1, activation=nn.Tanh)), drawn(data, 4)
 
 
 def saturating() -> Made:

@@ -1,0 +1,147 @@
+"""What tells causes apart that look alike: before and after a run blew up, features and scores, precision and rates."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+import gantools as gt
+from gantools import trainers
+from gantools.analysis.diagnosis.case import Case
+from gantools.analysis.diagnosis.causes.balance.penalty_scale import penalty_scale
+from gantools.analysis.diagnosis.causes.numbers.low_precision import low_precision
+from gantools.analysis.diagnosis.causes.players.wrong_sign import wrong_sign
+from gantools.analysis.diagnosis.observation import observe
+from gantools.analysis.diagnosis.walk import walk
+from gantools.games.analytic import dirac
+from tests.analysis.diagnosis.games import adam, networks, ring, ring_game
+
+
+def found(cause, game, batches=None, optimizer=None, steps=40):
+    return list(cause(Case(game, batches or ring(), optimizer or adam(game, lr=5e-3), True, steps, 20.0)))
+
+
+def own_game(losses, generator=None, discriminator=None):
+    g, d = networks()
+    return gt.Game({"g": generator or g, "d": discriminator or d}, losses)
+
+
+class Featured(nn.Module):
+    """A discriminator that returns the features of its layers, the score last or first."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.inner, self.last = networks()[1], last
+
+    def forward(self, x):
+        found = []
+        for layer in self.inner:
+            x = layer(x)
+            found.append(x)
+        return found if self.last else (x, found[:-1])
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_the_score_among_features_is_the_output_on_which_no_other_depends(last):
+    def losses(players, batch):
+        real, fake = (players["d"](x) for x in (batch["real"], players["g"](batch["latent"])))
+        r, f = (x[-1] if last else x[0] for x in (real, fake))
+        return {"g": softplus(-f).mean(), "d": softplus(-r).mean() + softplus(f).mean()}
+
+    game, batch = own_game(losses, discriminator=Featured(last)), ring(1)[0]
+    seen = observe(game, game.vector(), game.buffers(), batch)
+    fake = game.players["d"].inner(game.players["g"](batch["latent"])).flatten().double()
+    torch.testing.assert_close(seen.fake_scores, fake.detach(), rtol=1e-6, atol=1e-6)
+    # The derivative of softplus is the logistic function.
+    torch.testing.assert_close(seen.pulls["d", "fake"], fake.sigmoid().detach(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("level", [-0.5, 0.2, 1.5])
+def test_squares_that_pull_all_scores_the_same_way_at_one_level_have_no_wrong_sign(level):
+    def losses(players, batch):
+        r, f = players["d"](batch["real"]), players["d"](players["g"](batch["latent"]))
+        return {"g": (f - 1).square().mean(), "d": (r - 1).square().mean() + f.square().mean()}
+
+    game = own_game(losses)
+    with torch.no_grad():
+        game.players["d"][-1].bias.fill_(level)
+    assert not found(wrong_sign, game)
+
+
+def autoencoding(weight):
+    torch.manual_seed(0)
+    autoencoder = nn.Sequential(nn.Linear(2, 2, bias=False))
+    with torch.no_grad():
+        autoencoder[0].weight.copy_(1.01 * torch.eye(2))  # at 1 real samples and made ones are the same
+
+    def losses(players, batch):
+        made = players["g"](batch["real"])
+        r, f = players["d"](batch["real"]), players["d"](made)
+        near = (made - batch["real"]).square().mean()
+        return {"g": near - weight * f.mean(), "d": (1 - r).relu().mean() + (1 + f).relu().mean()}
+
+    return own_game(losses, generator=autoencoder)
+
+
+@pytest.mark.parametrize(("weight", "named"), [(1000.0, True), (0.001, False)])
+def test_an_adversarial_term_that_drowns_a_reconstruction_is_found(weight, named):
+    assert [finding.player for finding in found(penalty_scale, autoencoding(weight))] == ["g"] * named
+
+
+def test_the_balance_of_a_loss_is_that_of_its_terms():
+    """The reconstruction's gradient at 2 times the identity is that of |x|^2 / 2: the mean of x x^T, in closed form."""
+    game, batch = autoencoding(3.0), ring(1)[0]
+    with torch.no_grad():
+        game.players["g"][0].weight.mul_(2 / 1.01)
+    seen = observe(game, game.vector(), game.buffers(), batch)
+    x = batch["real"].double()
+    assert seen.balance["g"][0] == pytest.approx(float((x.T @ x / len(x)).norm()), rel=1e-5)
+
+
+def probabilities(dtype):
+    """A score whose probability rounds to 1 in bfloat16, where log(1 - p) is not finite."""
+
+    class Rounded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = networks()[1]
+
+        def forward(self, x):
+            return self.inner(x).to(dtype)
+
+    def losses(players, batch):
+        r, f = (players["d"](x).sigmoid() for x in (batch["real"], players["g"](batch["latent"])))
+        return {"g": -f.log().float().mean(), "d": -(r.log() + (1 - f).log()).float().mean()}
+
+    game = own_game(losses, discriminator=Rounded())
+    with torch.no_grad():
+        game.players["d"].inner[-1].bias.fill_(8.0)
+    return game
+
+
+def test_a_loss_that_is_finite_in_float32_alone_is_one_of_low_precision():
+    (finding,) = found(low_precision, probabilities(torch.bfloat16), steps=10)
+    assert finding.certain and "float32 is finite" in finding.evidence
+    assert not found(low_precision, probabilities(torch.float32), steps=10)
+
+
+def test_steps_that_run_away_in_any_precision_are_none_of_low_precision():
+    game = ring_game("wasserstein", spoil=lambda g, d: (g.bfloat16(), d.bfloat16()))
+    batches = [{key: value.bfloat16() for key, value in batch.items()} for batch in ring()]
+    optimizer = trainers.make("simultaneous", game, lr=1e30)
+    assert walk(optimizer, game.vector(), optimizer.state, batches, 9).failed is not None
+    assert not found(low_precision, game, batches, optimizer)
+
+
+def test_a_discriminator_of_two_points_is_not_called_strong():
+    game, batch = dirac()
+    seen = observe(game, game.vector(), game.buffers(), batch)
+    assert seen.separation in (0.0, 1.0) and seen.confidence is None
+
+
+def test_looks_after_a_run_blew_up_are_not_sound():
+    game, batch = dirac(regularizers=[gt.regularizers.R1(0.1)])
+    optimizer = trainers.make("simultaneous", game, lr=0.5, base=trainers.Momentum(0.9))
+    taken = walk(optimizer, game.vector(), optimizer.state, [batch], 600)
+    assert taken.exploded and 1 < len(taken.sound) < len(taken.looks) / 2
+    assert max(float(look.field.norm()) for look in taken.sound) < 100 * float(taken.looks[0].field.norm())
