@@ -144,11 +144,11 @@ class Walk:
 def stopwatch() -> Callable[[], float]:
     """Return a function that gives the seconds since now, of this thread's processor.
 
-    What a diagnosis finds then depends less on what else the machine does; a quarter of the time on the wall is counted
+    What a diagnosis finds then depends less on what else the machine does; an eighth of the time on the wall is counted
     at least.
     """
     wall, own = time.perf_counter(), time.thread_time()
-    return lambda: max(time.thread_time() - own, (time.perf_counter() - wall) / 4)
+    return lambda: max(time.thread_time() - own, (time.perf_counter() - wall) / 8)
 
 
 def walk(
