@@ -50,8 +50,12 @@ BASES: Registry[Any] = Registry("base")
 def make_base(base: "str | Base") -> Base:
     """Return the base of this name with its default settings, or the base itself."""
     rule = BASES[base]() if isinstance(base, str) else base
-    if isinstance(rule, type) or not hasattr(rule, "update"):
-        raise GantoolsError(f"{rule!r} is not a base rule: pass one of {', '.join(BASES)}, or Adam(...) and the like.")
+    if isinstance(rule, type) or not all(callable(getattr(rule, name, None)) for name in ("init", "update")):
+        given = repr(rule).partition("\n")[0].rstrip(" (")  # a torch.optim.Optimizer says much of itself
+        raise GantoolsError(
+            f"{given} is not a base rule: pass one of {', '.join(BASES)}, or Adam(...) and the like from "
+            "gantools.trainers."
+        )
     return rule
 
 

@@ -108,6 +108,22 @@ def test_safe_sqrt_has_derivative_zero_at_zero():
         (lambda: gt.trainers.Simultaneous(cases.tanh_gan(), base="adan"), "Unknown base 'adan'. Did you mean 'adam'"),
         (lambda: gt.trainers.Simultaneous(cases.tanh_gan(), base=Adam), "is not a base rule"),
         (lambda: gt.trainers.Simultaneous(cases.tanh_gan(), base=0.9), "is not a base rule"),
+        (
+            lambda: gt.trainers.Simultaneous(
+                cases.tanh_gan(), base={"generator": "adam", "discriminator": {"beta": 1}}
+            ),
+            "{'beta': 1} is not",
+        ),
+        (
+            lambda: gt.trainers.Simultaneous(
+                cases.tanh_gan(), base=torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])
+            ),
+            "^Adam is not a base",
+        ),
+        (
+            lambda: gt.trainers.Simultaneous(cases.tanh_gan(), base={}),
+            "base names no base rule for 'generator', 'discriminator'",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(make, sentence):
