@@ -17,6 +17,7 @@ from gantools.analysis.operators.differentiation import DifferentiatedOperator, 
 from gantools.analysis.operators.snapshot import snapshot
 from gantools.analysis.operators.training_step import TrainingStep
 from gantools.analysis.products import autograd as engines
+from gantools.analysis.products.cancellation import tell_of_cancellation
 from gantools.analysis.products.checks import DIFFERS, SURROGATE, is_symmetric, require_deterministic, require_finite
 from gantools.batches import batch_size
 from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
@@ -135,8 +136,7 @@ def _field_derivative(
 
 
 def _field_operator(derivative: Differentiation, check: bool, whole: bool = True) -> DifferentiatedOperator:
-    game, function, wrong = derivative.snapshot.game, derivative.function(derivative.first), ""
-    reverse = None
+    game, function, wrong, reverse = derivative.snapshot.game, derivative.function(derivative.first), "", None
     if derivative.method != "difference":
         try:
             reverse = derivative.reversed(function)
@@ -170,14 +170,15 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
         if not check or isinstance(error, (GantoolsError, torch.OutOfMemoryError)):
             raise
         return _by_differences(derivative, str(functional.no_derivative(error)), value, whole)
+    if check:
+        tell_of_cancellation(derivative.snapshot, derivative.first, reverse)
     if whole:
         derivative.require_same_order()
     operator = derivative.operator(function, reverse)
     operator.field_norm = None if derivative.several else float(reverse.value.norm())
     vectors = VECTORS["exact" if derivative.snapshot.follow else "frozen"] if moves_vectors(game.module) else ""
     operator.remark = f"{vectors or operator.remark} {'' if derivative.one_gradient else SURROGATE}".strip()
-    # A part of what was checked needs no check; its derivative may vanish to rounding, which looks like a wrong one.
-    operator.restricted = lambda where: _restricted(derivative, where, check=False)
+    operator.restricted = lambda where: _restricted(derivative, where)
     return operator
 
 
@@ -192,12 +193,13 @@ def _by_differences(derivative: Differentiation, wrong: str, value: Tensor, whol
     if derivative.method == "auto":
         warnings.warn(f"{wrong} {operator.remark}", GantoolsWarning, stacklevel=2)
     alike = dataclasses.replace(derivative, method="difference")
-    operator.restricted = lambda where: _restricted(alike, where, check=False)
+    operator.restricted = lambda where: _restricted(alike, where)
     return operator
 
 
-def _restricted(derivative: Differentiation, where: Tensor, check: bool) -> DifferentiatedOperator:
+def _restricted(derivative: Differentiation, where: Tensor, check: bool = False) -> DifferentiatedOperator:
     """Return the operator on some entries (k,); all other parameters are constants, where the losses bear that."""
+    # A part of what was checked needs no check; its derivative may vanish to rounding, which looks like a wrong one.
     try:
         return _field_operator(derivative.restricted_to(where), check, whole=False)
     except RuntimeError as error:
@@ -206,8 +208,7 @@ def _restricted(derivative: Differentiation, where: Tensor, check: bool) -> Diff
         return _field_operator(derivative.restricted_to(where, constant=False), check, whole=False)
 
 
-# PyTorch has one type for all errors, so its words tell them apart: `autograd.grad` by a constant, or of a value that
-# depends on nothing else; and hooks on constants, or on what depends on nothing else.
+# What PyTorch says of gradients by constants, or of values without one, and of hooks on these; its errors are alike.
 _NO_GRADIENT = ("does not require grad", "doesn't require gradient", "has requires_grad=False")
 
 

@@ -94,9 +94,11 @@ class Snapshot:
 
         def function(own: Tensor) -> Tensor:
             w = own if self._where is None else whole.index_copy(0, self._where, own)
-            leaves = [piece.detach().requires_grad_() for piece in self.game.layout.unflatten(w, w.dtype)]
+            leaves = self.game.layout.unflatten(w, w.dtype)
+            if not own.requires_grad:
+                leaves = [piece.detach().requires_grad_() for piece in leaves]
             with self.game.frozen(self._modes, self.follow):
-                vector = self.game.field_of(leaves, buffers, inputs).vector
+                vector = self.game.field_of(leaves, buffers, inputs, create_graph=own.requires_grad).vector
             return vector if self._where is None else vector[self._where]
 
         return function

@@ -16,14 +16,16 @@ class SummaryWriter(Protocol):
 class Spectrum(Protocol):
     """Eigenvalues; it may have `kind`, `n`, `complete`, `converged` and more."""
 
-    values: Any
+    @property
+    def values(self) -> Any: ...
 
 
 @runtime_checkable
 class RitzCloud(Protocol):
     """Ritz values, some of which can be trusted."""
 
-    values: Any
+    @property
+    def values(self) -> Any: ...
 
     def trusted(self) -> Any: ...
 
@@ -32,77 +34,146 @@ class RitzCloud(Protocol):
 class Density(Protocol):
     """A spectral density on a grid, with bounds."""
 
-    grid: Any
-    density: Any
-    lower: Any
-    upper: Any
-    width: Any
-    confidence: Any
-    atom: Any
-    n: Any
-    probes: Any
-    steps: Any
+    @property
+    def grid(self) -> Any: ...
+
+    @property
+    def density(self) -> Any: ...
+
+    @property
+    def lower(self) -> Any: ...
+
+    @property
+    def upper(self) -> Any: ...
+
+    @property
+    def width(self) -> Any: ...
+
+    @property
+    def confidence(self) -> Any: ...
+
+    @property
+    def atom(self) -> Any: ...
+
+    @property
+    def n(self) -> Any: ...
+
+    @property
+    def probes(self) -> Any: ...
+
+    @property
+    def steps(self) -> Any: ...
 
 
 @runtime_checkable
 class Index(Protocol):
     """Fractions of negative, zero and positive eigenvalues, with their curve over the tolerance."""
 
-    negative: Any
-    curve: Any
-    counts: Any
-    tolerance: Any
-    confidence: Any
-    n: Any
+    @property
+    def negative(self) -> Any: ...
+
+    @property
+    def curve(self) -> Any: ...
+
+    @property
+    def counts(self) -> Any: ...
+
+    @property
+    def tolerance(self) -> Any: ...
+
+    @property
+    def confidence(self) -> Any: ...
+
+    @property
+    def n(self) -> Any: ...
 
 
 @runtime_checkable
 class PathAngle(Protocol):
     """Angles between the field and the direction along a path."""
 
-    alpha: Any
-    cosine: Any
-    norm: Any
-    norms: Any
-    losses: Any
-    distance: Any
-    n: Any
+    @property
+    def alpha(self) -> Any: ...
+
+    @property
+    def cosine(self) -> Any: ...
+
+    @property
+    def norm(self) -> Any: ...
+
+    @property
+    def norms(self) -> Any: ...
+
+    @property
+    def losses(self) -> Any: ...
+
+    @property
+    def distance(self) -> Any: ...
+
+    @property
+    def n(self) -> Any: ...
 
 
 @runtime_checkable
 class Line(Protocol):
     """Losses and slope along a line."""
 
-    positions: Any
-    losses: Any
-    slope: Any
-    length: Any
-    n: Any
+    @property
+    def positions(self) -> Any: ...
+
+    @property
+    def losses(self) -> Any: ...
+
+    @property
+    def slope(self) -> Any: ...
+
+    @property
+    def length(self) -> Any: ...
+
+    @property
+    def n(self) -> Any: ...
 
 
 @runtime_checkable
 class Plane(Protocol):
     """Losses and field in a plane."""
 
-    x: Any
-    y: Any
-    losses: Any
-    field: Any
+    @property
+    def x(self) -> Any: ...
+
+    @property
+    def y(self) -> Any: ...
+
+    @property
+    def losses(self) -> Any: ...
+
+    @property
+    def field(self) -> Any: ...
 
 
 @runtime_checkable
 class Pseudospectrum(Protocol):
     """The distance to singularity on a grid in the complex plane."""
 
-    x: Any
-    y: Any
-    distance: Any
-    eigenvalues: Any
+    @property
+    def x(self) -> Any: ...
+
+    @property
+    def y(self) -> Any: ...
+
+    @property
+    def distance(self) -> Any: ...
+
+    @property
+    def eigenvalues(self) -> Any: ...
 
 
 @runtime_checkable
 class FieldOfValues(Protocol):
     """The boundary of the field of values."""
 
-    boundary: Any
-    eigenvalues: Any
+    @property
+    def boundary(self) -> Any: ...
+
+    @property
+    def eigenvalues(self) -> Any: ...

@@ -67,6 +67,7 @@ class Game(Described):
         self.regularizers: tuple[Any, ...] = ()  # those of a GAN, for what they draw into its batches
         self.field_is_checked = False  # whether the arbiter found the field to be what plain autograd gives
         self.verdict: arbiter.Verdict | None = None  # what it found of the derivatives
+        self.judged_size = float("inf")  # norm of the field when products were compared with float64's
         self.difference: float | None = None  # step of central differences that stand in for tangents of the field
         self.still = False  # whether a `frozen` block is being run
         self.replicas: Replicas | None = None  # the processes that the batches are divided among, see `replicated`
@@ -76,8 +77,7 @@ class Game(Described):
     def part(self, chosen: Sequence[int]) -> "Game":
         """Return this game where only these of its parameters move, by their places; the others are constants.
 
-        The modules are shared. Players keep their losses; those of whom nothing moves have no part of the field, and
-        constraints are left out.
+        The modules are shared; players of whom nothing moves have no part of the field, and constraints are left out.
         """
         same = copy.copy(self)
         same.layout, same.constraints, same.verdict = self.layout.part(chosen), {}, None
@@ -85,8 +85,8 @@ class Game(Described):
 
     def described(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [(p, f"{s.stop - s.start} parameters, {type(self.players[p]).__name__}") for p, s in self.slices.items()]
-        size = f"{counted(self.num_parameters, 'parameter')}, {self.dtype}, {self.device}"
-        return f"Game of {counted(len(rows), 'player')}: {size}", rows
+        size = counted(self.num_parameters, "parameter")
+        return f"Game of {counted(len(rows), 'player')}: {size}, {self.dtype}, {self.device}", rows
 
     @property
     def alone(self) -> "Game":

@@ -84,7 +84,7 @@ def rebuild(folder: Path, metrics: Sequence[dict[str, Any]]) -> None:
                 add_spectrum(writer, tag, _spectrum(path), int(path.stem[-8:]), scalars=False)
 
 
-def _spectrum(path: Path) -> SimpleNamespace:
+def _spectrum(path: Path) -> Any:
     """Return the arrays of a spectrum's file by the names of its attributes."""
     with np.load(io.BytesIO(read_file(path))) as file:
         arrays = {name: file[name] for name in file.files if file[name].dtype != object}
