@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, SMALL, SMALLEST, small_figure
+from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, SMALL, SMALLEST, heading, small_figure
 from gantools.board.results import Density, Index, RitzCloud
 
 DARK = "#444444"
@@ -41,10 +41,10 @@ def density_figure(density: Density, title: str = "") -> Figure:
         axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle="--")
         axes.grid(alpha=0.2)
         axes.tick_params(labelsize=SMALLEST, pad=2)
-    heading = f"{density.n} eigenvalues, {_times(density.probes, 'probe')} of {_times(density.steps, 'step')}"
+    said = f"{density.n} eigenvalues, {_times(density.probes, 'probe')} of {_times(density.steps, 'step')}"
     if density.atom:
-        heading += f", {density.atom[0]:.1%} to {density.atom[1]:.1%} zero"
-    top.set_title(f"{title}\n{heading}" if title else heading, fontsize=SMALL)
+        said += f", {density.atom[0]:.1%} to {density.atom[1]:.1%} zero"
+    top.set_title(heading(title, said), fontsize=SMALL)
     return figure
 
 
@@ -78,8 +78,8 @@ def index_figure(index: Index, title: str = "") -> Figure:
     axes.tick_params(labelsize=SMALLEST, pad=2)
     figure.legend(fontsize=SMALLEST, loc="outside lower center", ncols=3)
     sure = "exact" if index.counts is not None else f"bands at {index.confidence:.0%}"
-    heading = f"index of {index.n} eigenvalues, {sure}"
-    axes.set_title(f"{title}\n{heading}" if title else heading, fontsize=SMALL)
+    said = f"index of {index.n} eigenvalues, {sure}"
+    axes.set_title(heading(title, said), fontsize=SMALL)
     return figure
 
 
@@ -107,8 +107,8 @@ def cloud_figure(cloud: RitzCloud, title: str = "") -> Figure:
     axes.set_xlabel("Re λ", fontsize=SMALL, labelpad=1)
     axes.set_ylabel("Im λ", fontsize=SMALL, labelpad=1)
     starts, steps = values.shape
-    heading = f"Ritz values, {_times(starts, 'start')} of {_times(steps, 'step')}; filled: small residual"
-    axes.set_title(f"{title}\n{heading}" if title else heading, fontsize=SMALL)
+    said = f"Ritz values, {_times(starts, 'start')} of {_times(steps, 'step')}; filled: small residual"
+    axes.set_title(heading(title, said), fontsize=SMALL)
     return figure
 
 

@@ -14,6 +14,7 @@ from gantools.board.results import Spectrum
 ATTRACTS, REPELS, NEUTRAL = "#2b6cb0", "#c53030", "#888888"
 FEW = 60
 SMALL, SMALLEST = 8, 7  # points, in figures of three inches
+LINE = 42  # characters of a title there
 
 Group = tuple[np.ndarray, str, str]
 
@@ -21,6 +22,11 @@ Group = tuple[np.ndarray, str, str]
 def small_figure(height: float) -> Figure:
     """Return a figure for a card of 300 pixels, as TensorBoard shows pictures: three inches wide, drawn fine."""
     return Figure(figsize=(3.0, height), dpi=200, layout="constrained")
+
+
+def heading(*lines: str) -> str:
+    """Return a title of these lines, those that are too long for a small figure broken."""
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, LINE))
 
 
 def small_print(*panels: Any) -> None:
@@ -57,7 +63,7 @@ def spectrum_figure(
     values: Any = np.asarray(spectrum.values)
     converged = np.asarray(getattr(spectrum, "converged", np.ones(len(values), bool)))
     finite = np.isfinite(values)
-    heading = _heading(spectrum, noun, len(values), int((~converged).sum()), int((~finite).sum()))
+    said = _counted(spectrum, noun, len(values), int((~converged).sum()), int((~finite).sum()))
     values, converged = values[finite], converged[finite]
     kind = getattr(spectrum, "kind", "field")
     neutral = neutral_size(values) if neutral is None else neutral
@@ -72,7 +78,7 @@ def spectrum_figure(
         _few(axes, values, groups, converged, frame)
     else:
         _histogram(axes, values, groups, frame)
-    axes.set_title("\n".join([*textwrap.wrap(title, 46), heading]), fontsize=SMALL)
+    axes.set_title(heading(title, said), fontsize=SMALL)
     axes.tick_params(labelsize=SMALLEST, pad=2)
     axes.grid(alpha=0.2)
     if shared:
@@ -84,7 +90,7 @@ def spectrum_figure(
     return figure
 
 
-def _heading(spectrum: Any, noun: str, count: int, unconverged: int, infinite: int) -> str:
+def _counted(spectrum: Any, noun: str, count: int, unconverged: int, infinite: int) -> str:
     whole = "" if getattr(spectrum, "complete", True) else f" of {spectrum.n}"
     which = f" ({spectrum.which})" if whole and getattr(spectrum, "which", "") else ""
     notes = [f"{unconverged} not converged"] if unconverged else []
@@ -231,7 +237,9 @@ def scatter_figure(samples: np.ndarray, reference: np.ndarray, title: str = "") 
         axes.set_xlim(low[0] - margin, high[0] + margin)
         axes.set_ylim(low[1] - margin, high[1] + margin)
         axes.set_aspect("equal")
-    axes.set_title(title, fontsize=SMALL)
+    axes.set_title(heading(title), fontsize=SMALL)
     axes.tick_params(labelsize=SMALLEST, pad=2)
-    axes.legend(fontsize=SMALLEST, loc="upper right")
+    legend = axes.legend(fontsize=SMALLEST, loc="upper right", markerscale=2)
+    for handle in filter(None, legend.legend_handles):
+        handle.set_alpha(1)  # of a single dot, paler ones cannot be told apart
     return figure

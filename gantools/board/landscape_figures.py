@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, small_figure, small_print
+from gantools.board.figures import ATTRACTS, NEUTRAL, REPELS, SMALL, SMALLEST, heading, small_figure, small_print
 from gantools.board.results import FieldOfValues, Line, PathAngle, Plane, Pseudospectrum
 
 DARK = "#444444"
@@ -46,7 +46,7 @@ def path_figure(path: PathAngle, title: str = "") -> Figure:
     angle.axhline(0, color=DARK, linewidth=0.8)
     if len(path.losses) > 1:
         norm.legend(fontsize=8)
-    angle.set_title(title or f"path-angle, length {path.distance:.3g}, n = {path.n}")
+    angle.set_title(heading(title or f"path-angle, length {path.distance:.3g}, n = {path.n}"))
     small_print(angle, norm, loss)
     return figure
 
@@ -72,7 +72,7 @@ def line_figure(line: Line, title: str = "") -> Figure:
         axes.grid(alpha=0.2)
     if len(line.losses) > 1:
         loss.legend(fontsize=8)
-    loss.set_title(title or f"along a line, n = {line.n}")
+    loss.set_title(heading(title or f"along a line, n = {line.n}"))
     small_print(loss, slope)
     return figure
 
@@ -87,8 +87,8 @@ def plane_figure(plane: Plane, title: str = "") -> Figure:
         title: above the figure.
     """
     count = len(plane.losses)
-    figure = Figure(figsize=(0.8 + 4.4 * count, 4.4), dpi=130, layout="constrained")
-    panels = figure.subplots(1, count, squeeze=False, sharex=True, sharey=True)[0]
+    figure = small_figure(0.4 + 2.4 * count)
+    panels = figure.subplots(count, 1, squeeze=False, sharex=True)[:, 0]
     for axes, (player, values) in zip(panels, plane.losses.items(), strict=True):
         levels = _levels(values)
         if levels is None:
@@ -99,15 +99,17 @@ def plane_figure(plane: Plane, title: str = "") -> Figure:
             shares = np.linspace(0.05, 1, len(levels) - 1)
             drawn = axes.contourf(plane.x, plane.y, values, levels, colors=colormaps["viridis"](shares))
             axes.contour(plane.x, plane.y, values, levels, colors="white", linewidths=0.3)
-            figure.colorbar(drawn, ax=axes, format="%.3g")
+            bar = figure.colorbar(drawn, ax=axes, format="%.3g", ticks=levels[:: max(1, len(levels) // 5)], pad=0.02)
+            bar.ax.tick_params(labelsize=SMALLEST, pad=2)
         _arrows(axes, plane)
         axes.plot(0, 0, "o", color="white", markeredgecolor=DARK, markersize=5)
-        axes.set_title(f"loss of {player}" if count > 1 else "loss", fontsize=9)
-        axes.set_xlabel("first direction")
+        axes.set_title(f"loss of {player}" if count > 1 else "loss")
+        axes.set_ylabel("second direction", labelpad=1)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    panels[0].set_ylabel("second direction")
+    panels[-1].set_xlabel("first direction", labelpad=1)
+    small_print(*panels)
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(heading(title), fontsize=SMALL)
     return figure
 
 
@@ -120,7 +122,7 @@ def nonnormality_figure(
         pseudospectrum, field_of_values: what the functions of these names in `gantools.analysis` returned; either.
         title: above the figure.
     """
-    figure = Figure(figsize=(5.6, 4.6), dpi=130, layout="constrained")
+    figure = small_figure(3.0)
     axes = figure.add_subplot()
     values = None
     if pseudospectrum is not None:
@@ -130,7 +132,9 @@ def nonnormality_figure(
         levels = np.arange(low, high, 1.0 if high - low > 4 else 0.5 if high - low > 2 else 0.25)
         if len(levels) > 1:
             drawn = axes.contour(pseudospectrum.x, pseudospectrum.y, logs, levels, cmap="viridis", linewidths=1)
-            figure.colorbar(drawn, ax=axes, label="log10 of the perturbation")
+            bar = figure.colorbar(drawn, ax=axes, pad=0.02)
+            bar.set_label("log₁₀ of the perturbation", fontsize=SMALL, labelpad=1)
+            bar.ax.tick_params(labelsize=SMALLEST, pad=2)
     if field_of_values is not None:
         boundary = np.append(field_of_values.boundary, field_of_values.boundary[0])
         axes.plot(np.real(boundary), np.imag(boundary), "--", color=NEUTRAL, linewidth=1.2, label="field of values")
@@ -144,12 +148,14 @@ def nonnormality_figure(
         axes.axvline(0, color=REPELS, linewidth=0.8)
     axes.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xlabel("Re λ")
-    axes.set_ylabel("Im λ")
+    axes.set_xlabel("Re λ", labelpad=1)
+    axes.set_ylabel("Im λ", labelpad=1)
     axes.grid(alpha=0.2)
     if axes.get_legend_handles_labels()[0]:
-        figure.legend(fontsize=8, loc="outside lower center", ncols=3)
-    axes.set_title(title, fontsize=10)
+        look = {"columnspacing": 1.0, "handletextpad": 0.4, "frameon": False}
+        figure.legend(fontsize=SMALLEST, loc="outside lower center", ncols=2, **look)
+    axes.set_title(heading(title))
+    small_print(axes)
     return figure
 
 

@@ -48,7 +48,7 @@ def test_figures_of_a_zero_operator(tmp_path):
     density = spectral_density(zero, probes=1, steps=4)
     assert density.atom == (1.0, 1.0) and not density.density.any()
     figure = density_figure(density)
-    assert "1 probe of 1 step, 100.0% to 100.0% zero" in figure.axes[0].get_title()
+    assert "1 probe of 1 step, 100.0% to 100.0% zero" in figure.axes[0].get_title().replace("\n", " ")
     figure.savefig(tmp_path / "x.png")
 
 
