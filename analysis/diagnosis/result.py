@@ -85,7 +85,10 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain lists, numbers and texts, for JSON."""
-        return {"healthy": self.healthy, **dataclasses.asdict(self)}
+        plain = dataclasses.asdict(self)
+        for finding, found in zip(plain["findings"], self.findings, strict=True):
+            finding["title"] = found.title
+        return {"healthy": self.healthy, **plain}
 
     def __str__(self) -> str:
         lines = []

@@ -13,7 +13,19 @@ from typing import Any
 # In the order in which they need each other: joined they are one module, in which every name is known.
 MODULES = (
     *("numbers", "scales", "matching", "scalars", "data", "painter", "plane", "interaction"),
-    *("charts", "distributions", "views", "exports", "state", "controls", "over", "panels", "app", "places"),
+    *(
+        "charts",
+        "distributions",
+        "views",
+        "exports",
+        "state",
+        "controls",
+        "over",
+        "panels",
+        "app",
+        "diagnosis",
+        "places",
+    ),
 )
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=function|class|const|let|async)", re.MULTILINE)
@@ -41,6 +53,7 @@ def page(
     catalog: Mapping[str, Any],
     blobs: Sequence[bytes],
     facts: Mapping[str, str] | None = None,
+    diagnosis: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> str:
     """Return one HTML file that shows the view with its data inside and asks the network for nothing.
@@ -51,6 +64,7 @@ def page(
             and blobs of each picture as "steps" and "blobs".
         blobs: streams and pictures.
         facts: names and values to show above the view.
+        diagnosis: what `Diagnosis.to_dict` returns, with its "subject".
         options: of the view, such as `compact`.
     """
     program = script().replace("export { render, renderPage };", "renderPage();")
@@ -58,7 +72,7 @@ def page(
     digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
     # Nothing but this script runs, and nothing leaves the page, whatever a run or a tag is called.
     policy = f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:"
-    about = {"catalog": catalog, "title": title, "facts": facts or {}, "options": options}
+    about = {"catalog": catalog, "title": title, "facts": facts or {}, "diagnosis": diagnosis, "options": options}
     data = json.dumps(about, allow_nan=False).replace("<", "\\u003c")
     texts = "".join(
         f'<script type="text/plain" id="blob-{i}">{base64.b64encode(blob).decode()}</script>\n'

@@ -20,6 +20,7 @@ def report(
     title: str,
     facts: Mapping[str, str] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
+    diagnosis: Mapping[str, Any] | None = None,
 ) -> str:
     """Return an HTML page of all spectra, densities, indices, paths, scalars and samples in a folder's logs.
 
@@ -30,6 +31,7 @@ def report(
         title: of the page.
         facts: names and values to show below the title.
         progress: called with what is being read, how much of it is, and how much there is.
+        diagnosis: of the run, as `gantools.analysis.Diagnosis.to_dict` returns it, with its "subject".
 
     Raises:
         GantoolsError: where there is nothing to show, or it cannot be read.
@@ -53,7 +55,7 @@ def report(
     thinned = _add_numbers(logs, catalog["series"], blobs)
     thinned |= _add_scalars(logs, catalog["scalars"], blobs)
     _add_pictures(logs, catalog["pictures"], blobs)
-    return page(title, catalog, blobs, {**(facts or {}), **thinned})
+    return page(title, catalog, blobs, {**(facts or {}), **thinned}, diagnosis)
 
 
 def _add_numbers(logs: Logs, series: list[dict[str, Any]], blobs: list[bytes]) -> dict[str, str]:

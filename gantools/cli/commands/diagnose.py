@@ -18,6 +18,7 @@ from gantools.runs.config import require_positive
 from gantools.runs.experiment import Experiment, build, set_threads
 from gantools.runs.load import load
 from gantools.runs.store.atomic import write_atomically
+from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.progress import Working
 from gantools.runs.user_file import is_target, own_errors
 
@@ -62,12 +63,13 @@ def run(argv: list[str]) -> int:
         with random_state_kept():
             seed_global_generators(config.seed)
             experiment, batches = _own(config)
-        name = target
+        name, kept = target, None
     else:
         opened = load(args.where, device=args.device, code=args.code, trust=args.trust)
         opened = next(iter(opened.each(opened.chosen_steps(args.checkpoint))))
         experiment, batches, target = opened.experiment, opened.batches, opened.config.target
         name = f"{opened.path.name}, step {opened.step}"
+        kept = RunFolder(opened.path).diagnosis
     set_threads(experiment.game, experiment.config.threads)
     working = Working()
     try:
@@ -84,10 +86,23 @@ def run(argv: list[str]) -> int:
         working.close()
     print(f"{name}: {found.steps} steps of {experiment.config.optimizer.name} followed, {found.seconds:.0f} s\n")
     print("\n".join(wrapped(line, 5) for line in str(found).splitlines()))
+    whole = {"subject": name, **found.to_dict()}
     if args.json is not None:
-        _write(args.json, {"subject": name, **found.to_dict()})
+        _write(args.json, whole)
         print(f"\nJSON: {args.json}")
+    if kept is not None:
+        _keep(kept, whole)
     return 0
+
+
+def _keep(path: Path, content: dict[str, Any]) -> None:
+    """Write what is found into the run, for its report; a run that cannot be written to stays as it is."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, _text(content))
+    except OSError:
+        return
+    print(f"\nin the run's report: gantools report {path.parent.parent}")
 
 
 def _own(config: Any) -> tuple[Experiment, Any]:
@@ -111,10 +126,13 @@ def _parted(argv: list[str]) -> tuple[list[str], list[str]]:
     return own, rest
 
 
+def _text(content: dict[str, Any]) -> bytes:
+    return (json.dumps(plain(content), indent=2, allow_nan=False) + "\n").encode()
+
+
 def _write(path: Path, content: dict[str, Any]) -> None:
     """Write a file of JSON; numbers that JSON does not have become null."""
-    text = json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
     try:
-        write_atomically(path, text.encode())
+        write_atomically(path, _text(content))
     except OSError as error:
         raise GantoolsError(f"--json {path} cannot be written ({error.strerror}): choose another file.") from None

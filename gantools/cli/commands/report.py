@@ -1,12 +1,14 @@
 """`gantools report`: the spectra of a run as one HTML file."""
 
 import dataclasses
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from gantools import board
+from gantools.errors import GantoolsError
 from gantools.runs.store.atomic import unwritable, write_atomically
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.progress import Working
@@ -14,7 +16,7 @@ from gantools.runs.store.progress import Working
 
 @dataclasses.dataclass
 class ReportArguments:
-    """One HTML file with the spectra, densities, indices, paths and samples of a run; it opens without a network.
+    """One HTML file with the diagnosis, spectra, densities, indices, paths and samples of a run; it needs no network.
 
     Attributes:
         run: a run, a folder of several, or any folder with TensorBoard events that `gantools.board.add_spectrum` wrote.
@@ -30,7 +32,9 @@ def run(argv: list[str]) -> int:
     args = tyro.cli(ReportArguments, args=argv, prog="gantools report")
     working = Working()
     try:
-        content = board.report(args.run, args.run.resolve().name, _facts(args.run), working).encode()
+        content = board.report(
+            args.run, args.run.resolve().name, _facts(args.run), working, _diagnosis(args.run)
+        ).encode()
     finally:
         working.close()
     path = args.out or args.run / "report.html"
@@ -41,6 +45,20 @@ def run(argv: list[str]) -> int:
         raise unwritable(path, error) from None
     print(f"report: {path} ({len(content) / 1e6:.1f} MB)   open it in a browser")
     return 0
+
+
+def _diagnosis(path: Path) -> dict[str, Any] | None:
+    """Return what `gantools diagnose` found last of a run; None where it was not asked."""
+    file = RunFolder(path).diagnosis
+    if not file.exists():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not {"subject", "findings", "undecided", "spectrum", "healthy", "steps"} <= set(found):
+            raise ValueError
+    except (OSError, ValueError, TypeError):
+        raise GantoolsError(f"{file} is damaged: run `gantools diagnose {path}` again, or delete it.") from None
+    return found
 
 
 def _facts(path: Path) -> dict[str, str]:

@@ -51,6 +51,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.spectra = self.path / "spectra"
         self.analysis = self.path / "analysis"
+        self.diagnosis = self.analysis / "diagnosis.json"
         self.not_finite = self.path / "not-finite"
         self.code = self.path / "code"
         self.features = self.path / "features.pt"

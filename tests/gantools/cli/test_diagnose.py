@@ -34,10 +34,12 @@ class TestDiagnose:
         assert "rotation" in page and "--optimizer consensus" in page
         assert found["findings"][0]["cause"] == "rotation" and not found["healthy"]
 
-    def test_a_run(self, capsys):
+    def test_a_run(self, tmp_path, capsys):
         assert main(["train", *RING, *QUIET, "--steps", "4", "--out", "a"]) == 0
         assert main(["diagnose", "a", "--follow", "8"]) == 0
         assert "a, step 4" in capsys.readouterr().out
+        kept = json.loads((tmp_path / "a/analysis/diagnosis.json").read_text())
+        assert kept["subject"] == "a, step 4" and kept["steps"] == 8
 
     def test_what_is_being_done_is_told_with_the_time_left(self, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)

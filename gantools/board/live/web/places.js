@@ -2,6 +2,7 @@
 
 import { View } from "./app.js";
 import { element } from "./controls.js";
+import { diagnosisSection } from "./diagnosis.js";
 
 /** Call the listener of each of TensorBoard's messages to a plugin; every message is answered. */
 function listenToHost(listeners) {
@@ -155,11 +156,12 @@ export async function render() {
 
 /** Fill a page that has its data inside. */
 export async function renderPage() {
-  const { catalog, title, facts, options } = JSON.parse(document.getElementById("about").textContent);
+  const { catalog, title, facts, diagnosis, options } = JSON.parse(document.getElementById("about").textContent);
   const view = new View(document.body.appendChild(element("main")), new PageSource(catalog), options);
   if (!options.compact) {
     const lines = Object.entries(facts).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
-    view.root.prepend(element("h1", {}, title), element("dl", { class: "facts" }, ...lines));
+    const sections = diagnosis ? [diagnosisSection(diagnosis)] : [];
+    view.root.prepend(element("h1", {}, title), element("dl", { class: "facts" }, ...lines), ...sections);
   }
   addEventListener("hashchange", () => view.start());
   await view.start();

@@ -7,6 +7,16 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gantools.board import add_spectrum
 
+DIAGNOSIS = {
+    "subject": "a, step 400", "healthy": False, "steps": 300, "spectrum": ["the largest real part is 1."],
+    "undecided": ["some cures were not tried."],
+    "findings": [{
+        "title": "rotation (probably)", "evidence": "</script><b>", "certain": False,
+        "advice": [{"line": "Damp it.", "flags": ["--optimizer", "consensus"], "effect": "e", "cost": "c",
+                    "tried": True}],
+    }],
+}  # fmt: skip
+
 
 def spectrum(values, converged=None, kind="field", n=None, **more):
     values = np.asarray(values)

@@ -24,7 +24,7 @@ from tests.gantools.board.live.browsing import (
     slide,
     view,
 )
-from tests.gantools.board.live.logs import spectrum, turning, write_runs
+from tests.gantools.board.live.logs import DIAGNOSIS, spectrum, turning, write_runs
 from tests.gantools.board.live.servers import tensorboard_on
 
 pytestmark = IN_A_BROWSER
@@ -156,6 +156,26 @@ def test_the_report(page, runs, tmp_path):
     # The page's own policy would stop what tried.
     page.evaluate("fetch('http://127.0.0.1:9/').catch(() => 0)")
     assert any("Content Security Policy" in error for error in page.errors)
+
+
+def test_a_diagnosis_in_the_report_is_read_and_its_flags_are_copied(page, runs, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(report(runs, "runs", diagnosis=DIAGNOSIS))
+    page.open(f"file://{path}", 1300, 1000)
+    page.wait("document.querySelector('main')?.dataset.drawn")
+    shown = page.evaluate("document.querySelector('.diagnosis').innerText")
+    for words in (
+        "a, step 400: 300 steps",
+        "rotation probable",
+        "</script><b>",
+        "Damp it.",
+        "some cures were not tried.",
+    ):
+        assert words in shown
+    press(page, "document", "copy")
+    page.wait("document.querySelector('.flags button').textContent !== 'copy'")
+    assert page.evaluate("getSelection().toString()") == "--optimizer consensus"
+    assert page.errors == [] and outside(page) == []
 
 
 def test_files_of_what_is_shown(page, runs, tmp_path):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,7 +18,7 @@ from gantools.board.live import report as module
 from gantools.board.live.looks import decode
 from gantools.board.live.page import script
 from gantools.cli import main
-from tests.gantools.board.live.logs import loss, turning, write_runs, write_scalars
+from tests.gantools.board.live.logs import DIAGNOSIS, loss, turning, write_runs, write_scalars
 
 
 class Scripts(HTMLParser):
@@ -136,6 +137,20 @@ def test_the_command(runs, tmp_path, capsys):
     assert str(path) in capsys.readouterr().out and "blob-0" in path.read_text()
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert "There is no folder" in capsys.readouterr().err
+
+
+def test_the_diagnosis_of_a_run_is_inside_and_a_damaged_one_is_told(runs, tmp_path, capsys):
+    folder, path = tmp_path / "a", tmp_path / "page.html"
+    shutil.copytree(runs / "a", folder)
+    (folder / "analysis").mkdir()
+    file = folder / "analysis" / "diagnosis.json"
+    file.write_text(json.dumps(DIAGNOSIS))
+    assert main(["report", str(folder), "--out", str(path)]) == 0
+    assert json.loads(Scripts(path.read_text()).found["about"])["diagnosis"] == DIAGNOSIS
+    for damage in ("{", "[]", '{"findings": []}'):
+        file.write_text(damage)
+        assert main(["report", str(folder), "--out", str(path)]) == 2
+        assert "is damaged: run `gantools diagnose" in capsys.readouterr().err
 
 
 def test_notebooks_show_frame_and_text():
