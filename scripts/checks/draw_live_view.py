@@ -22,9 +22,9 @@ from gantools.board import report, serve
 
 READY = "[...document.querySelectorAll('iframe'), window].some(f => (f.contentDocument ?? f.document).querySelector("
 PICTURES = {
-    "tab": ("tab", "step=1500&trail=15", (1280, 830)),
-    "overlaid": ("report", "step=1500&layout=over&theme=dark&region=disc&lr=2", (1280, 830)),
-    "density": ("report", "view=density&tag=analysis/density-discriminator", (760, 830)),
+    "tab": ("tab", "tag=game/jacobian/LM&step=1500&trail=15", (1280, 860)),
+    "overlaid": ("report", "tag=game/jacobian/LM&step=1500&layout=over&theme=dark&region=disc&lr=2", (1280, 1130)),
+    "density": ("report", "view=density&tag=analysis/density-discriminator", (760, 960)),
 }
 
 

@@ -3,7 +3,7 @@
 import { Controls, element } from "./controls.js";
 import { saveAs } from "./exports.js";
 import { detailsOf } from "./interaction.js";
-import { Data, KINDS } from "./data.js";
+import { Data, KINDS, trainingOf } from "./data.js";
 import { lookAt } from "./numbers.js";
 import { OverSteps } from "./over.js";
 import { Panel, Tooltip, tableOf } from "./panels.js";
@@ -12,6 +12,14 @@ import { densityPanels, indexPanels, pathPanels, planePanels, planeScene } from 
 
 const NOTHING_YET =
   "There are no spectra yet: `gantools train --spectrum-every N` and `gt.board.add_spectrum(writer, tag, spectrum, step)` write them.";
+/** What a view shows, for those who see it for the first time. */
+const ABOUT = {
+  field: "Each point is an eigenvalue λ of the Jacobian of the game, the matrix that tells how the players' gradients change as the players move. Along its eigenvector small gradient steps approach an equilibrium where Re λ > 0 (it attracts) and leave it where Re λ < 0 (it repels); they circle it the faster, the larger |Im λ| is.",
+  map: "Each point is an eigenvalue λ of one step of the optimizer, its memory included. Along its eigenvector a step multiplies the distance to where it leads by |λ|: the distance shrinks inside the unit circle and grows outside.",
+  density: "How many eigenvalues of a player's Hessian lie where: a smoothed curve for each step, and below, at the step of the slider, the fraction up to each point, which lies in the band with the stated confidence. On the left are directions in which the player's own loss curves down.",
+  index: "Which fractions of the eigenvalues are negative, zero and positive. Of a player's Hessian, negative ones are directions in which the player's own loss curves down; without any the player is at a minimum, given the others.",
+  path: "The cosine between the field and the way from the end back to the start, on the straight line through two checkpoints. Where it changes its sign at the end, the end attracts; a bump there is rotation around it.",
+};
 const FRAMES_PER_SECOND = 12;
 const LONGEST_PLAY = 20; // seconds, for all steps
 const TRAIL_MILLISECONDS = 12; // a slice of matching between two pictures
@@ -43,8 +51,12 @@ export class View {
     this.table = element("div", { class: "table" });
     this.details = element("details", { ontoggle: () => this.invalidate() }, element("summary", {}, "Numbers of this step"), this.table);
     this.legend = element("div", { class: "legend" });
+    this.about = element("p");
+    this.explained = element("details", { class: "about", open: !this.source.live }, element("summary", {}, "What is shown"), this.about);
     this.help = element("details", {}, element("summary", {}, "Keys"), element("p", {}, "Space plays; , and . move a step. On a focused plane: arrows pan, + and − zoom, 0 shows all, n and p go from one eigenvalue to the next. With the pointer: drag pans, Shift or Ctrl with the wheel zooms, a double click shows all."));
-    this.root.replaceChildren(this.controls.top, this.controls.steps, this.legend, this.message, this.panels, this.over.box, this.details, this.help, this.tooltip.box, this.spoken);
+    // A report may be somebody's first; who has the tab open sees it often.
+    const [first, later] = this.source.live ? [[], [this.explained]] : [[this.explained], []];
+    this.root.replaceChildren(this.controls.top, this.controls.steps, ...first, this.legend, this.message, this.panels, this.over.box, this.details, ...later, this.help, this.tooltip.box, this.spoken);
     this.root.addEventListener("keydown", (event) => this.onKey(event));
     new ResizeObserver(() => this.invalidate()).observe(this.root);
     this.source.whenThemeChanges(() => this.invalidate());
@@ -94,7 +106,7 @@ export class View {
   }
 
   colourOf(run) {
-    return this.data.runs.indexOf(run) % RUN_COLOURS;
+    return this.data.trainings.indexOf(trainingOf(run)) % RUN_COLOURS;
   }
 
   steps() {
@@ -263,6 +275,8 @@ export class View {
     const plane = Boolean(scene);
     this.legend.hidden = !plane;
     if (plane) this.showLegend(scene);
+    this.explained.hidden = !specs.length || Boolean(this.options.compact);
+    this.about.textContent = ABOUT[scene ? (scene.map ? "map" : "field") : this.state.view];
     this.over.show();
     this.details.hidden = !plane;
     if (plane && this.details.open && !this.playing) this.table.replaceChildren(tableOf(this.shownLooks(), scene.judgedBy || scene.lr));

@@ -1,6 +1,6 @@
 // Controls: buttons, selections and sliders, bound to the state of a view.
 
-import { short } from "./numbers.js";
+import { SELECTIONS, short } from "./numbers.js";
 
 /** Make an element; attributes that begin with "on" are listeners, text children are never read as HTML. */
 export function element(name, attributes = {}, ...children) {
@@ -11,6 +11,12 @@ export function element(name, attributes = {}, ...children) {
   }
   made.append(...children);
   return made;
+}
+
+/** Return a tag with what its last part stands for, where that is an abbreviation. */
+function tagText(tag) {
+  const selection = SELECTIONS[tag.slice(tag.lastIndexOf("/") + 1)];
+  return selection ? `${tag}: ${selection}` : tag;
 }
 
 /** A row of buttons of which one is pressed; returns the row and what shows the present choice. */
@@ -54,11 +60,14 @@ export class Controls {
     const set = (name) => (value) => view.set({ [name]: value });
     this.views = choice("View", { plane: "Eigenvalues", density: "Density", index: "Index", path: "Path" }, (value) => view.set({ view: value, tag: "" }), false);
     this.tag = selection("", set("tag"), 1, "tag");
+    this.tag.row.classList.add("tag");
     this.layout = choice("Runs", { side: "side by side", over: "overlaid" }, set("layout"), false);
     this.scale = choice("Axes", { symlog: "log", linear: "linear", circle: "unit circle" }, (value) => view.set({ scale: value, window: null }));
     this.region = choice("Stable region", { half: "half-plane", disc: "disc of lr", none: "none" }, set("region"));
     this.lr = slider("lr", { step: 0.01, min: -6, max: 0 }, (value) => view.set({ lr: 10 ** value, ...(view.state.scale === "circle" ? {} : { region: "disc" }) }));
     this.trail = slider("trails", { min: 0, max: 50, step: 1 }, set("trail"));
+    this.lr.row.title = "step size of the stable disc |1 − lr λ| < 1, which moving it shows";
+    this.trail.row.title = "how many steps back the eigenvalues are followed by lines";
     this.picture = selection("beside", set("picture"));
     this.theme = selection("theme", set("theme"));
     this.runs = element("span", { class: "group runs", role: "group", "aria-label": "runs shown" });
@@ -96,7 +105,7 @@ export class Controls {
     const { state } = view;
     this.views.show(state.view, (value) => view.data.has(value));
     this.views.row.hidden = Boolean(view.options.compact);
-    this.tag.show(state.tag, view.data.tags(state.view).map((tag) => [tag, tag]));
+    this.tag.show(state.tag, view.data.tags(state.view).map((tag) => [tag, tagText(tag)]));
     this.layout.show(state.layout);
     this.layout.row.hidden = view.shown().length < 2 || !["plane", "path"].includes(state.view);
     this.showRuns();

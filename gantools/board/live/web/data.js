@@ -8,6 +8,9 @@ import { symlog, thresholdFor } from "./scales.js";
 /** The kinds of looks that a view shows, its own first: spectra that are whole can be counted and have an index. */
 export const KINDS = { plane: ["spectrum"], density: ["density"], index: ["index", "spectrum"], path: ["path"] };
 
+/** The training that a run is, or whose checkpoints it is an analysis of: both have one colour. */
+export const trainingOf = (run) => (run === "analysis" ? "." : run.replace(/\/analysis$/, ""));
+
 const nameOf = ({ run, key }) => `${run}\n${key}`;
 
 /** What a source has, read as far as it was asked for. */
@@ -15,7 +18,7 @@ export class Data {
   constructor(source) {
     this.source = source;
     this.catalog = { series: [], scalars: [], pictures: [] };
-    this.runs = [];
+    this.trainings = [];
     this.read = new Map();
     this.pictures = new Map();
     this.scalars = new Scalars(source);
@@ -24,7 +27,7 @@ export class Data {
   async refresh() {
     this.catalog = await this.source.catalog();
     this.scalars.refresh(this.catalog);
-    this.runs = [...new Set(this.catalog.series.map(({ run }) => run))].sort();
+    this.trainings = [...new Set(this.catalog.series.map(({ run }) => trainingOf(run)))].sort();
   }
 
   get empty() {
@@ -93,6 +96,6 @@ export class Data {
     const { entry, steps } = this.pictures.get(`${run}\n${tag}`) ?? {};
     if (!entry || !steps.length) return null;
     const at = steps[lookAt(steps, step, Number)];
-    return { url: this.source.pictureUrl(entry, at), text: `${tag} of ${run || "the run"}, step ${at}` };
+    return { url: this.source.pictureUrl(entry, at), text: `${tag}${run && run !== "." ? ` of ${run}` : ""}, step ${at}` };
   }
 }

@@ -136,6 +136,20 @@ export function lookAt(looks, step, stepOf = (look) => look.step) {
   return low;
 }
 
+/** What a search for some of the eigenvalues looks for, by the names that `gantools.analysis.eigenvalues` has for it. */
+export const SELECTIONS = {
+  LM: "largest |λ|",
+  SM: "smallest |λ|",
+  LR: "largest Re λ",
+  SR: "smallest Re λ",
+  LI: "largest |Im λ|",
+  LA: "largest λ",
+  SA: "smallest λ",
+  BE: "both ends",
+  NI: "nearest to the imaginary axis",
+  NU: "nearest to the unit circle",
+};
+
 /** Return a number in few characters; NaN and infinity by name. */
 export function short(x, digits = 4) {
   if (x === null || x === undefined || Number.isNaN(x)) return "not a number";

@@ -30,7 +30,7 @@ export class Panel {
     this.showPictures(spec.pictures ?? []);
     const width = this.drawing.clientWidth;
     if (!width) return;
-    const most = this.view.options.compact ? 340 : 460;
+    const most = this.view.options.compact ? 340 : (spec.pictures ?? []).length > 1 ? 540 : 460;
     const height = Math.round(Math.min(most, Math.max(120, width * (spec.aspect ?? 0.78))));
     const ratio = globalThis.devicePixelRatio || 1;
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {

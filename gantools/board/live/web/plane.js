@@ -1,6 +1,6 @@
 // The complex plane: axes, the stable region, trails and eigenvalues of one or several runs at one step.
 
-import { ATTRACTS, NEUTRAL, NOT_FINITE, REPELS, UNDECIDED, classesOf, short } from "./numbers.js";
+import { ATTRACTS, NEUTRAL, NOT_FINITE, REPELS, SELECTIONS, UNDECIDED, classesOf, short, stepFactor } from "./numbers.js";
 import { discBoundary, ticks } from "./scales.js";
 
 export const MARGIN = { left: 56, right: 12, top: 10, bottom: 42 };
@@ -226,10 +226,14 @@ export function summary(look, lr) {
   const { counts } = classesOf(look, lr);
   const unconverged = look.converged.reduce((sum, good) => sum + (good ? 0 : 1), 0);
   const whole = look.complete === false ? ` of ${look.n}` : "";
-  const which = whole && look.which ? ` (${look.which})` : "";
+  const which = whole && look.which ? ` (${SELECTIONS[look.which] ?? look.which})` : "";
   const parts = [`${look.count}${whole} eigenvalues${which}`];
   const say = [[ATTRACTS, "attract"], [REPELS, "repel"], [NEUTRAL, "neutral"], [UNDECIDED, "within their error of the edge"], [NOT_FINITE, "not finite, not shown"]];
   for (const [kind, word] of say) if (counts[kind] || kind === REPELS) parts.push(`${counts[kind]} ${word}`);
+  if (look.operator === "map" && look.count) {
+    const factors = Array.from({ length: look.count }, (_, i) => stepFactor(look, i, 0)).filter(Number.isFinite);
+    if (factors.length) parts.push(`a step multiplies by up to ${short(factors.reduce((a, b) => Math.max(a, b)), 6)}`);
+  }
   const beside = Object.entries(look.beside ?? {}).slice(0, MOST_BESIDE);
   for (const [name, value] of beside) parts.push(`${name.replaceAll("_", " ")} ${short(value, 3)}`);
   if (unconverged) parts.push(`${unconverged} not converged (hollow)`);

@@ -50,7 +50,9 @@ def use_as_a_person_would(page, doc):
     assert [text.split()[0] for text in captions(page, doc)] == ["a", "b"]
     slide(page, doc, 2)
     drawn(page, doc, "plane 200")
-    assert all("step 200: 9 of 1000 eigenvalues (LM)" in text and "3 neutral" in text for text in captions(page, doc))
+    assert all(
+        "step 200: 9 of 1000 eigenvalues (largest |λ|)" in text and "3 neutral" in text for text in captions(page, doc)
+    )
 
     hover_over_each_eigenvalue(page, doc)
     press(page, doc, "overlaid")

@@ -9,8 +9,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 import gantools as gt
 from gantools.board import add_spectrum, report
-from tests.gantools.board.live.browsing import IN_A_BROWSER, drawn, outside, place, run_module, slide, view
-from tests.gantools.board.live.logs import loss, turning, write_runs, write_scalars
+from tests.gantools.board.live.browsing import IN_A_BROWSER, captions, drawn, outside, place, run_module, slide, view
+from tests.gantools.board.live.logs import loss, spectrum, turning, write_runs, write_scalars
 from tests.gantools.board.live.servers import tensorboard_on
 
 pytestmark = IN_A_BROWSER
@@ -116,10 +116,10 @@ def test_an_analysis_shows_the_scalars_of_its_training_in_every_view(page, runs,
 def test_charts_fit_and_have_the_colours_of_the_runs(page, runs, tmp_path, wide, theme):
     opened(page, runs, tmp_path, f"tag=game%2Fjacobian&step=300&theme={theme}", wide)
     assert page.evaluate("document.documentElement.scrollWidth") <= wide
-    # Runs a, a/analysis, b. A colour is that of the theme; a line of it has many pixels, however it is smoothed.
+    # An analysis of run a takes no colour of its own. A line of it has many pixels, however it is smoothed.
     code = """[...document.querySelectorAll('.small canvas')].map(c => {
         const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data, style = getComputedStyle(c);
-        return ['--run-0', '--run-2'].map(name => {
+        return ['--run-0', '--run-1'].map(name => {
             const [r, g, b] = style.getPropertyValue(name).match(/[\\da-f]{2}/g).map(x => parseInt(x, 16));
             let n = 0;
             for (let i = 0; i < d.length; i += 4)
@@ -165,3 +165,22 @@ def test_the_tab_shows_what_is_logged_while_it_is_open(page, tmp_path):
         page.wait(f"({button}.click(), {doc}.querySelectorAll('.small')[1].innerText.includes('4.5'))", 60)
         assert "of 4" in page.evaluate(f"{doc}.querySelector('.steps output').innerText")
     assert page.errors == [] and outside(page) == []
+
+
+def test_what_is_shown_is_explained_and_selections_have_words(page, runs, tmp_path):
+    with SummaryWriter(str(tmp_path / "logs")) as writer:
+        add_spectrum(writer, "game/jacobian/LM", turning(0), 0)
+        add_spectrum(
+            writer, "game/update", spectrum([0.5 + 0.3j, 0.5 - 0.3j, 0.6 + 0.9j, 0.6 - 0.9j], kind="map", n=9), 0
+        )
+    opened(page, tmp_path / "logs", tmp_path, "tag=game%2Fjacobian%2FLM")
+    explained = "document.querySelector('.about').innerText"
+    assert "eigenvalue λ of the Jacobian of the game" in page.evaluate(explained)
+    options = page.evaluate("[...document.querySelectorAll('.tag option')].map(o => o.innerText)")
+    assert options == ["game/jacobian/LM: largest |λ|", "game/update"]
+    assert "9 of 1000 eigenvalues (largest |λ|)" in captions(page, "document")[0]
+    opened(page, tmp_path / "logs", tmp_path, "tag=game%2Fupdate")
+    assert "one step of the optimizer" in page.evaluate(explained)
+    assert "a step multiplies by up to 1.08167" in captions(page, "document")[0]  # the root of 0.6² + 0.9²
+    opened(page, runs, tmp_path, "view=index&tag=game%2Findex")
+    assert "curves down" in page.evaluate(explained)
