@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_ARRAYS = ("values", "residuals", "errors", "converged")
 _FACTS = (
     *("which", "tol", "kind", "n", "scale", "complete"),
-    *("matvecs", "check_matvecs", "guard_matvecs", "message", "doubt", "certified"),
+    *("matvecs", "check_matvecs", "guard_matvecs", "message", "doubt", "certified", "precision"),
 )
 
 
@@ -121,10 +122,23 @@ class Spectrum:
 
     def to_numpy(self) -> dict[str, np.ndarray]:
         """Return everything as arrays, of the vectors the shares, ready for `numpy.savez(path, **s.to_numpy())`."""
-        arrays = {name: getattr(self, name).numpy() for name in ("values", "residuals", "errors", "converged")}
+        arrays = {name: getattr(self, name).numpy() for name in _ARRAYS}
         arrays |= {f"share {part}": share.numpy() for part, share in self.shares.items()}
         facts = {name: np.asarray(getattr(self, name)) for name in _FACTS}
         return arrays | facts | {"dtype": np.asarray(str(self.dtype))}
+
+    @classmethod
+    def from_numpy(cls, arrays: Mapping[str, np.ndarray]) -> Spectrum:
+        """Return a spectrum from the arrays of `to_numpy`, or of a file of them: without vectors, so without shares.
+
+        Raises:
+            KeyError: for a file of something else.
+        """
+        tensors = {name: torch.from_numpy(np.array(arrays[name])) for name in _ARRAYS}
+        facts = {name: arrays[name].item() for name in _FACTS if name != "precision"}
+        precision = arrays["precision"].item() if "precision" in arrays else 0.0  # not in older files
+        dtype = getattr(torch, arrays["dtype"].item().removeprefix("torch."))
+        return cls(**tensors, **facts, precision=precision, dtype=dtype, vectors=None, seed=None)
 
     def __repr__(self) -> str:
         whole = "all" if self.complete else self.which

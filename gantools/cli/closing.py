@@ -24,7 +24,7 @@ def page(outcome: Outcome, config: TrainConfig, game: Game) -> str:
         config: its configuration.
         game: what was trained.
     """
-    folder, gradient = outcome.folder, plain(game)
+    folder, gradient = outcome.folder, plain(len(game.slices))
     done = f"{'Stopped' if outcome.stopped_by else 'Done'}: {outcome.step} steps, {outcome.seconds:.0f} s."
     measured = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in outcome.metrics.items())
     told = {
@@ -47,9 +47,9 @@ def page(outcome: Outcome, config: TrainConfig, game: Game) -> str:
     return "\n".join(lines)
 
 
-def plain(game: Game) -> str:
-    """Return the name of the plainest method: all players descend at once."""
-    return "simultaneous gradient descent" if len(game.slices) > 1 else "gradient descent"
+def plain(players: int) -> str:
+    """Return the name of the plainest method of so many players: all descend at once."""
+    return "simultaneous gradient descent" if players > 1 else "gradient descent"
 
 
 def method(optimizer: Choice) -> str:

@@ -2,13 +2,19 @@
 
 import dataclasses
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
+from zipfile import BadZipFile
 
+import numpy as np
 import tyro
 
 from gantools import board
+from gantools.analysis import Spectrum
+from gantools.cli.closing import about_gradient_descent, about_spectrum, about_step, plain
 from gantools.errors import GantoolsError
+from gantools.runs.config import TrainConfig
 from gantools.runs.store.atomic import unwritable, write_atomically
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.progress import Working
@@ -74,4 +80,23 @@ def _facts(path: Path) -> dict[str, str]:
         last |= {name: value for name, value in record.items() if name.startswith("metrics/") and value is not None}
     if last:
         facts["last metrics"] = ", ".join(f"{name[8:].replace('_', ' ')} {value:.3g}" for name, value in last.items())
-    return facts
+    return facts | _told(folder, config)
+
+
+def _told(folder: RunFolder, config: TrainConfig) -> dict[str, str]:
+    """Return what the spectra of a run's last look say, as the page with which training ended."""
+    found = {path: int(path.stem[-8:]) for path in sorted(folder.spectra.glob("game-*-step-*.npz"))}
+    last = max(found.values(), default=0)
+    spectra, players = {}, 1
+    for path in (path for path, step in found.items() if step == last):
+        # A damaged file, or one of a version that kept less, costs its sentence and not the report.
+        with suppress(OSError, ValueError, KeyError, BadZipFile), np.load(path) as arrays:
+            spectra[path.name.rpartition("-step-")[0].replace("-", "/")] = Spectrum.from_numpy(arrays)
+            parts = [name for name in arrays if name.startswith("share ") and ":" not in name]
+            players = max(players, len(parts))
+    said = {
+        "spectrum": about_spectrum(spectra),
+        "next step": about_step(spectra, config.optimizer),
+        "instead": about_gradient_descent(spectra, plain(players)),
+    }
+    return {"last look": f"step {last}", **{name: text for name, text in said.items() if text}} if spectra else {}

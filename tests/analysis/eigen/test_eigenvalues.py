@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse.linalg
 import torch
 
-from gantools.analysis import LinearOperator, eigenvalues, spectrum
+from gantools.analysis import LinearOperator, eigenvalues, spectrum, stability
 from gantools.analysis.krylov.selection import criterion, leading
 from gantools.errors import GantoolsError
 from tests import oracles
@@ -308,6 +308,17 @@ def test_prints_and_saves(tmp_path):
     np.savez(tmp_path / "s.npz", **s.to_numpy())
     with np.load(tmp_path / "s.npz") as saved:
         np.testing.assert_array_equal(saved["values"], s.values.numpy())
+
+
+def test_a_spectrum_of_its_file_says_the_same(tmp_path):
+    A, _ = oracles.rotations(np.linspace(-1, 1, 40), np.linspace(0.1, 2, 40), outliers=[3.0, 4.0])
+    for s in (eigenvalues(A, k=3, tol=1e-3), eigenvalues(oracles.symmetric(np.linspace(-1, 1, 90)), k=2, which="SA")):
+        np.savez(tmp_path / "s.npz", **s.to_numpy())
+        with np.load(tmp_path / "s.npz") as arrays:
+            again = type(s).from_numpy(arrays)
+        assert str(again) == str(s) and str(stability(again)) == str(stability(s)) and again.epsilon == s.epsilon
+        assert again.vectors is None and again.shares == {} and again.start() is None
+        np.testing.assert_array_equal(again.values.numpy(), s.values.numpy())
 
 
 def test_progress_is_reported():
