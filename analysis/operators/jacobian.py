@@ -17,8 +17,8 @@ from gantools.analysis.operators.differentiation import DifferentiatedOperator, 
 from gantools.analysis.operators.snapshot import snapshot
 from gantools.analysis.operators.training_step import TrainingStep
 from gantools.analysis.products import autograd as engines
+from gantools.analysis.products import checks
 from gantools.analysis.products.cancellation import tell_of_cancellation
-from gantools.analysis.products.checks import DIFFERS, SURROGATE, is_symmetric, require_deterministic, require_finite
 from gantools.batches import batch_size
 from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
 from gantools.games import arbiter, functional
@@ -149,8 +149,7 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
         raise NonFiniteFieldError("The field is NaN or infinite at these parameters: there is no Jacobian to analyse.")
     if check:
         verdict = arbiter.judge(game, derivative.first, forward=derivative.may_go_forward)
-        if not verdict.repeats:
-            raise GantoolsError(DIFFERS)
+        checks.require_repeatable(verdict)
         batch = derivative.first
         derivative = dataclasses.replace(
             derivative, dual_numbers=lambda: arbiter.judge(game, batch, forward=True).forward is not False
@@ -160,9 +159,9 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
         return _by_differences(derivative, wrong, value, whole)
     try:
         if check:
-            require_deterministic(function(reverse.point), function, reverse)
-            require_finite(reverse)
-        if derivative.symmetric and game.module.stops.met and not is_symmetric(function, reverse.point):
+            checks.require_deterministic(function(reverse.point), function, reverse)
+            checks.require_finite(reverse)
+        if derivative.symmetric and game.module.stops.met and not checks.is_symmetric(function, reverse.point):
             # A stop-gradient or a custom function: what is differentiated is no gradient of one loss.
             derivative = dataclasses.replace(derivative, one_gradient=False)
             reverse = derivative.reversed(function)
@@ -177,7 +176,7 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
     operator = derivative.operator(function, reverse)
     operator.field_norm = None if derivative.several else float(reverse.value.norm())
     vectors = VECTORS["exact" if derivative.snapshot.follow else "frozen"] if moves_vectors(game.module) else ""
-    operator.remark = f"{vectors or operator.remark} {'' if derivative.one_gradient else SURROGATE}".strip()
+    operator.remark = f"{vectors or operator.remark} {'' if derivative.one_gradient else checks.SURROGATE}".strip()
     operator.restricted = lambda where: _restricted(derivative, where)
     return operator
 
@@ -268,8 +267,7 @@ def update_operator(
     value = step(step.point).detach()
     if not value.isfinite().all():
         raise NonFiniteFieldError("The step from these parameters is NaN or infinite: there is no map to linearise.")
-    if not verdict.repeats:
-        raise GantoolsError(DIFFERS)
+    checks.require_repeatable(verdict)
     if method == "difference" or (verdict.wrong and method == "auto"):
         step, products, remark = step.by_differences()
         if method == "auto":
@@ -278,7 +276,7 @@ def update_operator(
         verdict.require_derivatives()
         # No clock: resumed or not, a run's step has the same eigenvalues to the last bit.
         products, remark = engines.ReverseProducts(step, step.point, measure=False), ""
-        require_deterministic(value, step, products)
+        checks.require_deterministic(value, step, products)
     name = "difference" if remark else "reverse"
     operator = DifferentiatedOperator(products, name, step.slices, step.point, kind="map")
     operator.remark, operator.what = remark, "Jacobian of a training step"

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gantools.analysis.products.autograd import Function, ReverseProducts, probe, rounding
 from gantools.errors import GantoolsError, NonFiniteFieldError
+from gantools.games.arbiter import Verdict
 from gantools.precision import sums_in_order
 
 DIFFERS = (
@@ -16,6 +17,18 @@ SURROGATE = (
     "What is differentiated is the gradient that training follows; behind a detach, a straight-through rounding or a "
     "custom function it is no gradient of one loss, so the matrix is not symmetric: eigenvalues may be complex."
 )
+
+
+def require_repeatable(verdict: Verdict) -> None:
+    """Refuse losses that draw random numbers, or write over parameters, while they are evaluated."""
+    if verdict.writes:
+        raise GantoolsError(
+            f"Evaluating the losses writes over parameters ({', '.join(verdict.writes[:3])}): a layer that takes its "
+            "start from the first batch, or an update inside forward. Call the modules on a batch once before the "
+            "analysis, or leave that update out of the losses."
+        )
+    if not verdict.repeats:
+        raise GantoolsError(DIFFERS)
 
 
 def require_deterministic(again: Tensor, function: Function, products: ReverseProducts) -> None:

@@ -54,6 +54,7 @@ class Verdict:
         decided: whether differences were accurate enough to tell.
         repeats: whether the field was the same each time it was evaluated, with fresh random numbers if it draws any.
         both: whether dual numbers were judged too.
+        writes: names of parameters that an evaluation of the losses writes over.
     """
 
     forward: bool | None
@@ -62,6 +63,7 @@ class Verdict:
     repeats: bool = True
     wrong: str = ""
     both: bool = True
+    writes: tuple[str, ...] = ()
 
     def require_derivatives(self) -> None:
         """Refuse a field of which autograd has no right derivative.
@@ -95,7 +97,10 @@ def judge(game: Game, batch: Any, forward: bool = False) -> Verdict:
     else:
         require_field(game, batch)
         with undisturbed(game):
-            game.verdict = _Judgement(game, few(game, batch)).verdict(forward)
+            before = {name: p.detach().clone() for name, p in game.named_parameters().items()}
+            chosen = few(game, batch)
+            written = tuple(name for name, p in game.named_parameters().items() if not torch.equal(p, before[name]))
+            game.verdict = dataclasses.replace(_Judgement(game, chosen).verdict(forward), writes=written)
     return game.verdict
 
 
@@ -105,7 +110,10 @@ def _agreed(game: Game, replicas: Replicas, batch: Any, forward: bool) -> Verdic
     with replicas.agreed():
         judge(alone, batch, forward)
     game.field_is_checked = True
-    return max(replicas.gathered(alone.verdict), key=lambda v: (bool(v.wrong), not v.repeats, v.forward is False))
+    return max(
+        replicas.gathered(alone.verdict),
+        key=lambda v: (bool(v.writes), bool(v.wrong), not v.repeats, v.forward is False),
+    )
 
 
 class _Judgement:
@@ -294,6 +302,6 @@ class _Judgement:
         if error == math.inf:
             return f"{text}NaN or infinite, although the field changes smoothly: a root or a norm at zero."
         return (
-            f"{text}off by {error:.1%} of a central difference: something in the loss leaves PyTorch (NumPy, .item()), "
-            "or has a wrong derivative of its own (a custom or compiled function)."
+            f"{text}off by {error:.1%} of a central difference: something in the loss leaves PyTorch (NumPy, .item(), "
+            ".data), or has a wrong derivative of its own (a custom or compiled function)."
         )

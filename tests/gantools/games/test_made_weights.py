@@ -1,4 +1,4 @@
-"""Weights that are made of parameters, and layers whose backward pass runs a module again, against differences."""
+"""Weights that are made of parameters or written over, and layers whose backward pass runs a module again."""
 
 import pytest
 import torch
@@ -7,6 +7,8 @@ from torch.nn import utils
 from torch.nn.utils import parametrizations, prune
 
 import gantools as gt
+from gantools.analysis import hessian, update_operator
+from gantools.errors import GantoolsError, GantoolsWarning
 from gantools.trainers import Simultaneous
 from tests import cases
 from tests.draws import draw
@@ -75,3 +77,71 @@ def test_a_backward_pass_that_runs_the_module_again():
     before = game.vector()
     Simultaneous(game, lr=0.1).step(x)
     torch.testing.assert_close(game.vector(), before - 0.1 * gradient)
+
+
+class StartFromTheBatch(nn.Module):
+    """Shift and scale of activations, which the first batch sets, as Glow's activation normalization does."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift, self.scale = (nn.Parameter(torch.full((3,), value, dtype=torch.float64)) for value in (0.3, 0.7))
+        self.register_buffer("begun", torch.tensor(False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.begun:
+            self.shift.data.copy_(-x.mean(0))
+            self.scale.data.copy_(1 / x.std(0))
+            self.begun.fill_(True)
+        return (self.scale * (x + self.shift)).sin()
+
+
+def test_a_layer_that_starts_from_the_first_batch_is_analysed_after_it():
+    model, x = StartFromTheBatch(), draw(6, 3)
+    for operator in (
+        lambda: hessian(model, mean_square, x),
+        lambda: update_operator(Simultaneous(gt.minimization(model, mean_square)), x),
+    ):
+        with pytest.raises(
+            GantoolsError, match=r"writes over parameters \(model.shift, model.scale\).*on a batch once"
+        ):
+            operator()
+    assert not model.begun and bool((model.shift == 0.3).all())
+    model(x)
+    assert_right(model, mean_square, x, methods=("auto", "reverse", "forward", "difference"))
+
+
+def test_steps_from_the_first_batch_are_those_of_a_plain_loop():
+    ends, x = [], draw(6, 3)
+    for plain in (True, False):
+        model = StartFromTheBatch()
+        if plain:
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                optimizer.zero_grad()
+                mean_square(model, x).backward()
+                optimizer.step()
+        else:
+            ours = Simultaneous(gt.minimization(model, mean_square), lr=0.1)
+            for _ in range(3):
+                ours.step(x)
+        ends.append(torch.cat([model.shift.detach(), model.scale.detach()]))
+    torch.testing.assert_close(*ends, rtol=1e-12, atol=1e-12)
+
+
+class ShownByData(nn.Module):
+    """Sets what is padded to zero behind autograd's back, as Tacotron 2 does: its gradient goes on as if it did not."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = cases.mlp(3, 4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.inner(x)
+        out.data.masked_fill_(x[:, :1] > 0.5, 0.0)
+        return out
+
+
+def test_what_is_written_through_data_is_differenced_and_told():
+    model, x = ShownByData(), draw(6, 3)
+    with pytest.warns(GantoolsWarning, match=r"\.data"):
+        assert_right(model, lambda m, x: (m(x) - 1).square().mean(), x, methods=("auto",))
