@@ -12,6 +12,9 @@ from torch.nn.parameter import UninitializedTensorMixin  # pyright: ignore[repor
 
 from gantools.errors import GantoolsError, GantoolsWarning
 
+# Containers in attributes of modules that are deeper or longer than these hold data, or themselves.
+DEEPEST, LONGEST = 4, 10_000
+
 
 class Players(dict[str, nn.Module]):
     """The modules by player's name; `players["generator"]`, or `players.generator` where the name allows it.
@@ -76,37 +79,67 @@ def _records_samples(module: Any) -> bool:
 class HeldOutside:
     """What modules hold beside their parameters and buffers, and has to follow where these are swapped.
 
-    - A scripted recurrent net reads its weights from a list of its own (an eager one keeps it up by itself).
+    - Lists, tuples and dictionaries of parameters that a module keeps as plain attributes, also within one another: the
+      weights of a scripted recurrent net (an eager one keeps them up by itself), those that a penalty is to sum up.
     - The hooks of opacus keep what they need for each sample's gradient, which they compute at the next backward pass
       through this layer; further ones, as derivatives of the field make them, find nothing. They change no value.
     """
 
     def __init__(self, module: nn.Module):
-        names = {id(p): name for name, p in module.named_parameters()}
-        self._lists: list[tuple[Any, list[str]]] = []  # scripted modules have it, and no type says so
-        for m in module.modules():
-            if isinstance(m, torch.jit.ScriptModule) and isinstance(held := getattr(m, "_flat_weights", None), list):
-                self._lists.append((m, [names[id(p)] for p in held]))
+        self._names = {id(p): name for name, p in module.named_parameters()}
+        self._kept = [
+            (m, attribute)
+            for m in module.modules()
+            for attribute, value in _plain_attributes(m).items()
+            if self._holds(value)
+        ]
         self._hooked = list(module.modules()) if any(map(_records_samples, module.modules())) else []
+
+    def _holds(self, value: Any, depth: int = 0) -> bool:
+        if isinstance(value, nn.Parameter):
+            return id(value) in self._names
+        if type(value) not in (list, tuple, dict) or depth == DEEPEST or len(value) > LONGEST:
+            return False
+        return any(self._holds(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value))
+
+    def _with(self, value: Any, tensors: Mapping[str, Tensor], depth: int = 0) -> Any:
+        """Return the same value, with these tensors in the place of parameters."""
+        if not self._holds(value, depth):
+            return value
+        if isinstance(value, nn.Parameter):
+            return tensors.get(self._names[id(value)], value)
+        if isinstance(value, dict):
+            return {key: self._with(item, tensors, depth + 1) for key, item in value.items()}
+        return type(value)(self._with(item, tensors, depth + 1) for item in value)
 
     @contextmanager
     def following(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-        """Run the block with these tensors in the lists, by the parameters' names, and without the hooks of opacus."""
-        lists = [(m, m._flat_weights) for m, _ in self._lists]
+        """Run the block with these tensors, by the parameters' names, in such attributes; without hooks of opacus."""
+        kept = [(m, name, getattr(m, name)) for m, name in self._kept] if tensors else []
         hooks = [(h, dict(h)) for m in self._hooked for h in (m._forward_hooks, m._backward_hooks)]
         try:
-            for m, names in self._lists if tensors else ():
-                m._flat_weights = [tensors[name] for name in names]
+            for m, name, value in kept:
+                setattr(m, name, self._with(value, tensors))
             for present, _ in hooks:
                 for key in [key for key, hook in present.items() if _of_opacus(hook)]:
                     del present[key]
             yield
         finally:
-            for m, held in lists:
-                m._flat_weights = held
+            for m, name, value in kept:
+                setattr(m, name, value)
             for present, before in hooks:
                 present.clear()
                 present.update(before)
+
+
+_OF_MODULES = frozenset(vars(nn.Module()))
+
+
+def _plain_attributes(module: nn.Module) -> dict[str, Any]:
+    if isinstance(module, torch.jit.ScriptModule):
+        weights = getattr(module, "_flat_weights", None)
+        return {} if weights is None else {"_flat_weights": weights}
+    return {name: x for name, x in vars(module).items() if name not in _OF_MODULES and type(x) in (list, tuple, dict)}
 
 
 def _of_opacus(hook: Any) -> bool:

@@ -29,22 +29,23 @@ def captured_penalty(model):
     return lambda m, x: mean_square(m, x) + 0.1 * sum(p.square().sum() for p in parameters)
 
 
-class Listed(nn.Module):
-    """Keeps its weight in a plain list as well, and uses that."""
+class Enclosed(nn.Module):
+    """Keeps its weight in a function as well, and uses that."""
 
     def __init__(self):
         super().__init__()
         self.net = cases.mlp(3, 4, 2)
-        self.kept = [self.net[0].weight]
+        weight = self.net[0].weight
+        self.kept = lambda: weight
 
     def forward(self, x):
-        return self.net[2](torch.tanh(nn.functional.linear(x, self.kept[0], self.net[0].bias)))
+        return self.net[2](torch.tanh(nn.functional.linear(x, self.kept(), self.net[0].bias)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
-@pytest.mark.parametrize("kind", ["captured", "listed"])
+@pytest.mark.parametrize("kind", ["captured", "enclosed"])
 def test_parameters_from_outside_are_refused(kind, dtype):
-    model = (Listed() if kind == "listed" else cases.mlp(3, 4, 2)).to(dtype)
+    model = (Enclosed() if kind == "enclosed" else cases.mlp(3, 4, 2)).to(dtype)
     loss = captured_penalty(model) if kind == "captured" else mean_square
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=F64).to(dtype)
     sentence = r"field of player 'model' differs by .*% from plain autograd.*captured"

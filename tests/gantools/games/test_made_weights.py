@@ -128,6 +128,35 @@ def test_steps_from_the_first_batch_are_those_of_a_plain_loop():
     torch.testing.assert_close(*ends, rtol=1e-12, atol=1e-12)
 
 
+class KeptTwice(nn.Module):
+    """Reads its parameters from plain containers, as ncps' cells do, and penalises a list of them, as DeepCTR does."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = cases.mlp(3, 4), cases.mlp(4, 2)
+        self.weights = {"first": self.first[0].weight, "more": {"bias": self.second[0].bias}}
+        self.penalised = [(list(self.second.parameters()), 0.1), ("no parameter", 0.2)]
+        self.itself: list[object] = [self.first[0].bias]
+        self.itself.append(self.itself)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(x @ self.weights["first"].T + self.first[0].bias)
+        out = hidden @ self.second[0].weight.T + self.weights["more"]["bias"]
+        return out + sum(weight * p.pow(3).sum() for p in self.penalised[0][0] for weight in self.penalised[0][1:])
+
+
+def test_parameters_in_plain_containers_follow():
+    model, x = KeptTwice(), draw(5, 3)
+    kept = {name: getattr(model, name) for name in ("weights", "penalised", "itself")}
+    assert_right(model, mean_square, x, methods=("auto", "reverse", "forward", "difference"))
+    game = gt.minimization(model, mean_square)
+    before, gradient = game.vector(), game.field(x)
+    Simultaneous(game, lr=0.1).step(x)
+    torch.testing.assert_close(game.vector(), before - 0.1 * gradient)
+    assert all(getattr(model, name) is value for name, value in kept.items())
+    assert model.weights["first"] is model.first[0].weight
+
+
 class ShownByData(nn.Module):
     """Sets what is padded to zero behind autograd's back, as Tacotron 2 does: its gradient goes on as if it did not."""
 
