@@ -138,7 +138,10 @@ def _has_parts_of(value: Any, protocol: Any) -> bool:
     """Return whether the value has what the protocol names; a method of the same name is no number (`dict.values`)."""
     if not getattr(protocol, "_is_runtime_protocol", False):
         return True
-    data = getattr(protocol, "__annotations__", {})
+    data = {
+        *getattr(protocol, "__annotations__", ()),
+        *(n for n, x in vars(protocol).items() if isinstance(x, property)),
+    }
     return isinstance(value, protocol) and not any(callable(getattr(value, name)) for name in data)
 
 
