@@ -41,6 +41,7 @@ def page(outcome: Outcome, config: TrainConfig, game: Game) -> str:
         if newest:
             lines.append(f"  {label:<11}{newest}")
     lines += ["", "Next:", f"  {command('board', folder.path)}"]
+    lines += [f"  {command('report', folder.path)}"] if any(folder.spectra.glob("*.npz")) else []
     lines += [f"  {command('spectrum', folder.path, '--which', 'SR')}", f"  {command('diagnose', folder.path)}"]
     if outcome.stopped_by or outcome.step < config.steps:
         lines += ["Go on with it:", f"  {command('train', '--resume', '--out', folder.path)}"]

@@ -97,7 +97,7 @@ class Working:
             return
         self._shown, self._said = now, True
         if planned is None or made >= planned:
-            self._show(f"{made} {what}{self._found}")
+            self._show(f"{what}: {made}{self._found}")
             return
         left = ""
         if made > self._first:

@@ -48,7 +48,7 @@ class TestDiagnose:
         said = capsys.readouterr().err
         for words in (r"30 of at most 60 steps, at most \d+ s left", r"of at most 60 steps with --optimizer consensus"):
             assert re.search(words, said)
-        assert re.search(r"^\d+ products$", said, re.MULTILINE)
+        assert re.search(r"^products: \d+$", said, re.MULTILINE)
 
     @pytest.mark.parametrize("words", [["--follow", "0"], ["--seconds", "0"]])
     def test_what_is_no_number_of_steps_is_refused(self, tmp_path, words, capsys):

@@ -115,7 +115,9 @@ def test_an_analysis_shows_the_scalars_of_its_training_in_every_view(page, runs,
 @pytest.mark.parametrize("wide", [420, 1300])
 def test_charts_fit_and_have_the_colours_of_the_runs(page, runs, tmp_path, wide, theme):
     opened(page, runs, tmp_path, f"tag=game%2Fjacobian&step=300&theme={theme}", wide)
+    page.evaluate("document.querySelector('.menu').open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= wide
+    page.evaluate("document.querySelector('.menu').open = false")
     # An analysis of run a takes no colour of its own. A line of it has many pixels, however it is smoothed.
     code = """[...document.querySelectorAll('.small canvas')].map(c => {
         const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data, style = getComputedStyle(c);
