@@ -80,9 +80,14 @@ class Case:
 
     @property
     def stalled(self) -> bool:
-        """Whether the walk exploded, its last quarter is no nearer to the goal than all before it, or stands still."""
+        """Whether the walk exploded, or its last quarter is no nearer to the goal than all before it, or stands still.
+
+        About the data, where noise is all that is left, it may.
+        """
         walk = self.walk
-        return walk.exploded or walk.no_nearer or walk.plateau or walk.late > 0.75 * max(walk.early, walk.middle)
+        if walk.exploded or walk.no_nearer or walk.plateau:
+            return True
+        return not walk.arrived and walk.late > 0.75 * max(walk.early, walk.middle)
 
     @property
     def pinned(self) -> bool:

@@ -102,6 +102,15 @@ class Walk:
         return found[: away.index(True) if True in away else None]
 
     @property
+    def arrived(self) -> bool:
+        """Whether the samples of the last quarter lie about the data, and did not at the start."""
+        spread = self.looks[0].spread
+        if not self.by_samples or self.distances is None or not spread:
+            return False
+        late = np.median(self.distances[3 * len(self.distances) // 4 :])
+        return bool(late < FAR * min(spread, self.distances[0]))
+
+    @property
     def plateau(self) -> bool:
         """Whether the samples stand still, in the last quarter, far from the data."""
         spread = self.looks[0].spread

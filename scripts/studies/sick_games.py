@@ -58,6 +58,7 @@ def main(command: list[str] | None = None) -> None:
     }
     shown = {kind: [e for e in entries if e.name in results] for kind, entries in KINDS.items()}
     text = (tables.verification if args.verify else tables.diagnosis)(shown, results)
+    text = f"{tables.heading(__doc__ or '', args.seeds, [n for n in ENTRIES if n not in results])}\n\n{text}"
     out = args.out or root
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text + "\n")

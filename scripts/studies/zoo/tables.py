@@ -1,15 +1,28 @@
 """Tables of the zoo in Markdown: what was named, cured and raised falsely, misses included."""
 
 import math
+import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from harness.study_results import markdown
 from zoo.entry import Entry
 
+import gantools as gt
+
 Kinds = Mapping[str, Sequence[Entry]]
 Outcomes = Mapping[str, Mapping[int, Mapping[str, Any]]]
+
+
+def heading(text: str, seeds: Sequence[int], left_out: Sequence[str]) -> str:
+    """Return the head of the page: what is measured and how, seeds, versions, and entries that were not run."""
+    versions = f"gantools {gt.__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}"
+    parts = ["# Sick games", text.strip(), f"Seeds {', '.join(map(str, seeds))}; {versions}."]
+    if left_out:
+        parts.append(f"Not run: {', '.join(left_out)}.")
+    return "\n\n".join(parts)
 
 
 def verification(kinds: Kinds, results: Outcomes) -> str:

@@ -1,5 +1,6 @@
 """What tells causes apart that look alike: before and after a run blew up, features and scores, precision and rates."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,9 +12,10 @@ from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.causes.balance.penalty_scale import penalty_scale
 from gantools.analysis.diagnosis.causes.numbers.low_precision import low_precision
 from gantools.analysis.diagnosis.causes.players.wrong_sign import wrong_sign
-from gantools.analysis.diagnosis.observation import observe
-from gantools.analysis.diagnosis.walk import walk
+from gantools.analysis.diagnosis.observation import Observation, observe
+from gantools.analysis.diagnosis.walk import Walk, walk
 from gantools.games.analytic import dirac
+from gantools.trainers.state import State
 from tests.analysis.diagnosis.games import adam, networks, ring, ring_game
 
 
@@ -137,6 +139,28 @@ def test_a_discriminator_of_two_points_is_not_called_strong():
     game, batch = dirac()
     seen = observe(game, game.vector(), game.buffers(), batch)
     assert seen.separation in (0.0, 1.0) and seen.confidence is None
+
+
+def drifting(*distances):
+    """A walk whose samples are so far from real ones at -1 and 1, in energy distance, at its looks."""
+    looks = []
+    for distance in distances:
+        real, fake = (torch.tensor([[-1.0], [1.0]]) * (1 + x) for x in (0.0, distance / 2))
+        looks.append(Observation({}, torch.ones(200), real=real, fake=fake))
+    w, steps = torch.zeros(200), len(looks)
+    norms = {"g": np.ones(steps)}
+    return Walk(looks, list(range(steps)), norms, norms, np.ones(steps), None, w, State({}, {}, {}), w > 0)
+
+
+@pytest.mark.parametrize(
+    ("distances", "arrived", "plateau"),
+    [([4.0] + [0.05] * 11, True, False), ([4.0] + [1.0] * 11, False, True), ([0.05] * 12, False, False)],
+)
+def test_samples_that_stand_still_have_arrived_or_not(distances, arrived, plateau):
+    """Points at -a and a are at the energy distance a - 1 from those at -1 and 1, if a > 1."""
+    made = drifting(*distances)
+    np.testing.assert_allclose(made.distances, np.array(distances) / 2, rtol=1e-5)
+    assert (made.arrived, made.plateau) == (arrived, plateau)
 
 
 def test_looks_after_a_run_blew_up_are_not_sound():
