@@ -88,6 +88,15 @@ export const MEASURES = {
   attracting: { label: "how many attract", of: (look, lr) => classesOf(look, lr).counts[ATTRACTS] },
 };
 
+// What a search for some of the eigenvalues answers of all of them.
+const ANSWERS = { smallest: ["SR", "SA", "BE"], largest: ["LM"], rotation: ["LI"] };
+
+/** Return the name of a number of spectra; it says where it is one of the eigenvalues that were computed, not of all. */
+export function measureName(measure, looks) {
+  const told = (look) => look.complete !== false || ANSWERS[measure]?.includes(look.which) || (measure === "rate" && look.operator === "map" && look.which === "LM");
+  return MEASURES[measure].label + (looks.every(told) ? "" : " of those computed");
+}
+
 /** Return (step, number) of a series; kept as long as nothing that it depends on changes. */
 export function measured(series, measure, lr) {
   const key = `${measure} ${series.looks.length} ${["rate", "repelling", "attracting"].includes(measure) ? lr : ""}`;

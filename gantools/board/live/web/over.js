@@ -1,6 +1,6 @@
 // Charts over steps below the panels: a number of the spectra, and scalars that the runs logged; a click moves to a step.
 
-import { MEASURES, drawOverSteps, measured, pointAt } from "./charts.js";
+import { MEASURES, drawOverSteps, measureName, measured, pointAt } from "./charts.js";
 import { element, selection } from "./controls.js";
 import { short } from "./numbers.js";
 import { CanvasPainter } from "./painter.js";
@@ -92,7 +92,7 @@ export class OverSteps {
     const found = [];
     if (scene && steps.length > 1) {
       const { measure } = view.state;
-      found.push({ name: MEASURES[measure].label, series, lines: series.map((one) => measured(one, measure, scene.judgedBy || scene.lr)) });
+      found.push({ name: measureName(measure, series.flatMap(({ looks }) => looks)), series, lines: series.map((one) => measured(one, measure, scene.judgedBy || scene.lr)) });
     }
     for (const name of view.scalarTags()) {
       const having = series.filter(({ run }) => view.data.scalars.points(run, name).length);

@@ -66,10 +66,32 @@ export function ticks(scale, low, high, pixels, gap, least = 0) {
   if (scale.name === "symlog") {
     const decades = symlogTicks(scale, low, high, pixels, gap);
     if (decades.length >= 3 || (decades.length === 2 && most < 3)) return decades;
+    // Too few: twos and fives between them, then what a linear axis has, as far as there is room.
     const [a, b] = [scale.inverse(low), scale.inverse(high)];
-    return linearTicks(a, b, most).map((x) => ({ at: scale.forward(x), label: tickText(x) }));
+    const between = linearTicks(a, b, most).map((x) => ({ at: scale.forward(x), label: tickText(x) }));
+    return spaced([...decades, ...halves(scale, low, high), ...between], gap * ((high - low) / pixels));
   }
   return linearTicks(low, high, most, least).map((x) => ({ at: x, label: tickText(x) }));
+}
+
+/** Return the ticks that are at least `gap` from all before them. */
+function spaced(candidates, gap) {
+  const kept = [];
+  for (const tick of candidates) if (kept.every(({ at }) => Math.abs(at - tick.at) >= gap)) kept.push(tick);
+  return kept;
+}
+
+/** Twos and fives of both signs between the powers of ten of a symmetric-logarithmic axis. */
+function halves(scale, low, high) {
+  const top = Math.ceil(Math.log10(Math.max(Math.abs(scale.inverse(low)), Math.abs(scale.inverse(high)), 1e-300)));
+  const found = [];
+  for (let power = top; power >= Math.round(Math.log10(scale.threshold)); power--) {
+    for (const x of [2, -2, 5, -5].map((m) => m * 10 ** power)) {
+      const at = scale.forward(x);
+      if (at >= low && at <= high) found.push({ at, label: tickText(x) });
+    }
+  }
+  return found;
 }
 
 function linearTicks(low, high, most, least = 0) {
@@ -93,10 +115,10 @@ function symlogTicks(scale, low, high, pixels, gap) {
     for (const sign of [1, -1]) {
       const at = scale.forward(sign * 10 ** power);
       if (at < low || at > high) continue;
-      if (found.every((tick) => Math.abs(tick.at - at) * toPixels >= gap)) found.push({ at, label: powerText(sign, power) });
+      found.push({ at, label: powerText(sign, power) });
     }
   }
-  return found;
+  return spaced(found, gap / toPixels);
 }
 
 function powerText(sign, power) {

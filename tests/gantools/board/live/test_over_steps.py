@@ -1,5 +1,6 @@
 """Charts over steps in headless Chromium: scalars of the runs beside the spectra, their choice, the marked step."""
 
+import itertools
 import json
 import re
 
@@ -28,6 +29,9 @@ def runs(tmp_path_factory):
     return folder
 
 
+SMALLEST = "smallest Re λ of those computed"  # nine of a thousand
+
+
 def heads(page, doc="document"):
     """Return the numbers that stand above each chart, by its name; None for what is not a number."""
     chart = "[c.querySelector('b').innerText, [...c.querySelectorAll('.value')].map(v => v.innerText)]"
@@ -54,7 +58,7 @@ def test_a_metric_and_the_losses_stand_beside_the_spectrum_at_its_step(page, run
     opened(page, runs, tmp_path, "tag=game%2Fjacobian")
     drawn(page, "document", "plane 700")
     # The metric that is not gantools' own first; of what is no metric and no loss, nothing.
-    assert list(heads(page)) == ["smallest Re λ", "metrics/fid", "loss/critic", "loss/generator"]
+    assert list(heads(page)) == [SMALLEST, "metrics/fid", "loss/critic", "loss/generator"]
     for position in (0, 1, 5):
         slide(page, "document", position)
         drawn(page, "document", f"plane {100 * position}")
@@ -62,7 +66,7 @@ def test_a_metric_and_the_losses_stand_beside_the_spectrum_at_its_step(page, run
         assert found["metrics/fid"] == ([None, None] if step == 100 else [10 + step, 310 + step])
         assert found["loss/critic"] == pytest.approx([loss(step, 0), loss(step, 1)], rel=0.006)
         assert found["loss/generator"] == pytest.approx([-loss(step, 0), -loss(step, 1)], rel=0.006)
-        assert found["smallest Re λ"] == pytest.approx(
+        assert found[SMALLEST] == pytest.approx(
             [turning(position, seed=seed).values.real.min() for seed in (0, 1)], rel=0.006
         )
     # One run alone has one number.
@@ -105,7 +109,7 @@ def test_a_click_on_a_chart_moves_to_its_step(page, runs, tmp_path):
 def test_an_analysis_shows_the_scalars_of_its_training_in_every_view(page, runs, tmp_path):
     opened(page, runs, tmp_path, "tag=game%2Fslow")
     drawn(page, "document", "plane 300")
-    assert heads(page)["metrics/fid"] == [310] and "smallest Re λ" not in heads(page)  # one step is no line
+    assert heads(page)["metrics/fid"] == [310] and SMALLEST not in heads(page)  # one step is no line
     opened(page, runs, tmp_path, "view=index&tag=game%2Findex")
     drawn(page, "document", "index 300")
     assert heads(page)["metrics/fid"] == [310]
@@ -186,3 +190,26 @@ def test_what_is_shown_is_explained_and_selections_have_words(page, runs, tmp_pa
     assert "a step multiplies by up to 1.08167" in captions(page, "document")[0]  # the root of 0.6² + 0.9²
     opened(page, runs, tmp_path, "view=index&tag=game%2Findex")
     assert "curves down" in page.evaluate(explained)
+
+
+def test_a_number_of_all_eigenvalues_is_told_from_one_of_those_computed(page, tmp_path):
+    looks = [("SR", False), ("LM", False), ("LM", True)]
+    code = "[{}].map(look => [measureName('smallest', [look]), measureName('largest', [look])])"
+    given = ", ".join(f"{{which: '{which}', complete: {str(whole).lower()}}}" for which, whole in looks)
+    assert run_module(page, code.format(given), tmp_path) == [
+        ["smallest Re λ", "largest |λ| of those computed"],
+        [SMALLEST, "largest |λ|"],
+        ["smallest Re λ", "largest |λ|"],
+    ]
+
+
+@pytest.mark.parametrize("ends", [(-0.3, 9.0), (-2.5, 2.5), (-1000.0, 0.02), (-1e-3, 1e-3)])
+def test_ticks_of_a_logarithmic_axis_are_apart(page, tmp_path, ends):
+    for threshold in (0.001, 0.1, 1.0):
+        scale = f"symlog({threshold})"
+        code = f"ticks({scale}, ...[{ends[0]}, {ends[1]}].map({scale}.forward), 800, 46)"
+        found = run_module(page, code, tmp_path)
+        span = run_module(page, f"[{ends[0]}, {ends[1]}].map({scale}.forward)", tmp_path)
+        pixels = sorted(800 * (tick["at"] - span[0]) / (span[1] - span[0]) for tick in found)
+        assert len(found) >= 3 and min(b - a for a, b in itertools.pairwise(pixels)) >= 45.9
+        assert any(tick["label"] == "0" for tick in found)
