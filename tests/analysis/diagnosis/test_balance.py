@@ -12,6 +12,7 @@ from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.causes.balance.penalty_scale import penalty_scale
 from gantools.analysis.diagnosis.causes.numbers.low_precision import low_precision
 from gantools.analysis.diagnosis.causes.players.wrong_sign import wrong_sign
+from gantools.analysis.diagnosis.cures import with_lighter_penalties
 from gantools.analysis.diagnosis.observation import Observation, observe
 from gantools.analysis.diagnosis.walk import Walk, walk
 from gantools.games.analytic import dirac
@@ -100,8 +101,8 @@ def test_the_balance_of_a_loss_is_that_of_its_terms():
     assert seen.balance["g"][0] == pytest.approx(float((x.T @ x / len(x)).norm()), rel=1e-5)
 
 
-def probabilities(dtype):
-    """A score whose probability rounds to 1 in bfloat16, where log(1 - p) is not finite."""
+def probabilities(dtype, autocast=False):
+    """A score whose probability rounds to 1 in bfloat16, where log(1 - p) is not finite; autocast or cast by hand."""
 
     class Rounded(nn.Module):
         def __init__(self):
@@ -109,6 +110,9 @@ def probabilities(dtype):
             self.inner = networks()[1]
 
         def forward(self, x):
+            if autocast:
+                with torch.autocast("cpu", dtype):
+                    return self.inner(x)
             return self.inner(x).to(dtype)
 
     def losses(players, batch):
@@ -121,8 +125,9 @@ def probabilities(dtype):
     return game
 
 
-def test_a_loss_that_is_finite_in_float32_alone_is_one_of_low_precision():
-    (finding,) = found(low_precision, probabilities(torch.bfloat16), steps=10)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_loss_that_is_finite_in_float32_alone_is_one_of_low_precision(autocast):
+    (finding,) = found(low_precision, probabilities(torch.bfloat16, autocast), steps=10)
     assert finding.certain and "float32 is finite" in finding.evidence
     assert not found(low_precision, probabilities(torch.float32), steps=10)
 
@@ -169,3 +174,13 @@ def test_looks_after_a_run_blew_up_are_not_sound():
     taken = walk(optimizer, game.vector(), optimizer.state, [batch], 600)
     assert taken.exploded and 1 < len(taken.sound) < len(taken.looks) / 2
     assert max(float(look.field.norm()) for look in taken.sound) < 100 * float(taken.looks[0].field.norm())
+
+
+def test_lighter_penalties_have_a_hundredth_of_their_part_of_the_field():
+    penalties, batch = [gt.regularizers.R1(800.0), gt.regularizers.R2(200.0)], ring(1)[0]
+    plain, heavy = ring_game().field(batch), ring_game(regularizers=penalties)
+    cure = with_lighter_penalties(adam(heavy), 0.01)
+    assert cure is not None and not cure.flags
+    part = cure.optimizer.game.field(batch) - plain
+    torch.testing.assert_close(part, 0.01 * (heavy.field(batch) - plain), rtol=1e-3, atol=1e-6)
+    assert with_lighter_penalties(adam(ring_game()), 0.01) is None
