@@ -17,7 +17,7 @@ function compose({ panels, charts }, ink, make) {
   painter.rect(0, 0, painter.width, painter.height, ink.background);
   panels.forEach((panel, k) => {
     const [x, y] = [(k % columns) * PANEL_WIDTH, Math.floor(k / columns) * (PANEL_HEIGHT + HEAD)];
-    painter.text(panel.title, x + 12, y + 15, { size: 13, colour: ink.text, bold: true });
+    painter.text(panel.title, x + 12, y + 15, { size: 13, colour: panel.colour ?? ink.text, bold: true });
     painter.text(panel.sentence.length > 88 ? `${panel.sentence.slice(0, 87)}…` : panel.sentence, x + 12, y + 34, { size: 11, colour: ink.faint });
     painter.group(x, y + HEAD, PANEL_WIDTH, PANEL_HEIGHT, (inner) => panel.draw(inner));
   });

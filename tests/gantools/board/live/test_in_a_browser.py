@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import numpy as np
 import pytest
@@ -200,6 +201,10 @@ def test_files_of_what_is_shown(page, runs, tmp_path):
         np.testing.assert_allclose(values, turning(2, seed=seed).values, rtol=1e-6)
     assert content["PNG"].startswith(b"\x89PNG")
     assert content["SVG"].startswith(b"<svg") and b"Re \xce\xbb" in content["SVG"]
+    # The names of the runs are in the colours that their lines over steps have.
+    for run, colour in (("a", "#0072b2"), ("b", "#d55e00")):
+        assert re.search(rf'fill="{colour}"[^>]*>{run}</text>'.encode(), content["SVG"])
+        assert f'stroke="{colour}"'.encode() in content["SVG"]
     (tmp_path / "picture.svg").write_bytes(content["SVG"])
     page.open(f"file://{tmp_path / 'picture.svg'}")
     page.wait("document.documentElement.tagName === 'svg'")
