@@ -88,7 +88,9 @@ def with_penalty(optimizer: GameOptimizer, gamma: float) -> Cure | None:
 def with_lighter_penalties(optimizer: GameOptimizer, factor: float) -> Cure | None:
     """Return the same steps with every penalty's weight times a factor, or None where `gantools.gan` made none."""
     recipe = optimizer.game.recipe
-    weights = [] if recipe is None else [_weight(one) for one in recipe.regularizers]
+    if recipe is None:
+        return None
+    weights = [_weight(one) for one in recipe.regularizers]
     if not any(weights):
         return None
     scaled = tuple(

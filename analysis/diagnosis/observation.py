@@ -256,7 +256,8 @@ def _balance(loss: Tensor, scored: list[Call], leaves: list[Tensor], whole: Any)
     outputs = [call.output for call in scored if call.output.requires_grad]
     if not outputs or not loss.requires_grad:
         return 0.0, 0.0
-    options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
-    through = torch.autograd.grad(outputs, leaves, list(torch.autograd.grad(loss, outputs, **options)), **options)
+    options: dict[str, Any] = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
+    pulls = torch.autograd.grad(loss, outputs, **options)
+    through = torch.autograd.grad(outputs, leaves, list(pulls), **options)
     beside = sum(float((a - b).double().square().sum()) for a, b in zip(whole, through, strict=True))
     return beside**0.5, sum(float(b.double().square().sum()) for b in through) ** 0.5

@@ -76,4 +76,4 @@ def _adversarial(case: Case, looks: list[Observation]) -> Iterator[Finding]:
 
 
 def _pairs(looks: list[Observation], player: str | None) -> list[tuple[float, float]]:
-    return [look.balance[player] for look in looks if player in look.balance]
+    return [found for look in looks if player is not None and (found := look.balance.get(player)) is not None]
