@@ -258,6 +258,7 @@ def test_a_copy_inside_the_loss_is_told():
 
 
 def test_a_coin_tossed_in_the_loss_is_refused():
+    torch.manual_seed(0)  # with one state in fifty it falls alike each time
     model, x = cases.mlp(3, 4, 2), torch.ones(4, 3, dtype=F64)
     with pytest.raises(GantoolsError, match="differs between two evaluations"):
         hessian(model, lambda m, x: mean_square(m, x) * (1 + (torch.rand(()) < 0.5)), x)
