@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from gantools.batches import widened
-from gantools.errors import GantoolsError
 from gantools.games import functional
-from gantools.games.field import gradient
+from gantools.games.field import Verdict, gradient
 from gantools.games.plain_field import few, generators, require_field, same_draws, shift, sizes, undisturbed
 from gantools.precision import sums_in_order
 from gantools.random_vectors import normal_entries
@@ -40,39 +39,6 @@ ACCURATE = 1e-4  # relative error of a product that is called right
 WRONG = 2e-4  # relative error of one that is called wrong
 
 REPEATS = 6  # a coin that a loss tosses falls otherwise among so many in 98 % of cases
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What was found about the derivatives of a game's field.
-
-    Attributes:
-        wrong: a sentence that says why reverse differentiation gives no right products, empty where it does.
-        forward: whether dual numbers give the right products; None where an operation has no rule for them, or where
-            they were not judged.
-        error: the largest relative error of a block by reverse differentiation.
-        decided: whether differences were accurate enough to tell.
-        repeats: whether the field was the same each time it was evaluated, with fresh random numbers if it draws any.
-        both: whether dual numbers were judged too.
-        writes: names of parameters that an evaluation of the losses writes over.
-    """
-
-    forward: bool | None
-    error: float
-    decided: bool
-    repeats: bool = True
-    wrong: str = ""
-    both: bool = True
-    writes: tuple[str, ...] = ()
-
-    def require_derivatives(self) -> None:
-        """Refuse a field of which autograd has no right derivative.
-
-        Raises:
-            GantoolsError: says what is wrong.
-        """
-        if self.wrong:
-            raise GantoolsError(self.wrong)
 
 
 def judge(game: Game, batch: Any, forward: bool = False) -> Verdict:

@@ -37,6 +37,39 @@ class FieldValue:
     buffers: dict[str, Tensor]
 
 
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What was found about the derivatives of a game's field.
+
+    Attributes:
+        wrong: a sentence that says why reverse differentiation gives no right products, empty where it does.
+        forward: whether dual numbers give the right products; None where an operation has no rule for them, or where
+            they were not judged.
+        error: the largest relative error of a block by reverse differentiation.
+        decided: whether differences were accurate enough to tell.
+        repeats: whether the field was the same each time it was evaluated, with fresh random numbers if it draws any.
+        both: whether dual numbers were judged too.
+        writes: names of parameters that an evaluation of the losses writes over.
+    """
+
+    forward: bool | None
+    error: float
+    decided: bool
+    repeats: bool = True
+    wrong: str = ""
+    both: bool = True
+    writes: tuple[str, ...] = ()
+
+    def require_derivatives(self) -> None:
+        """Refuse a field of which autograd has no right derivative.
+
+        Raises:
+            GantoolsError: says what is wrong.
+        """
+        if self.wrong:
+            raise GantoolsError(self.wrong)
+
+
 def evaluate(
     game: Game,
     leaves: Sequence[Tensor],

@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose names are common
 
-from compatibility import environment, page  # noqa: E402
+from compatibility import environment, models, page  # noqa: E402
 
 RESULTS = environment.FOLDER / "results.jsonl"
 WORKER = Path(__file__).parent / "worker.py"
@@ -71,7 +71,7 @@ def main() -> int:
     options = parser.parse_args()
     python = environment.made()
     results, everything = kept(), []
-    for module in [*sorted(path.stem for path in (WORKER.parent / "models").glob("[a-z]*.py")), "configurations"]:
+    for module in [*models.modules(), "configurations"]:
         names = names_of(python, module)
         everything += names
         wanted = [name for name in names if fnmatch.fnmatchcase(name, options.only)]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -96,13 +95,6 @@ def model(package: str, **options: Any) -> Callable[[Callable[[], Built]], Calla
         return make
 
     return register
-
-
-def modules() -> list[str]:
-    """Return the names of the modules that hold entries."""
-    from compatibility import models
-
-    return [found.name for found in pkgutil.iter_modules(models.__path__)]
 
 
 def load(module: str) -> list[Entry]:

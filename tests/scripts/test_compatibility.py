@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from compatibility import configurations, entries, examination, page
+from compatibility import configurations, entries, examination, models, page
 from compatibility.oracle import Oracle
 from compatibility.untouched import changed, fingerprint
 from torch import nn
@@ -13,7 +13,7 @@ from torch import nn
 import gantools as gt
 from gantools.errors import GantoolsError
 
-PLAIN = {entry.name: entry for m in entries.modules() if m.startswith("plain") for entry in entries.load(m)}
+PLAIN = {entry.name: entry for m in models.modules() if m.startswith("plain") for entry in entries.load(m)}
 CONFIGURATIONS = {entry.name: entry for entry in configurations.load()}
 TESTED = [
     "nano_gpt",
