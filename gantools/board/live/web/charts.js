@@ -112,24 +112,33 @@ export function measured(series, measure, lr) {
 export const pointAt = (line, step) => line[lookAt(line, step, ([x]) => x)] ?? [NaN, NaN];
 
 /**
- * Draw lines over steps, and the present step; return the chart, which tells the step of a pixel.
+ * Draw lines over steps; return the chart, which tells the step of a pixel.
  *
- * @param scene {lines: [[(step, value), ...], ...], colours, step, span}; span is the first and the last step
+ * @param scene {lines: [[(step, value), ...], ...], colours, span}; span is the first and the last step
  */
-export function drawOverSteps(painter, { lines, colours, step, span }, ink) {
+export function drawLines(painter, { lines, colours, span }, ink) {
   const values = lines.flat().filter(([, y]) => Number.isFinite(y));
   const ends = [values.reduce((a, [, b]) => Math.min(a, b), Infinity), values.reduce((a, [, b]) => Math.max(a, b), -Infinity)];
   const y = widen(ends.map((v) => (Number.isFinite(v) ? v : 0)), 0.1);
   const chart = new Chart(painter, { x: widen(span, 0.02), y, yScale: scaleOf(values), left: 50, top: 6, right: 17, bottom: 22 });
-  chart.fill(ink, { xLabel: "", yLabel: "", least: 1 }, () => {
-    painter.line([[chart.x(step), chart.top], [chart.x(step), chart.top + chart.height]], ink.text, { width: 1.4, dash: [4, 3] });
-    lines.forEach((line, k) => {
-      chart.curve(line, colours[k], { width: 1.5 });
-      const [x, value] = pointAt(line, step);
-      if (Number.isFinite(value)) painter.markers("circle", [chart.x(x), chart.y(value)], 3.5, colours[k]);
-    });
-  });
+  chart.fill(ink, { xLabel: "", yLabel: "", least: 1 }, () => lines.forEach((line, k) => chart.curve(line, colours[k], { width: 1.5 })));
   return chart;
+}
+
+/** Mark the present step in a chart, and the last point of each line up to it. */
+export function markStep(painter, chart, { lines, colours, step }, ink) {
+  painter.clip(chart.left, chart.top, chart.width, chart.height);
+  painter.line([[chart.x(step), chart.top], [chart.x(step), chart.top + chart.height]], ink.text, { width: 1.4, dash: [4, 3] });
+  lines.forEach((line, k) => {
+    const [x, value] = pointAt(line, step);
+    if (Number.isFinite(value)) painter.markers("circle", [chart.x(x), chart.y(value)], 3.5, colours[k]);
+  });
+  painter.unclip();
+}
+
+/** Draw lines over steps with the present one marked, `scene` as for both. */
+export function drawOverSteps(painter, scene, ink) {
+  markStep(painter, drawLines(painter, scene, ink), scene, ink);
 }
 
 /** Return a linear scale, or a logarithmic one where the sizes span more than three decades. */

@@ -1,6 +1,6 @@
 // Charts over steps below the panels: a number of the spectra, and scalars that the runs logged; a click moves to a step.
 
-import { MEASURES, drawOverSteps, measureName, measured, pointAt } from "./charts.js";
+import { MEASURES, drawLines, markStep, measureName, measured, pointAt } from "./charts.js";
 import { element, selection } from "./controls.js";
 import { short } from "./numbers.js";
 import { CanvasPainter } from "./painter.js";
@@ -47,6 +47,7 @@ class Small {
     this.name = element("b");
     this.values = element("span");
     this.canvas = element("canvas", { role: "img" });
+    this.ground = element("canvas"); // the lines without the mark of the step
     this.figure = element("div", { class: "small" }, element("div", { class: "head" }, this.name, " ", this.values), this.canvas);
     const seek = (event) => this.chart && view.set({ step: Math.max(0, this.chart.step(event.clientX - this.canvas.getBoundingClientRect().left)) });
     this.canvas.addEventListener("pointerdown", seek);
@@ -66,8 +67,18 @@ class Small {
     this.canvas.setAttribute("aria-label", `${spec.name} over steps; at step ${spec.step}: ${told}. A click moves to a step.`);
     const [width, ratio] = [this.canvas.clientWidth, globalThis.devicePixelRatio || 1];
     if (!width) return;
-    [this.canvas.width, this.canvas.height] = [Math.round(width * ratio), Math.round(HEIGHT * ratio)];
-    this.chart = drawOverSteps(new CanvasPainter(this.canvas.getContext("2d"), width, HEIGHT, ratio), spec, ink);
+    const drawn = [width, ratio, ink.background, ink.text, ...spec.span, ...spec.colours, ...spec.lines];
+    if (this.drawn?.length !== drawn.length || drawn.some((part, k) => part !== this.drawn[k])) {
+      this.drawn = drawn;
+      for (const canvas of [this.ground, this.canvas]) [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(HEIGHT * ratio)];
+      this.chart = drawLines(new CanvasPainter(this.ground.getContext("2d"), width, HEIGHT, ratio), spec, ink);
+    }
+    // While the slider moves the lines stay: thousands of points are drawn once.
+    const context = this.canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.drawImage(this.ground, 0, 0);
+    markStep(new CanvasPainter(context, width, HEIGHT, ratio), this.chart, spec, ink);
   }
 }
 
