@@ -28,6 +28,16 @@ def silence(generator, discriminator):
         discriminator[2].bias.fill_(-30.0)
 
 
+def test_a_layer_of_dead_units_is_not_called_frozen_under_a_penalty_that_differentiates_within():
+    def dead(generator, discriminator):
+        with torch.no_grad():
+            generator[0].bias.fill_(-30.0)
+
+    game = ring_game(regularizers=[gt.regularizers.R1(0.5)], spoil=dead)
+    finding = first(diagnosed(game, steps=20))
+    assert (finding.cause, finding.player, finding.layer) == ("dead_units", "generator", "0")
+
+
 class Detached(nn.Module):
     """The first half of a network, cut off from the second."""
 

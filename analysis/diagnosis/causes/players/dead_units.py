@@ -61,12 +61,9 @@ def _relus_dead(case: Case, names: list[str]) -> list[str]:
             continue
         handle = home.register_forward_hook(lambda m, a, out, seen=outputs: seen.append(bool((out <= 0).all())))
         try:
-            with torch.no_grad():
-                case.game.module.call(
-                    case.game.layout.names, case.game.unflatten(case.walk.w), case.walk.state.buffers, case.batches[0]
-                )
-        except RuntimeError:  # losses that differentiate within cannot be evaluated without a graph
-            continue
+            with torch.enable_grad():  # for losses that differentiate within
+                leaves = [piece.detach().requires_grad_() for piece in case.game.unflatten(case.walk.w)]
+                case.game.module.call(case.game.layout.names, leaves, case.walk.state.buffers, case.batches[0])
         finally:
             handle.remove()
         if outputs and all(outputs):
