@@ -136,6 +136,8 @@ class Trainer:
                 try:
                     step, signals = self._loop()
                     self.recorder.close()
+                    if not signals:
+                        self.folder.end()
                 finally:
                     self.recorder.abandon()
         except OSError as error:

@@ -2,8 +2,8 @@
 
 import json
 import re
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -24,7 +24,7 @@ from gantools.runs.store.checkpoint import (
     superfluous,
 )
 from gantools.runs.store.lock import LOCK_FILES, lock_folder
-from gantools.runs.store.metrics import read_lines
+from gantools.runs.store.metrics import read_lines, read_metrics
 from gantools.runs.store.provenance import provenance
 from gantools.runs.store.set_aside import SET_ASIDE, SetAside
 
@@ -141,10 +141,15 @@ class RunFolder:
             content = {**record.content, "config": record.config.to_dict(), "code": record.code, "data": record.data}
             note = {"step": step, **({"changed": dict(changed)} if changed else {}), **provenance()}
             content["resumed"] = [*content.get("resumed", []), note]
+            content.pop("ended", None)
             self._write(content)
         except OSError as error:
             raise unwritable(self.path, error) from None
         return aside
+
+    def end(self) -> None:
+        """Note in config.json what the logs hold at the end: looks after the last step follow the last checkpoint."""
+        self._write({**self.record().content, "ended": self._logs()})
 
     def _make_folders(self) -> None:
         for folder in (self.checkpoints, self.samples, self.spectra):
@@ -188,11 +193,8 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the records of metrics.jsonl, in order; lines that are damaged or missing are named on stderr."""
-        logs = self._logs_at_checkpoint()  # before the lines are read, as a run that is trained grows
-        data = self._metrics_data()
-        if data and not data.endswith(b"\n"):
-            time.sleep(0.05)  # while a training process ends the line
-            data = self._metrics_data()
+        logs = self._known_logs()  # before the lines are read, as a run that is trained grows
+        data = read_metrics(self.metrics_path)
         lines = read_lines(data)
         size, checksum = logs.get("files", {}).get(self.metrics_path.name, (0, 0))
         if lost := lines.lost(least=logs.get("lines", 0)):
@@ -203,16 +205,11 @@ class RunFolder:
             say(f"{self.metrics_path}: the last line is unfinished; --resume goes on without it.")
         return [line.record for line in lines.good]
 
-    def _metrics_data(self) -> bytes:
-        try:
-            return read_file(self.metrics_path)
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise GantoolsError(f"{self.metrics_path} cannot be read ({error.strerror or error}).") from None
-
-    def _logs_at_checkpoint(self) -> dict[str, Any]:
-        """Return what the newest checkpoint says of the logs that says anything."""
+    def _known_logs(self) -> dict[str, Any]:
+        """Return what was noted of the logs when the run ended, or by the newest checkpoint that says anything."""
+        with suppress(GantoolsError):
+            if ended := read_record(self.config_path).content.get("ended"):
+                return ended
         for step in reversed(self.steps()):
             if logs := read_logs(self.checkpoint_path(step)):
                 return logs

@@ -3,9 +3,14 @@
 import dataclasses
 import json
 import re
+import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from gantools.errors import GantoolsError
+from gantools.runs.store.atomic import read_file
 
 # The end of a line: its number from 0 on, and the CRC-32 of "NUMBER:" and the line without this.
 _CHECKED = re.compile(rb'^(\{.*), "check": "(\d{1,15})-([0-9a-f]{8})"\}\n$', re.DOTALL)
@@ -62,6 +67,20 @@ def checked_line(number: int, record: dict[str, Any]) -> bytes:
     """Return a record, which is not empty, as the line of this number."""
     body = json.dumps(record).encode()
     return body[:-1] + f', "check": "{number}-{_crc(number, body):08x}"}}\n'.encode()
+
+
+def read_metrics(path: Path) -> bytes:
+    """Return the content of a metrics.jsonl, nothing where there is none; the line being written is waited for."""
+    try:
+        data = read_file(path)
+        if data and not data.endswith(b"\n"):
+            time.sleep(0.05)
+            data = read_file(path)
+        return data
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise GantoolsError(f"{path} cannot be read ({error.strerror or error}).") from None
 
 
 def read_lines(data: bytes) -> Lines:

@@ -168,6 +168,20 @@ class TestMetrics:
         found = read_lines(b"".join(self.LINES) + b'{"step": 5, "lo')
         assert found.lost() == found.lost(5) == "" and found.good[3].record == {"step": 3, "loss": 3 / 7}
 
+    def test_lines_after_the_last_checkpoint_are_missed_until_the_run_goes_on(self, tmp_path, capsys):
+        run = tmp_path / "run"
+        assert main(["train", "--out", str(run), *ARGS, "--steps", "6", "--sample-every", "6"]) == 0
+        lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+        assert len(lines) > RunFolder(run).read(6)["logs"]["lines"]  # those of the last look
+        capsys.readouterr()
+        (run / "metrics.jsonl").write_bytes(b"".join(lines[:-1]))
+        RunFolder(run).metrics()
+        assert f"1 of {len(lines)} lines are damaged or missing (line {len(lines)})" in capsys.readouterr().err
+        assert main(["train", "--resume", "--out", str(run), "--steps", "8"]) == 0
+        capsys.readouterr()
+        RunFolder(run).metrics()
+        assert not capsys.readouterr().err
+
     def test_an_unfinished_last_line_is_named(self, run, capsys):
         path = run / "metrics.jsonl"
         path.write_bytes(path.read_bytes()[:-1])
