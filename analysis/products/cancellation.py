@@ -45,9 +45,10 @@ def tell_of_cancellation(there: Snapshot, batch: Any, reverse: ReverseProducts) 
     if not error > LOST:
         game.judged_size = size
         return
+    by = f"{error:.0%} of" if error < 10 else "many times"
     warnings.warn(
-        f"In {str(game.dtype).removeprefix('torch.')} a product with this Jacobian is off by {error:.0%} of what it is "
-        "in float64: at these parameters numbers cancel, as behind a softmax that is sure of every sample. Analyse the "
+        f"In {str(game.dtype).removeprefix('torch.')} a product with this Jacobian is off by {by} what it is in "
+        "float64: at these parameters numbers cancel, as behind a softmax that is sure of every sample. Analyse the "
         "model in float64: model.double() and its batch, or run.double().",
         GantoolsWarning,
         stacklevel=5,
