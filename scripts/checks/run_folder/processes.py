@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -171,8 +172,8 @@ def signals(folder: Path, count: int) -> list[str]:
 
 
 def analyses_stopped(folder: Path, run: Path) -> list[str]:
-    """An analysis that gets SIGTERM or SIGHUP says so, or was done before."""
-    wrong = []
+    """An analysis that gets SIGTERM or SIGHUP says so, or was done before; the run itself stays as it is."""
+    wrong, run = [], shutil.copytree(run, folder / "analysed")
     commands = (["index", "--method", "exact"], ["spectrum", "--k", "2"], ["density", "--probes", "500"])
     for (name, *flags), wanted in zip(commands, (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM), strict=True):
         for delay in (0.0, 0.1, 0.3):
