@@ -20,9 +20,10 @@ Array = NDArray[Any]
 
 # Residual times condition number bounds an error to first order only, and a few vectors bound the number from below.
 CAUTION = 10.0
-# An eigenvalue nearer to the border of stability than so many errors hinges on its condition number.
+# An eigenvalue nearer to the border of stability than so many errors hinges on its condition number; times the lower
+# bound on that number, since the bound of a few vectors falls short by more the farther an operator is from normal.
 HINGE = 1e4
-# The condition number of such an eigenvalue that is assumed where none was computed.
+# The condition number of such an eigenvalue that is assumed where none was computed, as a multiple of the lower bound.
 UNKNOWN_CONDITION = 1e3
 # From that lower bound on, an operator may be so far from normal that small residuals tell nothing.
 FAR_FROM_NORMAL = 30.0
@@ -92,7 +93,8 @@ def margins(s: Spectrum) -> Array:
     numbers, known = _least_conditions(s), np.full(len(errors), np.nan)
     if s.conditions is not None:
         known = s.conditions.numpy()[good]
-    assumed = np.where(hinging(s)[good], np.where(numbers >= FAR_FROM_NORMAL, np.inf, UNKNOWN_CONDITION), 0.0)
+    unknown = np.where(numbers >= FAR_FROM_NORMAL, np.inf, UNKNOWN_CONDITION * numbers)
+    assumed = np.where(hinging(s)[good], unknown, 0.0)
     numbers = np.maximum(numbers, np.where(np.isnan(known), assumed, known))
     # To first order, whose validity ends well before the size of the operator.
     return np.minimum(np.maximum(CAUTION * errors, rounding) * numbers, s.scale)
@@ -106,9 +108,8 @@ def hinging(s: Spectrum) -> Array:
     values = s.values.numpy()
     away = np.abs(np.abs(values) - 1) if s.kind == "map" else np.abs(np.real(values))
     error = s.residuals.numpy() + s.epsilon * s.scale
-    needed = away <= HINGE * error
-    if s.least_conditions is not None:
-        needed |= s.least_conditions.numpy() >= FAR_FROM_NORMAL
+    least = np.ones(len(s)) if s.least_conditions is None else s.least_conditions.numpy()
+    needed = (away <= HINGE * error * least) | (least >= FAR_FROM_NORMAL)
     return s.converged.numpy() & needed & (np.abs(values) > ROUNDING * s.epsilon * s.scale)
 
 
