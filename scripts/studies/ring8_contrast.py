@@ -1,7 +1,8 @@
 """Consensus against simultaneous gradient on the ring of eight Gaussians, with the settings of The Numerics of GANs.
 
-Both RMSProp flavours, three seeds each, 20 000 steps; then the whole spectrum of the Jacobian of every run. Prints a
-table, writes docs/results/ring8.md with its figures. Runs that are finished are not trained again; stopped ones go on.
+Both RMSProp flavours, three seeds each, 20 000 steps; then, in float64, the whole spectra of the Jacobian J of every
+run, of J in the metric of the rule that trained it, and of the update that it takes. Prints the tables, writes
+docs/results/ring8.md with its figures. Runs and spectra that are finished are not made again; stopped runs go on.
 
     python scripts/studies/ring8_contrast.py
     tensorboard --logdir runs/ring8
@@ -10,20 +11,24 @@ table, writes docs/results/ring8.md with its figures. Runs that are finished are
 import argparse
 import dataclasses
 import json
+import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.image import imread, imsave
+from scipy.stats import binomtest
 
 import gantools as gt
-from gantools.board.figures import spectrum_figure
 from gantools.cli.flags import parse_train
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.training_loop import train
 
 LOOKS = 4
+
+METHODS = ("consensus", "simultaneous")
+BLUE, ORANGE = "#0072b2", "#d55e00"  # of Okabe and Ito, told apart by the colour-blind
 
 PAGE = """# Ring of eight Gaussians: consensus against simultaneous gradient
 
@@ -38,19 +43,37 @@ One run of it, by hand:
 
     {command}
 
+## Samples
+
 Cells are modes covered (of 8; a mode counts with at least 25 of 2560 samples within 0.1) and the fraction of samples
-within 0.1 of a mode. Then the whole spectrum of the Jacobian J of the field at the last step, on one batch (positive
-real parts attract; Mescheder's v' is -J), and how many eigenvalues are zero to 1e-8 (dead ReLU paths).
+within 0.1 of a mode.
 
-{table}
+{modes}
 
-{verdict}
-
-![Spectra](ring8-spectra.png)
+{covered}
 
 ![Samples](ring8-samples.png)
 
-Numbers: [ring8.json](ring8.json). Every run that was made is in the table; none was drawn again.
+## Spectra
+
+Whole spectra at the last step, on one batch, in float64. J is the Jacobian of the field: positive real parts attract,
+Mescheder's v' is -J. The size of its eigenvalues is that of the losses, which says nothing of stability, so every
+column is free of it:
+
+- **J / its largest modulus**: the strongest repulsion and the strongest rotation, relative to the largest eigenvalue.
+- **h D^-1 J**: J in units of the step of RMSProp, h its learning rate, D the roots of its second moments. A plain
+  step of that size multiplies an eigenvector by 1 - mu: it repels where Re mu < 0, and overshoots where |1 - mu| > 1.
+- **update**: the spectral radius of the step that the method takes, consensus term and second moments included. Above 1
+  some direction grows at this step.
+- **zeros**: eigenvalues of J of modulus below 1e-8 (dead ReLU paths).
+
+{spectra}
+
+{said}
+
+![Spectra](ring8-spectra.png)
+
+Numbers: [ring8.json](ring8.json) ({versions}). Every run that was made is in the tables; none was drawn again.
 """
 
 
@@ -87,90 +110,154 @@ def run_cell(cell: Cell, steps: int, root: Path) -> None:
     train(request.config, folder.path, resume=started)
 
 
-def whole_spectrum(cell: Cell, root: Path) -> dict[str, np.ndarray]:
-    """Return the eigenvalues of the Jacobian at the last step, computed once and kept in the run."""
-    path = root / cell.name / "spectrum.npz"
+def spectra(cell: Cell, root: Path) -> dict[str, np.ndarray]:
+    """Return the eigenvalues of J, of h D^-1 J and of the update at the last step; computed once, kept in the run."""
+    path = root / cell.name / "spectra.npz"
     if not path.exists():
-        run = gt.load(root / cell.name)
-        spectrum = gt.analysis.spectrum(gt.analysis.jacobian(run.game, run.batches[run.step]))
-        np.savez(path, **spectrum.to_numpy())
+        print(f"spectra of {cell.name}", flush=True)
+        run = gt.load(root / cell.name).double()
+        batch, rates = run.batches[run.step], set(run.optimizer.rates.values())
+        (rate,) = rates  # of both players: else each has to scale its own rows
+        J = gt.analysis.jacobian(run.game, batch)
+        followed = gt.analysis.preconditioned(J, run.optimizer) * rate
+        operators = {"J": J, "followed": followed, "update": gt.analysis.update_operator(run.optimizer, batch)}
+        np.savez(path, **{name: gt.analysis.spectrum(A).to_numpy()["values"] for name, A in operators.items()})
     with np.load(path) as saved:
         return dict(saved)
 
 
 def row(cell: Cell, steps: int, root: Path) -> dict:
-    """Return the results of a run: modes and quality at each look, and the extent of its spectrum."""
-    records = RunFolder(root / cell.name).metrics()
+    """Return the results of a run: modes and quality at each look, and the extremes of its spectra."""
     looks = {}
-    for record in records:
+    for record in RunFolder(root / cell.name).metrics():
         if "metrics/modes_covered" in record and record["step"] > 0:
             looks[record["step"]] = (int(record["metrics/modes_covered"]), round(record["metrics/high_quality"], 2))
-    values = whole_spectrum(cell, root)["values"]
+    found = spectra(cell, root)
+    J, followed = found["J"], found["followed"]
+    largest = np.abs(J).max()
     return {
         **dataclasses.asdict(cell),
         "looks": looks,
         "final": looks[steps],
-        "real": [float(values.real.min()), float(values.real.max())],
-        "imaginary": float(np.abs(values.imag).max()),
-        "zeros": int((np.abs(values) < 1e-8).sum()),
+        "largest": float(largest),
+        "repulsion": float(-J.real.min() / largest),
+        "rotation": float(np.abs(J.imag).max() / largest),
+        "zeros": int((np.abs(J) < 1e-8).sum()),
+        "followed_real": [float(followed.real.min()), float(followed.real.max())],
+        "followed_imaginary": float(np.abs(followed.imag).max()),
+        "radius": float(np.abs(found["update"]).max()),
     }
 
 
-def table(rows: list[dict], steps: int) -> str:
-    """Return the rows as a Markdown table."""
+def markdown(header: list[str], lines: list[list[str]], left: int) -> str:
+    """Return a Markdown table whose first `left` columns are text and whose others are numbers."""
+    rule = ["---"] * left + ["--:"] * (len(header) - left)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *lines])
+
+
+def modes_table(rows: list[dict]) -> str:
+    """Return modes and quality of every run over its looks."""
     looks = sorted(rows[0]["looks"])
     lines = [
-        "| method | base | seed | "
-        + " | ".join(f"{s} steps" for s in looks)
-        + " | Re λ of J | max abs Im λ | abs λ < 1e-8 |",
-        "|---|---|--:|" + "---|" * len(looks) + "---|--:|--:|",
+        [r["optimizer"], r["base"], str(r["seed"]), *(f"{r['looks'][s][0]}, {r['looks'][s][1]:.2f}" for s in looks)]
+        for r in rows
     ]
-    for r in rows:
-        cells = " | ".join(f"{r['looks'][s][0]}, {r['looks'][s][1]:.2f}" for s in looks)
-        low, high = r["real"]
-        lines.append(
-            f"| {r['optimizer']} | {r['base']} | {r['seed']} | {cells} | {low:.3g} to {high:.3g} | "
-            f"{r['imaginary']:.3g} | {r['zeros']} |"
+    return markdown(["method", "base", "seed", *(f"{step} steps" for step in looks)], lines, 2)
+
+
+def spectra_table(rows: list[dict]) -> str:
+    """Return the extremes of every run's spectra, none of which depends on the scale of the losses."""
+    header = ["method", "base", "seed", "-min Re J / max abs J", "max abs Im J / max abs J", "Re of h D^-1 J"]
+    header += ["max abs Im of h D^-1 J", "radius of the update", "zeros"]
+    lines = [
+        [r["optimizer"], r["base"], str(r["seed"]), f"{r['repulsion']:.2g}", f"{r['rotation']:.2g}"]
+        + ["{:.2g} to {:.2g}".format(*r["followed_real"]), f"{r['followed_imaginary']:.2g}"]
+        + [f"{r['radius']:.4g}", str(r["zeros"])]
+        for r in rows
+    ]
+    return markdown(header, lines, 2)
+
+
+def covered(rows: list[dict]) -> str:
+    """Return what the runs say of modes, with exact intervals of the fractions."""
+    sentences = []
+    for method in METHODS:
+        modes = [r["final"][0] for r in rows if r["optimizer"] == method]
+        full = sum(m == 8 for m in modes)
+        interval = binomtest(full, len(modes)).proportion_ci(method="exact")
+        sentences.append(
+            f"{method.capitalize()} ends with all 8 modes in {full} of {len(modes)} runs (95 % interval of the "
+            f"fraction {interval.low:.0%} to {interval.high:.0%}), with {min(modes)} to {max(modes)} modes."
         )
-    return "\n".join(lines)
+    return " ".join(sentences)
 
 
-def verdict(rows: list[dict]) -> str:
-    """Return the sentence that the rows support."""
-    covered = {o: [r["final"][0] for r in rows if r["optimizer"] == o] for o in ("consensus", "simultaneous")}
-    repelled = {o: max(-r["real"][0] for r in rows if r["optimizer"] == o) for o in ("consensus", "simultaneous")}
-    full = sum(modes == 8 for modes in covered["consensus"])
-    below = sum(modes < 8 for modes in covered["simultaneous"])
-    simultaneous = covered["simultaneous"]
-    return (
-        f"Consensus covers all 8 modes in {full} of {len(covered['consensus'])} runs; simultaneous gradient stays "
-        f"below 8 in {below} of {len(simultaneous)} ({min(simultaneous)} to {max(simultaneous)} modes). The strongest "
-        f"repelling real part is at most {repelled['consensus']:.2g} after consensus and up to "
-        f"{repelled['simultaneous']:.2g} after simultaneous gradient."
-    )
+def extent(rows: list[dict], method: str, number: Callable[[dict], float]) -> str:
+    """Return the least and the largest of a number over the runs of a method."""
+    found = [number(r) for r in rows if r["optimizer"] == method]
+    return f"{min(found):.2g} to {max(found):.2g}"
 
 
-def contrast_figures(rows: list[dict], root: Path, out: Path) -> None:
-    """Draw the spectrum and the samples of the first seed of both methods, side by side."""
-    samples = Figure(figsize=(9, 4.6), dpi=110, layout="constrained")
-    panels = samples.subplots(1, 2)
-    pictures = []
-    for axes, optimizer in zip(panels, ("consensus", "simultaneous"), strict=True):
-        found = next(r for r in rows if r["optimizer"] == optimizer)
-        cell = Cell(found["optimizer"], found["base"], found["seed"])
-        saved = whole_spectrum(cell, root)
-        spectrum = type("Saved", (), {"values": saved["values"], "n": len(saved["values"]), "kind": "field"})()
-        path = out / f"ring8-spectrum-{optimizer}.png"
-        spectrum_figure(spectrum, f"ring8 after {optimizer}: Jacobian, {cell.name}", neutral=1e-8).savefig(path)
-        pictures.append(imread(path))
+def said(rows: list[dict]) -> str:
+    """Return the numbers of both methods side by side, without a word on which is better."""
+    numbers: dict[str, Callable[[dict], float]] = {
+        "the largest modulus of J": lambda r: r["largest"],
+        "repulsion relative to it": lambda r: r["repulsion"],
+        "rotation relative to it": lambda r: r["rotation"],
+        "the least real part of h D^-1 J": lambda r: r["followed_real"][0],
+        "the largest imaginary part of h D^-1 J": lambda r: r["followed_imaginary"],
+        "the spectral radius of the update": lambda r: r["radius"],
+    }
+    lines = [
+        f"- {name}: {extent(rows, 'consensus', number)} after consensus, {extent(rows, 'simultaneous', number)} after "
+        "simultaneous gradient"
+        for name, number in numbers.items()
+    ]
+    return "Over the runs of each method:\n\n" + "\n".join(lines)
+
+
+def first_cells(rows: list[dict]) -> list[Cell]:
+    """Return the first run of each method."""
+    found = [next(r for r in rows if r["optimizer"] == method) for method in METHODS]
+    return [Cell(r["optimizer"], r["base"], r["seed"]) for r in found]
+
+
+def spectra_figure(rows: list[dict], root: Path) -> Figure:
+    """Draw, for both methods, J over its largest modulus and h D^-1 J: the same axes in each row."""
+    figure = Figure(figsize=(9, 6.4), dpi=110, layout="constrained")
+    panels = figure.subplots(2, 2, sharex="row", sharey="row")
+    titles = ("J over its largest modulus", "h D$^{-1}$ J: what an RMSProp step follows")
+    for column, cell in enumerate(first_cells(rows)):
+        found = spectra(cell, root)
+        for axes, values, title in zip(
+            panels[:, column], (found["J"] / np.abs(found["J"]).max(), found["followed"]), titles, strict=True
+        ):
+            repels = values.real < 0
+            axes.scatter(values.real[~repels], values.imag[~repels], s=8, color=BLUE, alpha=0.5, label="Re ≥ 0")
+            axes.scatter(
+                values.real[repels], values.imag[repels], s=10, color=ORANGE, marker="^", alpha=0.6, label="Re < 0"
+            )
+            axes.axvline(0, color="#444444", linewidth=0.8, zorder=0)
+            axes.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
+            axes.set(title=f"{cell.name}\n{title}", xlabel="Re", ylabel="Im")
+            axes.set_xscale("symlog", linthresh=1e-4)
+            axes.set_yscale("symlog", linthresh=1e-4)
+            axes.grid(alpha=0.2)
+    panels[0, 0].legend(loc="upper left", fontsize=9)
+    return figure
+
+
+def samples_figure(rows: list[dict], root: Path) -> Figure:
+    """Draw the samples of the first run of both methods over the modes."""
+    figure = Figure(figsize=(9, 4.6), dpi=110, layout="constrained")
+    for axes, cell in zip(figure.subplots(1, 2), first_cells(rows), strict=True):
         points = gt.load(root / cell.name).sample(2560).numpy()
-        axes.scatter(points[:, 0], points[:, 1], s=3, alpha=0.4, linewidths=0, color="#2b6cb0")
+        axes.scatter(points[:, 0], points[:, 1], s=3, alpha=0.4, linewidths=0, color=BLUE, label="samples")
         angles = 2 * np.pi * np.arange(8) / 8
-        axes.scatter(np.cos(angles), np.sin(angles), marker="x", color="#c53030", s=30, label="modes")
-        axes.set(title=cell.name, xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
+        axes.scatter(np.cos(angles), np.sin(angles), marker="x", color=ORANGE, s=30, label="modes")
+        axes.set(title=cell.name, xlabel="x", ylabel="y", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
         axes.legend(loc="upper right", fontsize=8)
-    imsave(out / "ring8-spectra.png", np.concatenate(pictures, axis=1))
-    samples.savefig(out / "ring8-samples.png")
+    return figure
 
 
 def main() -> None:
@@ -184,7 +271,7 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", help="train only every n-th run, as 0/2 and 1/2 in two terminals")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    cells = [Cell(o, b, s) for b in args.bases for o in ("consensus", "simultaneous") for s in args.seeds]
+    cells = [Cell(o, b, s) for b in args.bases for o in METHODS for s in args.seeds]
     part, parts = map(int, args.part.split("/"))
     for cell in cells[part::parts]:
         run_cell(cell, args.steps, args.root)
@@ -194,11 +281,19 @@ def main() -> None:
     rows = [row(cell, args.steps, args.root) for cell in cells]
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "ring8.json").write_text(json.dumps(rows, indent=1) + "\n")
-    contrast_figures(rows, args.root, args.out)
-    command = "gantools train " + " ".join(cells[0].command(args.steps, args.root / cells[0].name))
-    page = PAGE.format(steps=args.steps, command=command, table=table(rows, args.steps), verdict=verdict(rows))
+    spectra_figure(rows, args.root).savefig(args.out / "ring8-spectra.png")
+    samples_figure(rows, args.root).savefig(args.out / "ring8-samples.png")
+    page = PAGE.format(
+        steps=args.steps,
+        command="gantools train " + " ".join(cells[0].command(args.steps, args.root / cells[0].name)),
+        modes=modes_table(rows),
+        covered=covered(rows),
+        spectra=spectra_table(rows),
+        said=said(rows),
+        versions=f"torch {torch.__version__}, {platform.machine()}, one thread",
+    )
     (args.out / "ring8.md").write_text(page)
-    print(table(rows, args.steps), verdict(rows), sep="\n\n")
+    print(modes_table(rows), covered(rows), spectra_table(rows), said(rows), sep="\n\n")
 
 
 if __name__ == "__main__":
