@@ -51,6 +51,7 @@ STUDY = study.Study(
     cells(ACTIVATIONS, steps=STEPS, width=16),
     gan_cells.COLUMNS,
     quick=cells({"relu": "relu", "tanh": "tanh"}, steps=60, width=4, looks=1),
+    bounds=gan_cells.BOUNDS,
 )
 SECTION = study.Section(
     f"{gan_cells.SETTINGS}; mean and 95 % interval.\n\n{gan_cells.EXPLAINED}",

@@ -98,6 +98,7 @@ STUDY = study.Study(
     cells(STEPS, 64, 50),
     {**LEARNED, **MEASURED},
     quick=cells(dict.fromkeys(STEPS, 15), 8, 5),
+    bounds=sequence_cells.BOUNDS,
 )
 PAIRS = [("8 copies", "1 copy"), ("1 copy", "LSTM"), ("8 copies", "LSTM"), ("4 copies", "LSTM, state of 4 copies")]
 NETS_SECTION = study.Section(

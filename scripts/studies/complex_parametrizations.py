@@ -56,6 +56,7 @@ STUDY = study.Study(
     cells(NETWORKS, steps=STEPS),
     {"parameters": "parameters", **gan_cells.COLUMNS},
     quick=cells(SMALL, steps=60, looks=1),
+    bounds=gan_cells.BOUNDS,
 )
 SECTION = study.Section(
     f"{gan_cells.SETTINGS}; mean and 95 % interval. The spectrum is that of the real field, a complex number counting "

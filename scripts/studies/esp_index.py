@@ -8,6 +8,8 @@ shipped, so the points are look-alikes; network, initial weights, optimizer and 
     python scripts/studies/esp_index.py --quick
 """
 
+import math
+
 import numpy as np
 from cells import esp_cells
 from harness import study
@@ -24,6 +26,7 @@ AUTHORS = {
     "nonlinear, 8-2": {"relu": (0.645, 0.572, 0.222, 0.489), "esp": (0.994, 0.019, 0.25, 0),
                        "sigmoid": (0.812, 0.385, 0.289, 0)},
 }  # fmt: skip
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # of Okabe and Ito
 
 
 def verdict(results: study.Results) -> list[str]:
@@ -55,17 +58,20 @@ def authors() -> str:
     )
 
 
-def tolerance_curves(results: study.Results) -> Figure:
-    """Draw alpha and gamma over the tolerance for the nonlinear set with ten units: median and range of the seeds."""
+def tolerance_curves(results: study.Results) -> Figure | None:
+    """Draw alpha and gamma over the tolerance for the nonlinear set with ten units: median and range of the seeds.
+
+    None where the results have no curves.
+    """
+    drawn = {a: results.by_cell[f"nonlinear, 10, {a}"].values() for a in ("relu", "sigmoid", "silu", "esp")}
+    if not all(any("curves" in result for result in found) for found in drawn.values()):
+        return None
     figure = Figure(figsize=(9, 3.8), dpi=110, layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("alpha", "gamma"), strict=True):
-        for activation in ("relu", "sigmoid", "silu", "esp"):
-            found = results.by_cell[f"nonlinear, 10, {activation}"].values()
+        for (activation, found), dashes, colour in zip(drawn.items(), ("-", "--", ":", "-."), COLOURS, strict=True):
             values = np.array([result["curves"][name] for result in found if "curves" in result])
-            (line,) = axes.plot(esp_cells.TOLERANCES, np.median(values, 0), label=activation)
-            axes.fill_between(
-                esp_cells.TOLERANCES, values.min(0), values.max(0), color=line.get_color(), alpha=0.12, linewidth=0
-            )
+            axes.plot(esp_cells.TOLERANCES, np.median(values, 0), dashes, color=colour, label=activation)
+            axes.fill_between(esp_cells.TOLERANCES, values.min(0), values.max(0), color=colour, alpha=0.12, linewidth=0)
         axes.set(
             xscale="log",
             xlabel="tolerance, relative to the largest modulus",
@@ -90,7 +96,16 @@ COLUMNS = {
     **{f"{name} {tolerance}": f"{name} at {tolerance}" for tolerance in esp_cells.MARKS for name in ("alpha", "gamma")},
 }
 QUICK = {name: {**cell, "steps": 200} for name, cell in CELLS.items() if cell["hidden"] == "10"}
-STUDY = study.Study("esp_index", esp_cells.run, CELLS, COLUMNS, QUICK, seeds=range(10))
+FRACTIONS = ("train", "test", "zero rows", *(name for name in COLUMNS if name.startswith(("alpha", "gamma"))))
+STUDY = study.Study(
+    "esp_index",
+    esp_cells.run,
+    CELLS,
+    COLUMNS,
+    QUICK,
+    seeds=range(10),
+    bounds={"loss": (0.0, math.inf), **dict.fromkeys(FRACTIONS, (0.0, 1.0))},
+)
 SECTION = study.Section(
     f"""Cells: set, hidden units, activation; the last of them gives ReLU nets the learned slope of the output that ESP
 nets have. Accuracies are fractions; loss (cross-entropy, nats) and gradient norm are those of the last step. alpha is

@@ -11,6 +11,7 @@ flows, under simultaneous gradient and consensus.
     tensorboard --logdir runs/integrators
 """
 
+import math
 from pathlib import Path
 
 from cells import gan_cells, integrator_cells
@@ -77,6 +78,7 @@ STUDY = study.Study(
     cells(STEPS, (4, 16, 64)),
     {**ORDER, **NET, **MEMORY, **GAN},
     quick=cells(dict.fromkeys(STEPS, 5), (2, 8), width=3, looks=1),
+    bounds={"train": (0.0, 1.0), "test": (0.0, 1.0), "loss": (0.0, math.inf), **gan_cells.BOUNDS},
 )
 SECTIONS = [
     study.Section(

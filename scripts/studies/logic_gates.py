@@ -9,6 +9,7 @@ three or four of the eight states. Many starts for each seed, trained at once.
     python scripts/studies/logic_gates.py --quick
 """
 
+import math
 from typing import Any
 
 from cells import logic_cells
@@ -42,6 +43,19 @@ CELLS = {name: {**cell, "starts": STARTS} for name, cell in {**GATES, **STATES}.
 QUICK = {name: {**cell, "steps": 100, "rate": 0.03, "starts": 10} for name, cell in CELLS.items()}
 
 
+def most_frequent(shown: int) -> float:
+    """Return the accuracy, on the states not shown, of the answer most frequent among the shown; 0.5 at a tie.
+
+    The mean over all choices of `shown` of the eight states, for a function that is 1 on four of them, as all here are.
+    """
+    accuracies = []
+    for ones in range(max(0, shown - 4), min(4, shown) + 1):
+        right = (4 - ones if 2 * ones > shown else 4 - (shown - ones)) / (8 - shown)
+        ways = math.comb(4, ones) * math.comb(4, shown - ones)
+        accuracies.append((0.5 if 2 * ones == shown else right, ways))
+    return sum(a * ways for a, ways in accuracies) / sum(ways for _, ways in accuracies)
+
+
 def verdict(results: study.Results) -> list[str]:
     """Return the tutorial's claims, each with the numbers that support it or do not."""
 
@@ -60,13 +74,24 @@ def verdict(results: study.Results) -> list[str]:
         "Claim: the deep net learns a function of three bits from three or four of the eight states. From four of "
         "them, of the states not shown, it gets right "
         + ", ".join(f"{results.shown(f'{f}, deep, 4 of 8', 'unseen')} ({f})" for f in FUNCTIONS)
-        + "; chance is 0.5.",
+        + f"; the answer that is most frequent among the shown ones gets {most_frequent(4):.3f} right.",
+        "From six states the most frequent answer gets "
+        f"{most_frequent(6):.3f} right: less than a half, since what is shown is missing among the rest. Above both is "
+        'only "first", which is one of the inputs.',
     ]
 
 
 GATE = {"solved": "solved", "error": "squared error", "working": "units that work"}
 STATE = {"solved": "solved", "unseen": "accuracy on the others", "error": "squared error"}
-STUDY = study.Study("logic_gates", logic_cells.run, CELLS, {**STATE, **GATE}, quick=QUICK)
+STUDY = study.Study(
+    "logic_gates",
+    logic_cells.run,
+    CELLS,
+    {**STATE, **GATE},
+    quick=QUICK,
+    bounds={"error": (0.0, math.inf), "unseen": (0.0, 1.0), "working": (0.0, 8.0)},
+    trials={"solved": "starts"},
+)
 GATE_SECTION = study.Section(
     f""""Solved": all outputs within {logic_cells.CLOSE} of their targets, as a fraction of {{starts}} starts; mean and
 95 % interval over {{seeds}} seeds. The squared error is the mean over outputs. A unit works if it moves the output by

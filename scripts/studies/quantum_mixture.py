@@ -9,6 +9,7 @@ points of the data, drawn at random, with the covariance of all points.
     python scripts/studies/quantum_mixture.py --quick
 """
 
+import math
 from collections.abc import Iterable
 
 from cells import mixture_cells
@@ -27,9 +28,9 @@ def cells(planted: Iterable[str], repetitions: int, points: int = 300) -> dict[s
 def verdict(results: study.Results) -> list[str]:
     """Return the claim, and how the comparisons with EM came out."""
     cells = results.study.cells
-    found = [results.contrast(a, b, column) for a, b in PAIRS if {a, b} <= cells.keys() for column in COLUMNS]
-    seen = [mean for mean, half in found if study.is_seen(mean, half)]
-    better = sum(mean < 0 for mean in seen)
+    found = [(a, b, column) for a, b in PAIRS if {a, b} <= cells.keys() for column in COLUMNS]
+    seen = [comparison for comparison in found if results.seen(*comparison)]
+    better = sum(results.contrast(*comparison).mean < 0 for comparison in seen)
     return [
         "Claim (arXiv:1612.09199): better estimates in every aspect, less fluctuation, more robust.",
         f"Of {len(found)} comparisons with EM, where lower is better, {better} are lower, {len(seen) - better} higher, "
@@ -56,6 +57,7 @@ STUDY = study.Study(
     cells(mixture_cells.PLANTED, 20),
     COLUMNS,
     quick=cells(["Gaussian, distance 3", "valley"], 2, 100),
+    bounds={"failed fits": (0.0, 1.0), "mean error": (0.0, math.inf), "covariance error": (0.0, math.inf)},
 )
 SECTION = study.Section(
     f"""{{points}} points in the plane, {{repetitions}} data sets for each of {{seeds}} seeds, one start each; mean and

@@ -10,6 +10,7 @@ delay of T = 30. The long form has T = 200, and fewer nets.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -63,18 +64,26 @@ def verdict(results: study.Results) -> list[str]:
     ]
     for cell in results.study.cells:
         final, lowest = (results.values(cell, column) for column in ("ratio", "best"))
-        mean, half = results.interval(cell, "ratio")
+        loss = results.estimate(cell, "ratio")
         said.append(
-            f"{cell}: solved with {(final < SOLVED).sum()} of {len(final)} seeds at the end, with "
-            f"{(lowest < SOLVED).sum()} at some time; its loss is {study.shown(mean, half)} of the memoryless one, "
-            f"which it {'beats' if mean + half < 1 else 'does not beat'}; gradients over 100 steps keep "
+            f"{cell}: solved with {(final < SOLVED).sum()} of {len(final)} seeds at the end (as a fraction "
+            f"{study.fraction(int((final < SOLVED).sum()), len(final))}, exact), with "
+            f"{(lowest < SOLVED).sum()} at some time; its loss is {loss} of the memoryless one, "
+            f"which it {'beats' if loss.high < 1 else 'does not beat'}; gradients over 100 steps keep "
             f"{results.mean(cell, 'gradient ratio'):.3g} of their norm at the start."
         )
     return said
 
 
 COLUMNS = {**sequence_cells.COLUMNS, "gradient ratio": "gradient ratio over 100 steps, at the start"}
-STUDY = study.Study("unitary_memory", run, cells(NETS, 30, 400), COLUMNS, quick=cells(NETS, 5, 20, 16))
+STUDY = study.Study(
+    "unitary_memory",
+    run,
+    cells(NETS, 30, 400),
+    COLUMNS,
+    quick=cells(NETS, 5, 20, 16),
+    bounds={**sequence_cells.BOUNDS, "gradient ratio": (0.0, math.inf)},
+)
 LONG_STUDY = dataclasses.replace(
     STUDY, name="unitary_memory_long", cells=cells(LONG, 200, 800), quick=cells(LONG, 20, 20, 16)
 )

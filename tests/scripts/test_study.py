@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from harness import study
 
 from gantools import GantoolsError
@@ -39,28 +39,11 @@ def page(**more):
     return study.Page("Small", "What is asked?\n\nWhat is done.\n\n    a command", [section], **more)
 
 
-def test_intervals_are_those_of_student():
-    mean, half = study.interval(np.array([1.0, 2.0, 3.0, math.nan]))
-    assert mean == 2.0 and half == pytest.approx(4.302653 * 1.0 / math.sqrt(3), rel=1e-6)
-    assert study.interval(np.array([5.0]))[0] == 5.0 and math.isnan(study.interval(np.array([5.0]))[1])
-    assert study.shown(0.12345, 0.0123) == "0.123 ± 0.012" and study.shown(1234.5, 67.8) == "1234 ± 68"
-    assert study.shown(math.nan, math.nan) == "-" and study.shown(3.14159, math.nan) == "3.14"
-    assert study.shown(19978.0, 0.0) == "19978" and study.shown(1.0, 1e-16) == "1"
-    assert study.shown(0.5, 0.1, sign=True) == "+0.50 ± 0.10" and study.shown(-0.5, 0.1, sign=True) == "-0.50 ± 0.10"
-
-
 def test_a_part_has_some_cells_and_columns_in_the_order_asked(tmp_path):
     whole = study.execute(small(), tmp_path)
     part = whole.part(["mean 1.0"], {"seconds": "time", "value": "own heading"})
     assert part.table().splitlines()[0] == "| cell | time | own heading |" and part.table().count("\n") == 2
     assert np.array_equal(part.values("mean 1.0", "value"), whole.values("mean 1.0", "value"))
-
-
-def test_the_interval_holds_what_it_says():
-    """Of a thousand repetitions about 950 contain the mean: between 930 and 970 at 3 standard errors."""
-    draws = np.random.default_rng(0).normal(size=(1000, 5))
-    inside = sum(abs(mean) <= half for mean, half in map(study.interval, draws))
-    assert 930 <= inside <= 970
 
 
 def test_what_is_computed_is_not_computed_again(tmp_path):
@@ -74,10 +57,15 @@ def test_what_is_computed_is_not_computed_again(tmp_path):
 
 def test_pairs_by_seed_find_a_difference_that_the_spread_hides(tmp_path):
     results = study.execute(small(), tmp_path)
-    mean, half = results.contrast("mean 1.0", "mean 0.0", "value")
-    assert mean == pytest.approx(1.0) and half == pytest.approx(0.0, abs=1e-12)
-    assert "higher" in results.difference("mean 1.0", "mean 0.0", "value")
-    assert results.interval("mean 0.0", "value")[1] > 0.5
+    found = results.contrast("mean 1.0", "mean 0.0", "value")
+    assert found.mean == pytest.approx(1.0) and found.half == pytest.approx(0.0, abs=1e-12)
+    estimate = results.estimate("mean 0.0", "value")
+    assert estimate.high - estimate.low > 1.0
+    # Four equal differences: their sign alone is known, which is a coin thrown four times.
+    assert found.p == 2 * 0.5**4
+    assert "no difference is seen (+1)" in results.difference("mean 1.0", "mean 0.0", "value")
+    more = study.execute(small(seeds=range(7)), tmp_path)
+    assert "higher (+1)" in more.difference("mean 1.0", "mean 0.0", "value")
 
 
 def test_failed_runs_are_counted_and_left_out(tmp_path):
@@ -109,14 +97,18 @@ def test_processes_give_the_same_results(tmp_path, monkeypatch):
     np.testing.assert_allclose(alone.values("mean 1.0", "value"), together.values("mean 1.0", "value"), rtol=1e-12)
 
 
-def test_differences_are_bold_where_the_interval_excludes_0_and_are_counted(tmp_path):
-    results = study.execute(small(cells=(0.0, 1.0, -1.0)), tmp_path)
+def test_differences_are_bold_where_one_is_seen_and_are_counted(tmp_path):
+    results = study.execute(small(cells=(0.0, 1.0, -1.0), seeds=range(7)), tmp_path)
     pairs = [("mean 1.0", "mean 0.0"), ("mean 0.0", "mean 0.0"), ("mean -1.0", "mean 0.0")]
     head, _, *rows, _, count = results.differences(pairs, ["value"]).splitlines()
     assert head == "| difference | value |"
     assert rows[0] == "| mean 1.0 against mean 0.0 | **+1** |"
     assert rows[1:] == ["| mean 0.0 against mean 0.0 | +0 |", "| mean -1.0 against mean 0.0 | - |"]
-    assert count == "Of 2 differences 1 exclude 0; by chance alone about 0.1 would."
+    assert count == "Of 2 differences 1 are seen; 1 would be, each alone."
+    # p = 1/64 is below 5 %, and 5/64 is not: beside four more comparisons of the page the same one is not seen.
+    others = tuple((cell, cell, column) for cell in ("mean 0.0", "mean 1.0") for column in ("value", "seconds"))
+    many = dataclasses.replace(results, compared=(*others, ("mean 1.0", "mean 0.0", "value")))
+    assert not many.seen("mean 1.0", "mean 0.0", "value")
 
 
 def test_a_single_seed_shows_no_difference(tmp_path):
@@ -137,7 +129,10 @@ def test_main_writes_page_numbers_and_figures(tmp_path, capsys):
     begin = "# Small\n\nWhat is asked?\n\n    python scripts/studies/small.py --jobs 2\n\nWhat is done. Seeds 7.\n\n"
     assert text.startswith(begin + "Means of 0.0 and 1.0, 1 seeds.\n\n| a | table |\n|---|---|\n\n| cell |")
     assert "![Distance](small-distance.png)" in text and "no such cell" not in text
-    assert text.endswith("## Verdict\n\n- First.\n- Second.\n")
+    assert "## Verdict\n\n- First.\n- Second.\n\n## How to read the numbers" in text
+    assert f"torch {torch.__version__}" in text and "were not recorded" not in text
+    study.main(small(), page(), ["--page", "--out", str(out)])
+    assert "| mean 0.0 |" in (out / "small.md").read_text() and "Seeds 7." in (out / "small.md").read_text()
 
 
 def test_a_quick_form_has_its_own_cells_and_root_and_a_flag_chooses_another_form(tmp_path, monkeypatch, capsys):

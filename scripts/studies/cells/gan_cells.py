@@ -1,5 +1,6 @@
 """Training and measures of a GAN: coverage, and the spectra of its Jacobian and of its players' Hessians."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,9 @@ COLUMNS = {
     "largest": "max abs J",
     "alpha generator": "alpha G", "alpha discriminator": "alpha D", "zero rows": "zero rows",
 }  # fmt: skip
+BOUNDS = {"modes": (0.0, 8.0), "largest": (0.0, math.inf), **dict.fromkeys(
+    ("quality", "attracting", "repelling", "rotation", "leading rotation", "alpha generator", "alpha discriminator",
+     "zero rows"), (0.0, 1.0))}  # fmt: skip
 MODES = ("Modes over the steps", lambda results: results.curves("modes_covered"))
 # Explanation of these cells and columns on a page.
 SETTINGS = "{steps} steps, batches of 256, RMSProp, learning rate 1e-3, gamma 10 for consensus, {seeds} seeds"

@@ -17,6 +17,7 @@ from gantools.nn import SequenceModel
 Make = Callable[[int, torch.Generator], nn.Module]
 COLUMNS = {"parameters": "parameters", "loss": "loss", "ratio": "loss / memoryless", "accuracy": "accuracy",
            "area": "mean over training", "best": "lowest in training"}  # fmt: skip
+BOUNDS = {"accuracy": (0.0, 1.0), **dict.fromkeys(("loss", "ratio", "area", "best"), (0.0, math.inf))}
 # Explanation of these columns on a page.
 EXPLAINED = """Columns: the cross-entropy of an answer in nats after training, on 500 new sequences; the same as a
 fraction of the loss of the best answer without memory; the fraction of right answers. Over training, on its own

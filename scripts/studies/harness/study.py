@@ -10,6 +10,7 @@ page. A finished result is not computed again, so a stopped study goes on where 
 import argparse
 import dataclasses
 import json
+import platform
 import re
 import sys
 import time
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from harness.intervals import fraction
 from harness.study_page import Page, Section
-from harness.study_results import Cell, Result, Results, Study, interval, is_seen, markdown, shown
+from harness.study_results import Cell, Result, Results, Study, markdown
 from torch.utils.tensorboard import SummaryWriter
 
+import gantools as gt
 from gantools import GantoolsError
 from gantools.cli.flags import parse_train
 from gantools.errors import MissingDependencyError
@@ -40,14 +43,16 @@ __all__ = [
     "Section",
     "Study",
     "execute",
-    "interval",
-    "is_seen",
+    "fraction",
     "main",
     "markdown",
     "result_path",
-    "shown",
     "train_gan",
 ]
+
+MADE_WITH = (
+    f"gantools {gt.__version__}, torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}"
+)
 
 
 def train_gan(args: Sequence[str], folder: Path) -> tuple[RunFolder, Result]:
@@ -90,6 +95,14 @@ def execute(study: Study, root: Path, jobs: int = 1) -> Results:
     return Results(study, found)
 
 
+def stored(study: Study, out: Path) -> Results:
+    """Return the results that lie beside a page, which have no curves."""
+    numbers = json.loads((out / f"{study.name}.json").read_text())
+    by_cell = {cell: {int(seed): result for seed, result in numbers[cell].items()} for cell in study.cells}
+    seeds = sorted({seed for results in by_cell.values() for seed in results})
+    return Results(dataclasses.replace(study, seeds=seeds), by_cell)
+
+
 def result_path(root: Path, cell: str, seed: int) -> Path:
     """Return where the result of a cell and a seed is kept."""
     return root / f"{re.sub(r'[^A-Za-z0-9.=-]+', '_', cell)}-seed{seed}.json"
@@ -110,7 +123,7 @@ def _run_one(study: Study, cell: str, seed: int, root: Path) -> Result:
         raise  # not a result of the study
     except GantoolsError as error:
         result = {"failed": str(error)}
-    result["seconds"] = time.perf_counter() - begun
+    result |= {"seconds": time.perf_counter() - begun, "made with": MADE_WITH}
     with SummaryWriter(str(path.with_suffix(""))) as writer:
         curves = result.get("curves", {})
         for name in curves.keys() - {"step"}:
@@ -141,6 +154,11 @@ def main(study: Study, page: Page, command: Sequence[str] | None = None, **forms
     for flag, form in forms.items():
         if getattr(args, flag):
             study, script = form, f"{script} --{flag}"
+    if args.page:
+        page.write(
+            stored(study, args.out or Path("docs/results")), f"{script} --jobs 2", args.out or Path("docs/results")
+        )
+        return
     root = args.root or Path("runs") / (f"{study.name}-quick" if args.quick else study.name)
     if args.quick:
         study = dataclasses.replace(study, cells=study.quick, seeds=range(2))
@@ -160,6 +178,7 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     """Return the options that every study has."""
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="a small form of it, in a minute or two")
+    options.add_argument("--page", action="store_true", help="write the page anew from its numbers, without any run")
     options.add_argument("--jobs", type=int, default=1, help="processes at the same time, of one thread each")
     options.add_argument("--seeds", type=int, nargs="+", help="instead of the study's own")
     options.add_argument("--root", type=Path, help="where runs are kept; by default runs/NAME")

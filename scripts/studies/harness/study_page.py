@@ -5,11 +5,13 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from harness.study_results import Cell, Results
+from harness import intervals
+from harness.study_results import Cell, Comparison, Results
 from matplotlib.figure import Figure
 
-Draw = Callable[[Results], Figure]
-PAIRED = "Differences seed by seed, mean and 95 % interval; bold where it does not contain 0:"
+Draw = Callable[[Results], Figure | None]
+PAIRED = """Differences seed by seed, mean and 95 % interval of each alone; bold where one is seen (paired t-test, 5 %
+after Holm's adjustment for all {count} comparisons of this page):"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +40,22 @@ class Section:
         cells = [name for name, cell in results.study.cells.items() if self.where(cell)]
         return results.part(cells, self.columns or results.study.columns)
 
+    def present(self, part: Results) -> list[tuple[str, str]]:
+        """Return the pairs of cells that a form of the study has."""
+        return [pair for pair in self.pairs if set(pair) <= part.study.cells.keys()]
+
+    def comparisons(self, results: Results) -> list[Comparison]:
+        """Return what the section compares: a cell, its baseline and a column each."""
+        return [(*pair, column) for pair in self.present(self.part(results)) for column in self.compared]
+
     def render(self, results: Results) -> str:
         """Return the section as Markdown."""
         part, name = self.part(results), results.study.name
         text = self.text.format(seeds=len(results.study.seeds), **_settings(part.study.cells.values()))
         blocks = [*map(_filled, text.split("\n\n")), part.table()]
         blocks += [f"![{caption}]({name}-{ending}.png)" for ending, (caption, _) in self.figures.items()]
-        pairs = [pair for pair in self.pairs if set(pair) <= part.study.cells.keys()]
-        if pairs:
-            blocks += [PAIRED, part.differences(pairs, self.compared)]
+        if pairs := self.present(part):
+            blocks += [_filled(PAIRED.format(count=len(results.compared))), part.differences(pairs, self.compared)]
         return "\n\n".join(blocks)
 
 
@@ -69,12 +78,19 @@ class Page:
     def render(self, results: Results, command: str) -> str:
         """Return the page as Markdown; `command` is the command line that makes it."""
         question, explanation, *_ = (self.text or "").split("\n\n")
+        results = self.adjusted(results)
         seeds = f"Seeds {', '.join(map(str, results.study.seeds))}."
         blocks = [f"# {self.title}", question, f"    {command}", f"{explanation} {seeds}"]
         blocks += [section.render(results) for section in self.sections]
         if self.verdict:
             blocks += ["## Verdict", "\n".join(f"- {sentence}" for sentence in self.verdict(results))]
+        blocks += ["## How to read the numbers", *map(_filled, reading(results))]
         return "\n\n".join(blocks) + "\n"
+
+    def adjusted(self, results: Results) -> Results:
+        """Return the results with all comparisons of the page, for which each of them is adjusted."""
+        compared = [c for section in self.sections for c in section.comparisons(results)]
+        return dataclasses.replace(results, compared=tuple(dict.fromkeys(compared)))
 
     def write(self, results: Results, command: str, out: Path) -> None:
         """Write the page and its figures into a folder."""
@@ -82,7 +98,22 @@ class Page:
         (out / f"{name}.md").write_text(self.render(results, command))
         for section in self.sections:
             for ending, (_, draw) in section.figures.items():
-                draw(section.part(results)).savefig(out / f"{name}-{ending}.png")
+                if figure := draw(section.part(results)):  # curves are not among the numbers beside a page
+                    figure.savefig(out / f"{name}-{ending}.png")
+
+
+def reading(results: Results) -> list[str]:
+    """Return what the intervals of a page mean, and the versions and machines that its numbers come from."""
+    seeds, trials = len(results.study.seeds), results.study.trials
+    exact = [results.study.columns[column] for column in trials if column in results.study.columns]
+    said = f"Means with 95 % intervals of Student's t over {seeds} seeds, cut where a number cannot go on. "
+    if exact:
+        said += f"Exact binomial intervals over all starts: {', '.join(exact)}. "
+    said += (
+        "A mean without an interval is the same with every seed; of further seeds, up to "
+        f"{100 * intervals.unlike(seeds):.0f} % may still differ (exact, 95 %), unless the number is given by the cell."
+    )
+    return [said, f"Made with {results.made_with()}."]
 
 
 def _filled(paragraph: str) -> str:

@@ -2,17 +2,20 @@
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import intervals
+from harness.intervals import LEVEL, Difference, Estimate
 from matplotlib.figure import Figure
-from scipy import stats
 
 Cell = dict[str, Any]
 Result = dict[str, Any]
-BLUE, GREY = "#2b6cb0", "#a0aec0"
+BLUE, GREY = "#0072b2", "#9aa5b1"  # told apart by the colour-blind, and in grey
+Comparison = tuple[str, str, str]  # a cell, its baseline, a column
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Study:
         columns: heading by the name of a number, in the order of the table.
         quick: the cells of its quick form, of two seeds.
         seeds: one run of every cell for each.
+        bounds: what a column's numbers cannot exceed; a mean's interval ends there.
+        trials: for a column that is a fraction of independent trials, the setting that says how many a seed has.
     """
 
     name: str
@@ -35,14 +40,23 @@ class Study:
     columns: Mapping[str, str]
     quick: Mapping[str, Cell]
     seeds: Sequence[int] = range(5)
+    bounds: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    trials: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Results of a study: by cell, that of each seed; `{"failed": sentence}` for a run that was stopped."""
+    """Results of a study.
+
+    Attributes:
+        study: what was run.
+        by_cell: by cell, the result of each seed; `{"failed": sentence}` for a run that was stopped.
+        compared: all comparisons of the page, for which its tests are adjusted.
+    """
 
     study: Study
     by_cell: Mapping[str, Mapping[int, Result]]
+    compared: tuple[Comparison, ...] = ()
 
     def values(self, cell: str, column: str) -> np.ndarray:
         """Return a column of a cell over the seeds, in their order; NaN where a run failed or lacks it."""
@@ -51,31 +65,51 @@ class Results:
 
     def mean(self, cell: str, column: str) -> float:
         """Return the mean over the seeds that have the number."""
-        return self.interval(cell, column)[0]
+        return self.estimate(cell, column).mean
 
-    def interval(self, cell: str, column: str) -> tuple[float, float]:
-        """Return mean and half width of the 95 % interval of Student's t over the seeds that have the number."""
-        return interval(self.values(cell, column))
+    def estimate(self, cell: str, column: str) -> Estimate:
+        """Return the mean over the seeds that have the number, with its interval; a fraction's is exact."""
+        values = self.values(cell, column)
+        if trials := self.study.cells[cell].get(self.study.trials.get(column, "")):
+            known = values[~np.isnan(values)]
+            if len(known):
+                return intervals.fraction(round(float(known.sum()) * trials), len(known) * trials)
+        return intervals.estimate(values, self.study.bounds.get(column))
 
     def shown(self, cell: str, column: str) -> str:
-        """Return the interval as "mean ± half width"."""
-        return shown(*self.interval(cell, column))
+        """Return mean and interval as text."""
+        return str(self.estimate(cell, column))
 
-    def contrast(self, cell: str, baseline: str, column: str) -> tuple[float, float]:
-        """Return mean and half width of the 95 % interval of the difference to another cell, seed by seed."""
-        return interval(self.values(cell, column) - self.values(baseline, column))
+    def contrast(self, cell: str, baseline: str, column: str) -> Difference:
+        """Return the difference to another cell, seed by seed, tested alone."""
+        return intervals.difference(self.values(cell, column) - self.values(baseline, column))
+
+    def seen(self, *comparison: str) -> bool:
+        """Return whether a cell differs from its baseline, after Holm's adjustment for all that the page compares."""
+        return self._adjusted(comparison)[comparison] < LEVEL
+
+    def _adjusted(self, *more: Comparison | tuple[str, ...]) -> dict[Any, float]:
+        family = dict.fromkeys([*self.compared, *more])
+        return intervals.holm({c: self.contrast(*c).p for c in family})
 
     def part(self, cells: Iterable[str], columns: Mapping[str, str]) -> "Results":
         """Return some of the cells and columns, for a table or a figure of their own."""
         cells = {name: self.study.cells[name] for name in cells}
-        return Results(dataclasses.replace(self.study, cells=cells, columns=columns), self.by_cell)
+        return dataclasses.replace(self, study=dataclasses.replace(self.study, cells=cells, columns=columns))
+
+    def made_with(self) -> str:
+        """Return the versions and machines of all results."""
+        every = [result.get("made with") for seeds in self.by_cell.values() for result in seeds.values()]
+        known = dict.fromkeys(text for text in every if text)
+        unknown = ["versions that were not recorded, for some or all runs"] if None in every else []
+        return "; ".join([*known, *unknown])
 
     def failed(self, cell: str) -> list[str]:
         """Return the sentences of the runs that were stopped."""
         return [result["failed"] for result in self.by_cell[cell].values() if "failed" in result]
 
     def table(self) -> str:
-        """Return cells by columns as Markdown, mean ± half width; the number of failed runs where there were any."""
+        """Return cells by columns as Markdown, means with intervals; the number of failed runs where there were any."""
         columns, cells = self.study.columns, self.study.cells
         any_failed = any(self.failed(cell) for cell in cells)
         rows = []
@@ -86,24 +120,32 @@ class Results:
         return markdown(["cell", *columns.values(), *(["stopped"] if any_failed else [])], rows)
 
     def difference(self, cell: str, baseline: str, column: str) -> str:
-        """Return a sentence on whether a cell differs from another one in a column, by the paired interval."""
-        mean, half = self.contrast(cell, baseline, column)
+        """Return a sentence on whether a cell differs from another one in a column, and what would have been seen."""
+        found = self.contrast(cell, baseline, column)
         compared = f'"{cell}" against "{baseline}", {self.study.columns[column]}'
-        if math.isnan(half):
+        if math.isnan(found.p):
             return f"{compared}: cannot be compared, too few runs have it."
-        seen = ("higher" if mean > 0 else "lower") if is_seen(mean, half) else "no difference is seen"
-        return f"{compared}: {seen} ({shown(mean, half, sign=True)})."
+        if self.seen(cell, baseline, column):
+            return f"{compared}: {'higher' if found.mean > 0 else 'lower'} ({found})."
+        power = (
+            "" if math.isnan(found.detectable) else f"; one of {found.detectable:.2g} would be, alone, with power 0.8"
+        )
+        return f"{compared}: no difference is seen ({found}{power})."
 
     def differences(self, pairs: Iterable[tuple[str, str]], columns: Iterable[str]) -> str:
-        """Return differences of pairs of cells as Markdown, bold where the interval does not contain 0, and a count."""
-        columns, rows = list(columns), []
-        contrasts = {pair: [self.contrast(*pair, column) for column in columns] for pair in pairs}
-        for (cell, baseline), found in contrasts.items():
-            marked = (f"**{shown(*c, sign=True)}**" if is_seen(*c) else shown(*c, sign=True) for c in found)
-            rows.append([f"{cell} against {baseline}", *marked])
-        tested = [c for found in contrasts.values() for c in found if not math.isnan(c[1])]
-        seen = sum(is_seen(*c) for c in tested)
-        count = f"Of {len(tested)} differences {seen} exclude 0; by chance alone about {0.05 * len(tested):.2g} would."
+        """Return differences of pairs of cells as Markdown, bold where one is seen, and their count."""
+        columns, rows, comparisons = list(columns), [], []
+        for pair in pairs:
+            row = [(*pair, column) for column in columns]
+            shown = [(str(self.contrast(*c)), self.seen(*c)) for c in row]
+            rows.append([f"{pair[0]} against {pair[1]}", *(f"**{text}**" if bold else text for text, bold in shown)])
+            comparisons += row
+        p = {c: self.contrast(*c).p for c in comparisons}
+        tested = [c for c in comparisons if not math.isnan(p[c])]
+        alone = sum(p[c] < LEVEL for c in tested)
+        count = (
+            f"Of {len(tested)} differences {sum(self.seen(*c) for c in tested)} are seen; {alone} would be, each alone."
+        )
         return markdown(["difference", *(self.study.columns[c] for c in columns)], rows) + "\n\n" + count
 
     def figure(self) -> Figure:
@@ -117,11 +159,13 @@ class Results:
             for y, cell in enumerate(cells):
                 values = self.values(cell, column)
                 axes.plot(values, np.full(len(values), y), ".", color=GREY, markersize=5)
-                mean, half = interval(values)
-                axes.errorbar(mean, y, xerr=None if math.isnan(half) else half, fmt="o", color=BLUE, capsize=3, ms=4)
+                found = self.estimate(cell, column)
+                ends = [[found.mean - found.low], [found.high - found.mean]]
+                known = not np.isnan(ends).any()
+                axes.errorbar(found.mean, y, xerr=ends if known else None, fmt="o", color=BLUE, capsize=3, ms=4)
             if _many_decades(np.array([self.values(cell, column) for cell in cells])):
                 axes.set_xscale("log", nonpositive="clip")
-            axes.set_title(heading, fontsize=9)
+            axes.set_xlabel(heading, fontsize=9)
             axes.grid(axis="x", alpha=0.3)
             axes.tick_params(labelsize=8)
         panels[0].set_yticks(range(len(cells)), cells)
@@ -130,24 +174,42 @@ class Results:
             axes.set_visible(False)
         return figure
 
-    def curves(self, name: str, log: bool = False) -> Figure:
-        """Draw a curve of each cell over the steps: the mean over the seeds, and the range between them."""
-        figure = Figure(figsize=(9.5, 4.4), dpi=110, layout="constrained")
-        axes = figure.subplots()
-        for number, cell in enumerate(self.study.cells):
-            found = [r["curves"] for r in self.by_cell[cell].values() if name in r.get("curves", {})]
-            if not found:
-                continue
-            shortest = min(len(curve[name]) for curve in found)
-            values = np.array([curve[name][:shortest] for curve in found], dtype=float)
-            steps = found[0]["step"][:shortest]
-            dashes = ("-", "--", ":")[number // 10 % 3]  # there are ten colours
-            (line,) = axes.plot(steps, values.mean(0), dashes, label=cell, linewidth=1.4)
-            axes.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.12, linewidth=0)
-        axes.set(xlabel="step", ylabel=name.replace("_", " "), yscale="log" if log else "linear")
-        figure.legend(fontsize=7, loc="outside right upper")
-        axes.grid(alpha=0.3)
+    def curves(self, name: str, log: bool = False) -> Figure | None:
+        """Draw a panel for each cell: mean and range of its seeds over the steps, the other cells' means in grey.
+
+        None where no result has this curve.
+        """
+        found = {cell: [r["curves"] for r in seeds.values() if name in r.get("curves", {})]
+                 for cell, seeds in self.by_cell.items() if cell in self.study.cells}  # fmt: skip
+        curves = {cell: over_steps(runs, name) for cell, runs in found.items() if runs}
+        if not curves:
+            return None
+        across = min(4, len(curves))
+        down = -(-len(curves) // across)
+        size = (2.5 * across + 0.6, 1.9 * down + 0.6)
+        figure = Figure(figsize=size, dpi=110, layout="constrained")
+        panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+        for axes, (cell, (steps, values)) in zip(panels.flat, curves.items(), strict=False):
+            for other, (its_steps, its_values) in curves.items():
+                if other != cell:
+                    axes.plot(its_steps, its_values.mean(0), color=GREY, linewidth=0.6, alpha=0.6)
+            axes.fill_between(steps, values.min(0), values.max(0), color=BLUE, alpha=0.25, linewidth=0)
+            axes.plot(steps, values.mean(0), color=BLUE, linewidth=1.5)
+            axes.set_title(textwrap.fill(cell, 34), fontsize=8)
+            axes.set_yscale("log" if log else "linear")
+            axes.tick_params(labelsize=8)
+            axes.grid(alpha=0.3)
+        for axes in panels.flat[len(curves) :]:
+            axes.set_visible(False)
+        figure.supxlabel("step", fontsize=9)
+        figure.supylabel(name.replace("_", " "), fontsize=9)
         return figure
+
+
+def over_steps(runs: Sequence[Mapping[str, Sequence[float]]], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps (m,) that all runs of a cell have and their curves (runs, m)."""
+    shortest = min(len(run[name]) for run in runs)
+    return np.array(runs[0]["step"][:shortest]), np.array([run[name][:shortest] for run in runs], dtype=float)
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -160,34 +222,3 @@ def _many_decades(values: np.ndarray) -> bool:
     """Return whether a linear axis would show the largest of these numbers alone."""
     known = np.abs(values[np.isfinite(values)])
     return bool(len(known)) and bool((known > 0).all()) and known.max() > 1000 * known.min()
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """Return mean and half width of the 95 % interval of Student's t; NaN where there are too few numbers."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return math.nan, math.nan
-    if len(values) == 1:
-        return float(values[0]), math.nan
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    return float(values.mean()), float(half)
-
-
-def is_seen(mean: float, half: float) -> bool:
-    """Return whether an interval excludes 0; never that of a single seed, which has none."""
-    return abs(mean) > half
-
-
-def shown(mean: float, half: float, sign: bool = False) -> str:
-    """Return "mean ± half width" with as many digits as the interval supports; `sign` for a plus before the mean."""
-    plus = "+" if sign else ""
-    if math.isnan(mean):
-        return "-"
-    # Rounding of equal numbers leaves an interval too.
-    if math.isnan(half) or half <= 1e-12 * abs(mean):
-        whole = float(mean).is_integer() and abs(mean) < 1e9
-        return f"{mean:{plus}.0f}" if whole else f"{mean:{plus}.3g}"
-    digits = max(0, 1 - math.floor(math.log10(half)))
-    if digits > 5 or abs(mean) >= 1e6:
-        return f"{mean:{plus}.3g} ± {half:.2g}"
-    return f"{mean:{plus}.{digits}f} ± {half:.{digits}f}"
