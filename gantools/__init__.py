@@ -20,6 +20,7 @@ _NAMES = {
     "load": "gantools.runs.load",
     "replicated": "gantools.games.replicas",
     "split": "gantools.batches",
+    "stacked": "gantools.games.copies.stacked",
     "watch": "gantools.watching.watch",
     "GantoolsError": "gantools.errors",
     "NonFiniteFieldError": "gantools.errors",
@@ -45,6 +46,7 @@ __all__ = [
     "replicated",
     "schedules",
     "split",
+    "stacked",
     "trainers",
     "watch",
 ]
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from gantools.batches import split
     from gantools.data.loaders import batches
     from gantools.errors import GantoolsError, NonFiniteFieldError
+    from gantools.games.copies.stacked import stacked
     from gantools.games.game import Game, minimization
     from gantools.games.gan import gan
     from gantools.games.replicas import replicated

@@ -106,6 +106,37 @@ class Parts(tuple):
     __slots__ = ()
 
 
+class Each(tuple):
+    """A batch for each copy of a game, in the order of the copies; see `gantools.stacked`."""
+
+    def stacked(self) -> tuple[list[Tensor], list[int | None]] | None:
+        """Return the tensors of the batches, each (S, ...), and where their copies lie; None where they do not stack.
+
+        A number that is the same in all (how many updates were made, say) stays one: a loss may read it.
+        """
+        if "_stacked" not in vars(self):
+            columns = list(zip(*map(tensors, self), strict=True)) if len(set(map(_outline, self))) == 1 else None
+            self._stacked = None if columns is None else _joined(columns)
+        return self._stacked
+
+
+def _joined(columns: list[tuple[Tensor, ...]]) -> tuple[list[Tensor], list[int | None]]:
+    common = [not c[0].dim() and all(bool(x == c[0]) for x in c) for c in columns]
+    values = [c[0].detach() if one else torch.stack(c).detach() for c, one in zip(columns, common, strict=True)]
+    return values, [None if one else 0 for one in common]
+
+
+def _outline(batch: Any) -> str:
+    """Return the form of a batch, with the numbers in it that are no tensors."""
+    if isinstance(batch, Tensor):
+        return f"{tuple(batch.shape)} {batch.dtype}"
+    if isinstance(batch, Mapping):
+        return repr({key: _outline(value) for key, value in batch.items()})
+    if isinstance(batch, (tuple, list)):
+        return repr([_outline(item) for item in batch])
+    return repr(batch) if isinstance(batch, (int, float, complex, type(None))) else type(batch).__name__
+
+
 def split(batch: Any, count: int) -> Parts:
     """Return a batch in `count` parts of equal size; every count-th sample, so that a stratified batch stays so.
 
@@ -192,9 +223,9 @@ def require_samples(batch: Any) -> None:
 
 def halves(batch: Any) -> tuple[Any, Any]:
     """Return the even and the odd samples of a batch: two independent estimates where one was drawn."""
-    if isinstance(batch, Parts):
-        pairs = [split(part, 2) for part in batch]
-        return Parts(even for even, _ in pairs), Parts(odd for _, odd in pairs)
+    if isinstance(batch, (Parts, Each)):
+        pairs = [halves(part) for part in batch]
+        return type(batch)(even for even, _ in pairs), type(batch)(odd for _, odd in pairs)
     even, odd = split(batch, 2)
     return even, odd
 

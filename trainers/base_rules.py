@@ -65,12 +65,13 @@ def safe_sqrt(v: Tensor) -> Tensor:
     return torch.where(alive, torch.where(alive, v, 1.0).sqrt(), 0.0)
 
 
-def clipped(direction: Tensor, longest: float | None) -> Tensor:
-    """Return the direction, shortened to the norm `longest` if it is longer."""
+def clipped(direction: Tensor, longest: float | None, copies: int = 1) -> Tensor:
+    """Return the direction, shortened to the norm `longest` if it is longer; of each copy where there are several."""
     if longest is None:
         return direction
-    norm = direction.norm()
-    return torch.where(norm > longest, direction * (longest / norm.clamp_min(longest)), direction)
+    rows = direction.view(copies, -1)
+    norm = rows.norm(dim=1, keepdim=True)
+    return torch.where(norm > longest, rows * (longest / norm.clamp_min(longest)), rows).view_as(direction)
 
 
 def _require_unit_interval(**values: Scheduled) -> None:

@@ -29,16 +29,17 @@ class FieldGraph:
 
     def transposed(self, u: Tensor) -> Tensor:
         r"""Return $J^\top u$ (n,): one backward pass."""
-        return self._pull(self._field, self._leaves, u, self._differentiable)
+        return self._game.flatten(self._pull(self._field, self._leaves, u, self._differentiable))
 
     def product(self, u: Tensor) -> Tensor:
         r"""Return $J u$ (n,): the derivative of the linear map $v \mapsto J^\top v$, whose graph is built once."""
         if self._dual is None:
             dummy = torch.zeros_like(u).requires_grad_()
             with torch.enable_grad():
-                self._dual = self._pull(self._field, self._leaves, dummy, create_graph=True), dummy
+                pulled = self._pull(self._field, self._leaves, dummy, create_graph=True)
+                self._dual = self._game.flatten(pulled), dummy
         pulled, dummy = self._dual
-        return self._pull(pulled, [dummy], u, self._differentiable)
+        return self._pull(pulled, [dummy], u, self._differentiable)[0]
 
     def off_diagonal(self, product: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
         """Return a product (n,) with the Jacobian, or its transpose, without each player's own block.
@@ -54,10 +55,9 @@ class FieldGraph:
             pieces.append(product(others)[part])
         return torch.cat(pieces)
 
-    def _pull(self, output: Tensor, inputs: Sequence[Tensor], u: Tensor, create_graph: bool) -> Tensor:
+    def _pull(self, output: Tensor, inputs: Sequence[Tensor], u: Tensor, create_graph: bool) -> Sequence[Tensor]:
         if not output.requires_grad:
-            return torch.zeros_like(u)
-        gradients = torch.autograd.grad(
+            return [torch.zeros_like(x) for x in inputs]
+        return torch.autograd.grad(
             output, inputs, u, retain_graph=True, create_graph=create_graph, allow_unused=True, materialize_grads=True
         )
-        return self._game.flatten(gradients)

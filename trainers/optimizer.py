@@ -48,9 +48,9 @@ class GameOptimizer:
         rules: the base rule of each player.
         second_order: whether a step differentiates the field.
         memory_units: units of what the method itself remembers, by name, see `gantools.trainers.scales`.
-        cost: the cost of one step at the default settings, in gradients (evaluations of the whole field) and products
-            (with the Jacobian or its transpose).
+        cost: of one step at the default settings, in gradients (of all players) and products (with J or its transpose).
         paper: the publication of the method.
+        couples: why copies of a game cannot be trained together (`gantools.stacked`), as a clause; empty if they can.
     """
 
     game: Game
@@ -63,6 +63,7 @@ class GameOptimizer:
     memory_units: ClassVar[Mapping[str, scales.Unit]] = {}
     cost: ClassVar[str]
     paper: ClassVar[str]
+    couples: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.game, Game):
@@ -72,6 +73,7 @@ class GameOptimizer:
             )
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise GantoolsError(f"clip_norm = {self.clip_norm} is not a length: pass a positive number, or None.")
+        self.game.layout.require_separable(type(self).__name__, self.couples)
         self.rates = player_rates(self.lr, self.game)
         bases = player_values(getattr(self, "base", "sgd"), self.game, "base", "base rule")
         made = {id(base): make_base(base) for base in bases.values()}  # one object where one was given for all
@@ -138,7 +140,7 @@ class GameOptimizer:
         memory, counters, steps = dict(state.memory), dict(state.counters), {}
         for player in filter(directions.__contains__, self.game.slices):
             prefix, own = f"{player}:", state.memory_of(player)
-            direction = clipped(directions[player], self.clip_norm)
+            direction = clipped(directions[player], self.clip_norm, self.game.layout.copies)
             rate = value_at(self.rates[player], counters[player])
             steps[player], own = self.rules[player].update(direction, own, counters[player], rate)
             memory |= {prefix + key: v for key, v in own.items()}
@@ -181,7 +183,7 @@ class GameOptimizer:
     def observe(self, value: FieldValue) -> StepInfo:
         """Return the info of a step that starts where the field of all players has this value."""
         parts = self.by_player(value.vector.detach())
-        return StepInfo(value.losses, {player: part.norm() for player, part in parts.items()})
+        return StepInfo(value.losses, {player: self.game.layout.norm(part) for player, part in parts.items()})
 
     # Mutable wrapper -------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,13 @@ def judge(game: Game, batch: Any, forward: bool = False) -> Verdict:
     """
     if game.verdict is not None and (game.verdict.both or not forward):
         return game.verdict
-    if game.replicas is not None:
+    if game.layout.copies > 1:
+        # Of the first copy; the others have the same losses, and their fields are compared one by one.
+        first: Any = game
+        first.require_each(batch)
+        game.verdict = judge(first.games[0], batch[0], forward)
+        first.examine(batch, derivatives=True)
+    elif game.replicas is not None:
         game.verdict = _agreed(game, game.replicas, batch, forward)
     else:
         require_field(game, batch)

@@ -94,7 +94,7 @@ def evaluate(
             losses = checked_losses(game.players, losses)
             pieces: list[Tensor] = []
             for player in players or game.slices:
-                pieces += _pieces(game, player, losses[player], leaves, create_graph, by_all)
+                pieces += pieces_of(game, player, losses[player], leaves, create_graph, by_all)
             return game.flatten(pieces), {player: loss.detach() for player, loss in losses.items()}
 
         with functional.twice_differentiable(game.module) if twice else nullcontext():
@@ -121,7 +121,7 @@ def differenced(evaluated: Callable[[Tensor], FieldValue], w: Tensor, h: float) 
     return dataclasses.replace(value, vector=forward_ad.make_dual(value.vector, along))
 
 
-def _pieces(
+def pieces_of(
     game: Game, player: str, loss: Tensor, leaves: Sequence[Tensor], create_graph: bool, by_all: bool
 ) -> list[Tensor]:
     """Return a player's part of the field; `by_all`: the gradient of its loss by the parameters of all players."""

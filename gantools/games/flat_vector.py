@@ -22,7 +22,10 @@ class Layout:
     Attributes:
         slices: each player's part of the vector.
         places: each parameter's part of the vector, in order.
+        copies: how many copies of a game it holds, see `gantools.stacked`.
     """
+
+    copies = 1
 
     def __init__(self, names: Sequence[str], parameters: Sequence[nn.Parameter], owned: Mapping[str, slice]):
         self.names, self.parameters, self.owned = list(names), list(parameters), dict(owned)
@@ -107,6 +110,17 @@ class Layout:
     def vector(self) -> Tensor:
         """Return a copy of the parameters as one vector."""
         return self.flatten([functional.as_real(p.detach()) for p in self.parameters])
+
+    def norm(self, part: Tensor) -> Tensor:
+        """Return the norm of a player's part, of each copy where there are several."""
+        return part.norm()
+
+    def dot(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return the inner product of two vectors, to multiply a vector with: of each copy where there are several."""
+        return one.dot(other)
+
+    def require_separable(self, method: str, couples: str) -> None:
+        """Refuse a method that couples the copies, where there are several; `couples` says how."""
 
     def load(self, w: Tensor) -> None:
         """Copy a vector into the parameters."""

@@ -40,6 +40,9 @@ def require_field(game: Game, batch: Any) -> None:
     """
     if game.field_is_checked or torch.is_inference_mode_enabled():  # which the field refuses by itself
         return
+    if game.layout.copies > 1:
+        game.examine(batch)  # type: ignore[attr-defined]  of a stacked game
+        return
     if game.replicas is not None:
         with game.replicas.agreed():
             require_field(game.alone, batch)

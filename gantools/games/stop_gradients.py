@@ -15,7 +15,7 @@ import functools
 import inspect
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
@@ -74,7 +74,7 @@ class StopGradients(TorchFunctionMode):
         if not x.requires_grad or not (x.is_floating_point() or x.is_complex()):
             return x
         self.met = True
-        return _Stopped.apply(x, self)  # type: ignore[return-value]
+        return _Stopped.apply(x, lambda: self.taking)  # type: ignore[return-value]  vmap would take a mode for a tensor
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -135,16 +135,16 @@ class _Stopped(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, mode: StopGradients) -> Tensor:
+    def forward(x: Tensor, taking: Callable[[], bool]) -> Tensor:
         return x.clone()  # a view of it could not be written into
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.mode = inputs[1]
+        ctx.taking = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return (None if ctx.mode.taking else gradients[0]), None
+        return (None if ctx.taking() else gradients[0]), None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Any:

@@ -55,7 +55,8 @@ class AlexGDA(GameOptimizer):
             own = self.by_player(w)[player]
             point = torch.cat([own if other == player else ahead[other] for other in self.game.slices])
             value = self.game.field_at(point, state.buffers, batches[0], players=(player,))
-            seen.losses[player], seen.field_norms[player] = value.losses[player], value.vector.detach().norm()
+            seen.losses[player] = value.losses[player]
+            seen.field_norms[player] = self.game.layout.norm(value.vector.detach())
             w, state = self.apply_base(w, {player: value.vector}, state, value, info=seen)
             ahead[player] = self.game.nearest(player, own + factor * (self.by_player(w)[player] - own))
         memory = state.memory | {f"{player}:{AHEAD}": ahead[player] for player in self._rest}

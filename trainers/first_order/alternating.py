@@ -54,7 +54,7 @@ class Alternating(GameOptimizer):
             for batch in batches[len(batches) - updates :]:
                 value = self.game.field_at(w, state.buffers, batch, players=(player,))
                 if player not in losses:
-                    losses[player], norms[player] = value.losses[player], value.vector.detach().norm()
+                    losses[player], norms[player] = value.losses[player], self.game.layout.norm(value.vector.detach())
                 w, state = self.apply_base(w, {player: value.vector}, state, value, info=StepInfo({}, {}))
         ordered = {player: losses[player] for player in self.game.slices}
         info = StepInfo(ordered, {player: norms[player] for player in self.game.slices})

@@ -53,6 +53,7 @@ class Competitive(GameOptimizer):
     second_order = True
     cost = "1 gradient + about 6 products + 2 products a solver step"
     paper = "Schäfer and Anandkumar 2019, arXiv:1905.12103"
+    couples = "its Krylov solver has one residual and one number of steps for all of them"
     memory_units: ClassVar[dict[str, Unit]] = {SOLUTION: "balanced"}
 
     def __post_init__(self) -> None:

@@ -96,5 +96,5 @@ class Consensus(GameOptimizer):
             penalty = 0.5 * fields[0].dot(fields[-1])
             pulled = game.flatten(gradient(penalty, leaves, create_graph=differentiable))
         mean = sum(fields[1:], start=fields[0]) / len(fields)
-        mean_losses = {player: torch.stack([loss[player] for loss in losses]).mean() for player in game.slices}
+        mean_losses = {player: torch.stack([loss[player] for loss in losses]).mean(0) for player in game.slices}
         return FieldValue(mean if differentiable else mean.detach(), mean_losses, buffers), pulled

@@ -183,9 +183,10 @@ class StableOpponentShaping(OpponentShaping):
 
     def share(self, field: Tensor, lookahead: Tensor, shaping: Tensor) -> Tensor:
         """Return p, a scalar tensor, from the vectors xi, xi_0 and alpha chi."""
-        overlap = shaping.dot(lookahead)
+        dot = self.game.layout.dot
+        overlap = dot(shaping, lookahead)
         against = overlap > 0  # it would undo some of xi_0
-        bound = self.a * lookahead.dot(lookahead) / torch.where(against, overlap, 1.0)
+        bound = self.a * dot(lookahead, lookahead) / torch.where(against, overlap, 1.0)
         first = torch.where(against & (bound < 1), bound, 1.0)
-        square = field.dot(field)
+        square = dot(field, field)
         return torch.minimum(first, torch.where(square < self.b**2, square, 1.0))

@@ -41,6 +41,7 @@ class Proximal(GameOptimizer):
     second_order = True
     cost = "1 gradient + (1 gradient + 2 or more products) a Newton step"
     paper = "Rockafellar 1976"
+    couples = "its solver has one residual and one number of steps for all of them"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -44,5 +44,6 @@ class SymplecticGradientAdjustment(GameOptimizer):
         adjustment = (uphill - graph.product(field)) / 2
         scaled = self.scaled(self.weight, adjustment, state)
         if self.align:
-            scaled = scaled * (field.dot(uphill) * adjustment.dot(uphill) / w.numel() + self.eps).sign()
+            dot, n = self.game.layout.dot, w.numel() // self.game.layout.copies
+            scaled = scaled * (dot(field, uphill) * dot(adjustment, uphill) / n + self.eps).sign()
         return self.apply_base(w, self.by_player(field + scaled), state, graph.value)

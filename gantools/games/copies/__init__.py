@@ -1,0 +1,1 @@
+"""Independent copies of one game, of several seeds say, evaluated in one program."""
