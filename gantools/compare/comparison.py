@@ -1,7 +1,8 @@
 """A comparison of optimizers on one game: rows kept in a folder, one table and one figure."""
 
+import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gantools import board
@@ -18,15 +19,17 @@ from gantools.compare.tables import (
     training_row,
     trainings_table,
 )
-from gantools.compare.trainings import RING, configuration, train_one
+from gantools.compare.trainings import RING, configuration, train_one, train_together
 from gantools.errors import GantoolsError
 from gantools.games.analytic import TOY_GAMES
 from gantools.runs.code.stored import digest
 from gantools.runs.code.trust import remember
+from gantools.runs.config import TrainConfig
 from gantools.runs.record import is_whole, sealed
 from gantools.runs.store.atomic import read_file, unwritable, write_atomically
 from gantools.runs.store.lock import LOCK_FILES, lock_folder
 from gantools.runs.store.provenance import provenance
+from gantools.runs.together.training import NotTogetherError
 from gantools.runs.user_file import is_target, target_code
 
 GAMES = [*TOY_GAMES, RING]
@@ -101,19 +104,35 @@ class Comparison:
         try:
             if self.results.exists():
                 self._read()  # another process may have added rows
-            for method, seed in self.missing(methods, seeds):
-                row = self.compute(method, seed)
-                self.add(row)
-                say(f"{method}{'' if self.analytic else f', seed {seed}'}: {news(row)}")
+            for method, pairs in itertools.groupby(self.missing(methods, seeds), lambda pair: pair[0]):
+                for row in self._rows(method, [seed for _, seed in pairs], say):
+                    self.add(row)
+                    seed = "" if self.analytic else f", seed {row['seed']}"
+                    say(f"{method}{seed}: {news(row)}")
         finally:
             lock.release()
+
+    def _rows(self, method: str, seeds: Sequence[int], say: Callable[[str], None]) -> Iterator[Row]:
+        """Yield the rows of a method, of all seeds together where they can be trained in one program."""
+        if len(seeds) > 1 and not self.analytic:
+            configs, paths = zip(*(self._run(method, seed) for seed in seeds), strict=True)
+            try:
+                yield from map(training_row, train_together(configs, paths))
+                return
+            except NotTogetherError as error:
+                say(f"{method}, seeds one after another: {error}")
+        for seed in seeds:
+            yield self.compute(method, seed)
+
+    def _run(self, method: str, seed: int) -> tuple[TrainConfig, Path]:
+        config = configuration(method, self.game, seed, self.steps, self.lr, self.device)
+        return config, self.path / "runs" / f"{method}-seed{seed}"
 
     def compute(self, method: str, seed: int) -> Row:
         """Return the row of one method and seed, without keeping it."""
         if self.analytic:
             return rate_row(rate_of(method, self.game, self.lr, self.steps))
-        config = configuration(method, self.game, seed, self.steps, self.lr, self.device)
-        return training_row(train_one(config, self.path / "runs" / f"{method}-seed{seed}"))
+        return training_row(train_one(*self._run(method, seed)))
 
     def add(self, row: Row) -> None:
         """Keep a row, in the folder too."""

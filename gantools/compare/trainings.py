@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from gantools.runs.config import Choice, TrainConfig
 from gantools.runs.configure import configure
 from gantools.runs.experiment import Experiment
 from gantools.runs.store.folder import RunFolder
-from gantools.runs.training_loop import METRIC_SAMPLES, prepare
+from gantools.runs.together.training import prepare_together
+from gantools.runs.training_loop import METRIC_SAMPLES, Outcome, Trainer, prepare
 from gantools.runs.user_file import is_target
 from gantools.trainers.optimizer import OPTIMIZERS
 
@@ -42,7 +44,7 @@ class Training:
         settings: learning rate and base, in words.
         steps: updates made.
         stopped: why the run stopped early, if it diverged.
-        seconds: median duration of a step.
+        seconds: median duration of a step; its share of the duration where seeds are trained together.
         cost: of a step at the end, in words; None for a run that diverged.
         evaluations: gradients and products of such a step.
         losses: each player's loss, its mean over the last logged steps.
@@ -101,17 +103,30 @@ def train_one(config: TrainConfig, path: Path) -> Training:
         Interrupted: after Ctrl-C or SIGTERM; the run goes on from there the next time.
         GantoolsError: for a game that cannot be trained at all.
     """
-    folder = RunFolder(path)
-    trainer = prepare(config, path, resume=folder.config_path.exists())
-    diverged: NonFiniteFieldError | None = None
+    trainer = prepare(config, path, resume=RunFolder(path).config_path.exists())
     try:
-        outcome = trainer.run()
-        if outcome.stopped_by:
-            raise Interrupted(outcome.stopped_by)
+        outcome: Outcome | NonFiniteFieldError = trainer.run()
     except NonFiniteFieldError as error:
-        diverged = error
-    records = folder.metrics()
-    experiment = trainer.experiment
+        outcome = error
+    return _training(trainer, outcome)
+
+
+def train_together(configs: Sequence[TrainConfig], paths: Sequence[Path]) -> list[Training]:
+    """Train runs that differ in the seed alone in one program, or go on with those in the folders; as `train_one`.
+
+    Raises:
+        NotTogetherError: for runs that have to be trained one after another.
+    """
+    together = prepare_together(configs, paths)
+    return [_training(*pair) for pair in zip(together.trainers, together.run(), strict=True)]
+
+
+def _training(trainer: Trainer, outcome: Outcome | NonFiniteFieldError) -> Training:
+    """Return the result of a run that ended, by itself or because its field was not finite."""
+    diverged = outcome if isinstance(outcome, NonFiniteFieldError) else None
+    if isinstance(outcome, Outcome) and outcome.stopped_by:
+        raise Interrupted(outcome.stopped_by)
+    config, experiment, records = trainer.config, trainer.experiment, trainer.folder.metrics()
     cost = None if diverged else measured(experiment.optimizer, experiment.first)
     last = records[-LAST:]
     losses = {player: _mean(last, f"loss/{player}") for player in experiment.game.slices}

@@ -117,16 +117,17 @@ class Trainer:
         wanted = experiment.source if self.config.sample_every else None
         self.features = kept_features(folder, wanted, self.config.seed)
         self.reference = reference(experiment, METRIC_SAMPLES)
-        self._last: dict[str, Any] = {"spectra": {}, "metrics": {}}
-        self._losses: dict[str, float] = {}
+        self.copies = 1  # runs that this one is stepped together with, itself included
+        self.last: dict[str, Any] = {"spectra": {}, "metrics": {}}
+        self.losses: dict[str, float] = {}
         self._spectra_wanted = self.config.spectrum_every > 0
-        self._signals = StopRequests()
+        self.signals = StopRequests()
         self._clock = (first, time.perf_counter())
         # Each look at a number on a GPU waits for it; on a CPU it is free.
         self._unchecked: list[tuple[int, StepInfo, Tensor]] = []
         self._check_every = 1 if experiment.device.type == "cpu" else 50
         # The step that began last, its batches, and the random state before it.
-        self._began: tuple[int, tuple[Any, ...], Tensor] = (-1, (), torch.get_rng_state())
+        self.began: tuple[int, tuple[Any, ...], Tensor] = (-1, (), torch.get_rng_state())
 
     def run(self) -> Outcome:
         """Train to the last step, or until a signal asks to stop."""
@@ -150,20 +151,20 @@ class Trainer:
                 self.processes.dismiss()
             self.folder.release()
         seconds = time.perf_counter() - start
-        return Outcome(self.folder, step, seconds, signals[0] if signals else None, **self._last)
+        return Outcome(self.folder, step, seconds, signals[0] if signals else None, **self.last)
 
     def _loop(self) -> tuple[int, list[int]]:
         config, step = self.config, self.first
         with stop_requested() as signals:
-            self._signals = signals
+            self.signals = signals
             while step < config.steps and not signals:
-                self._save_if(step, due(step, config.checkpoint_every) and step > self.first)
-                self._measure(step)
+                self.save_if(step, due(step, config.checkpoint_every) and step > self.first)
+                self.measure(step)
                 self._step(step)
                 step += 1
-            self._save_if(step, step > self.first or not self.folder.steps())
+            self.save_if(step, step > self.first or not self.folder.steps())
             if not signals:
-                self._measure(step, last=True)
+                self.measure(step, last=True)
         return step, signals
 
     def _step(self, step: int) -> None:
@@ -171,13 +172,13 @@ class Trainer:
         optimizer = experiment.optimizer
         with own_errors(self.config.target):
             batches = experiment.stream.take(optimizer.batches_per_step)
-            self._began = step, batches, torch.get_rng_state()
-            info = self._stepped(batches, partial(self._check_step, step))
+            self.began = step, batches, torch.get_rng_state()
+            info = self._stepped(batches, partial(self.check_step, step))
         if experiment.average:
             experiment.average.update()
         if due(step, self.config.log_every):
-            self._log(step, info)
-        self.recorder.progress(step + 1, self._losses)
+            self.log(step, info)
+        self.recorder.progress(step + 1, self.losses)
 
     def _stepped(self, batches: tuple[Any, ...], check: Callable[[Tensor, State], None]) -> StepInfo:
         if self.processes:
@@ -186,16 +187,17 @@ class Trainer:
             batches = tuple(split(batch, self.config.accumulate) for batch in batches)
         return self.experiment.optimizer.step(*batches, check=check)
 
-    def _check_step(self, step: int, w: Tensor, state: State) -> None:
+    def check_step(self, step: int, w: Tensor, state: State) -> None:
         """Refuse a step that is not finite; on a GPU only some steps later."""
         assert state.info is not None
         # A step can be infinite where the field is not: consensus differentiates the field once more.
         finite = torch.stack([w[part].isfinite().all() for part in self.experiment.game.slices.values()])
         self._unchecked.append((step, state.info, finite))
         if len(self._unchecked) >= self._check_every:
-            self._check_field()
+            self.check_field()
 
-    def _check_field(self) -> None:
+    def check_field(self) -> None:
+        """Refuse the steps since the last look that were not finite."""
         pending, self._unchecked = self._unchecked, []
         for step, info, finite in pending:
             good = torch.stack(list(info.field_norms.values())).isfinite()
@@ -203,15 +205,16 @@ class Trainer:
                 continue
             what, wrong = ("step", finite) if good.all() else ("field", good)
             player = list(info.field_norms)[int(wrong.int().argmin())]
-            batches = self._began[1:] if self._began[0] == step else None  # later steps were taken from it, as on a GPU
+            batches = self.began[1:] if self.began[0] == step else None  # later steps were taken from it, as on a GPU
             raise not_finite.refusal(self.experiment, self.folder, what, player, step, batches, self._kept())
 
     def _kept(self) -> str:
         kept = self.folder.steps()
         return f"the last checkpoint is {self.folder.checkpoint_path(kept[-1])}" if kept else "before any checkpoint"
 
-    def _log(self, step: int, info: StepInfo) -> None:
-        self._check_field()
+    def log(self, step: int, info: StepInfo) -> None:
+        """Record losses, norms, and the seconds of a step: its share of them where runs are stepped together."""
+        self.check_field()
         since, then = self._clock
         self._clock = (step, time.perf_counter())
         values = {f"loss/{player}": float(loss) for player, loss in info.losses.items()}
@@ -219,11 +222,11 @@ class Trainer:
         if info.inner_residual is not None:
             values["inner_residual"] = float(info.inner_residual)
         if step > since:
-            values["step_seconds"] = (self._clock[1] - then) / (step - since)
+            values["step_seconds"] = (self._clock[1] - then) / (step - since) / self.copies
         self.recorder.scalars(step, values)
-        self._losses = {k: v for k, v in values.items() if k.startswith("loss/")}
+        self.losses = {k: v for k, v in values.items() if k.startswith("loss/")}
 
-    def _measure(self, step: int, last: bool = False) -> None:
+    def measure(self, step: int, last: bool = False) -> None:
         """Take samples, metrics and spectra where they are due; none of it moves the run's random numbers."""
         config = self.config
         sample = config.sample_every > 0 and (last or due(step, config.sample_every))
@@ -232,7 +235,7 @@ class Trainer:
             if sample:
                 self._sample(step)
             if self._spectra_wanted and (last or due(step, config.spectrum_every)):
-                self._spectra(step, last, self._last["metrics"] if sample else {})
+                self._spectra(step, last, self.last["metrics"] if sample else {})
         since, then = self._clock
         self._clock = (since, then + time.perf_counter() - began)
 
@@ -246,14 +249,14 @@ class Trainer:
                     self.recorder.samples(step, samples[:512], self.reference[:512])
                 if source is not None and samples.isfinite().all():
                     metrics = evaluate(samples, source, self.features)
-            self._last["metrics"] = metrics = metrics | self.experiment.game.success()
+            self.last["metrics"] = metrics = metrics | self.experiment.game.success()
         if metrics:
             self.recorder.scalars(step, {f"metrics/{name}": value for name, value in metrics.items()})
 
     def _spectra(self, step: int, last: bool, beside: dict[str, float]) -> None:
         limit = INITIAL_SECONDS if step == 0 and not last else None
         try:
-            with own_errors(self.config.target), self.recorder.working() as working, self._signals.interrupting():
+            with own_errors(self.config.target), self.recorder.working() as working, self.signals.interrupting():
                 found = looks.spectra(self.experiment, step, last, limit, working)
         except Stopped:
             self.recorder.message(f"Interrupted: the eigenvalues of step {step} are left out, all before is kept.")
@@ -273,19 +276,20 @@ class Trainer:
             return
         if last:
             try:
-                with own_errors(self.config.target), self.recorder.working() as working, self._signals.interrupting():
+                with own_errors(self.config.target), self.recorder.working() as working, self.signals.interrupting():
                     found[looks.UPDATE] = looks.step_spectrum(self.experiment, step, working)
             except Stopped:
                 self.recorder.message("Interrupted before the step itself was looked at.")
             except GantoolsError as error:
                 self.recorder.message(f"The step itself was not looked at: {error}")
-        self._last["spectra"] = found
+        self.last["spectra"] = found
         for tag, spectrum in found.items():
             self.recorder.spectrum(step, spectrum, beside, tag)
 
-    def _save_if(self, step: int, wanted: bool) -> None:
+    def save_if(self, step: int, wanted: bool) -> None:
+        """Write a checkpoint where one is wanted."""
         if wanted:
-            self._check_field()
+            self.check_field()
             self.recorder.flush()  # resuming from here logs nothing of before again
             self.folder.save(step, self.experiment)
 

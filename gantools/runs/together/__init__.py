@@ -1,0 +1,1 @@
+"""Runs of several seeds, stepped together in one program."""
