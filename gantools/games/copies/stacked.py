@@ -189,16 +189,14 @@ class Stacked(Game):
             return
         self.require_each(batch)
         require_field(self.games[0], batch[0])
+        drops_out = any(map(functional.drops_out, self.module.modules()))  # it is off while fields are compared
         with ExitStack() as stack:
             for game in self.games:
                 stack.enter_context(undisturbed(game))
             before = generators(self.device)
             alone = self._looked_at(self._one_by_one, batch, derivatives)
-            if generators(self.device) != before:
-                raise GantoolsError(
-                    "The losses draw random numbers while they are evaluated (dropout, noise), which copies trained "
-                    "together would take from one stream: draw them into the batch, or train the seeds one by one."
-                )
+            if drops_out or generators(self.device) != before:
+                raise GantoolsError(_DRAWS)
             if not self.why_one_by_one:
                 self.why_one_by_one = self._difference(alone, batch, derivatives)
         if self.why_one_by_one and not self.field_is_checked:
@@ -238,6 +236,12 @@ class Stacked(Game):
                 v = normal_entries(0, 0, len(vector), vector.dtype, vector.device)
                 found.append(self.flatten(gradient(vector.dot(v), leaves)))
         return [x[part] for x in found for part in self.slices.values()]
+
+
+_DRAWS = (
+    "The losses draw random numbers while they are evaluated (dropout, noise), which copies trained together would "
+    "take from one stream: draw them into the batch, or train the seeds one by one."
+)
 
 
 def _require_alike(games: Sequence[Game]) -> None:

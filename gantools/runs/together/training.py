@@ -38,7 +38,7 @@ class NotTogetherError(GantoolsError):
 def why_not_together(config: TrainConfig) -> str:
     """Return why runs of this configuration cannot be stepped together, as a clause; empty where nothing is known."""
     if couples := OPTIMIZERS[config.optimizer.name].couples:
-        return f"{config.optimizer.name} would couple them: {couples}"
+        return f"{config.optimizer.name} would couple the runs: {couples}"
     return "their batches are accumulated in parts" if config.accumulate > 1 else ""
 
 
@@ -56,7 +56,7 @@ def prepare_together(configs: Sequence[TrainConfig], paths: Sequence[Path]) -> T
         GantoolsError: for whatever cannot be used.
     """
     if why := why_not_together(configs[0]):
-        raise NotTogetherError(f"The runs cannot be trained together: {why}.")
+        raise NotTogetherError(f"{why}.")
     runs: list[_OneOfThem] = []
     try:
         for config, path in zip(configs, paths, strict=True):
@@ -156,6 +156,8 @@ class Together:
         return step, signals
 
     def _look(self, step: int, save: bool, measure: bool = True, last: bool = False) -> None:
+        if not self._going:
+            return
         self._hand_out()
         for place in self._going:
             with self._runs[place].alone() as trainer:
@@ -177,7 +179,7 @@ class Together:
         except GantoolsError as error:
             raise NotTogetherError(str(error)) from error
         if self._game.why_one_by_one:
-            raise NotTogetherError(f"The runs are trained one after another: {self._game.why_one_by_one}.")
+            raise NotTogetherError(f"{self._game.why_one_by_one}.")
         load_states_of_copies(self._optimizer, [experiment.optimizer.state_dict() for experiment in experiments])
         self._average = self._joined_average([experiment.average for experiment in experiments])
         for place in self._going:

@@ -151,6 +151,26 @@ class TestTrained:
         timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in (whole, cut)]
         assert timeless[0] == timeless[1]
 
+    def test_seeds_are_trained_together(self, capsys, tmp_path, monkeypatch):
+        """Each with the row of a run alone, up to rounding; a method that would couple them says so."""
+        args = ["--game", "ring8", "--steps", "6", "--optimizers"]
+        ok(capsys, *args, "extragradient", "--seeds", "1", "--out", "alone")
+        monkeypatch.setattr(contestants, "train_one", None)
+        ok(capsys, *args, "extragradient", "--seeds", "0", "1", "--out", "c")
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
+        (alone,), (_, found) = (results(tmp_path / name)["rows"] for name in ("alone", "c"))
+        assert found["losses"] == pytest.approx(alone["losses"], rel=1e-4)
+        assert found["field_norm"] == pytest.approx(alone["field_norm"], rel=1e-3)
+        assert {k: found[k] for k in ("seed", "steps", "cost", "settings")} == {
+            k: alone[k] for k in ("seed", "steps", "cost", "settings")
+        }
+
+    def test_seeds_that_would_be_coupled_are_trained_one_after_another(self, capsys, tmp_path):
+        args = ["--game", f"{own_file(tmp_path)}:gan", "--lr", "0.01", "--steps", "3", "--seeds", "0", "1"]
+        out = ok(capsys, *args, "--optimizers", "proximal")
+        assert "proximal, seeds one after another: proximal would couple the runs" in out and cells(out, "proximal")
+
     def test_a_game_of_ones_own(self, capsys, tmp_path):
         target = f"{own_file(tmp_path)}:gan"
         out = ok(capsys, "--game", target, "--optimizers", "simultaneous,sga,proximal", "--steps", "5", "--lr", "0.01")
