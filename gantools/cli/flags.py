@@ -30,7 +30,7 @@ from gantools.losses import LOSSES
 from gantools.networks import NETWORKS
 from gantools.regularizers import REGULARIZERS
 from gantools.runs.code.trust import CodeChoice
-from gantools.runs.config import WHICH, Choice, TrainConfig, changed_settings
+from gantools.runs.config import WHICH, Choice, TrainConfig, changed_settings, require_positive
 from gantools.runs.configure import configure
 from gantools.runs.record import damaged
 from gantools.runs.store.folder import RunFolder
@@ -51,6 +51,7 @@ class TrainRequest:
         dry_run: whether to print the configuration and stop.
         code: for a file of the user's that changed since the run began, which text to go on with.
         trust: whether to execute a file that the run brings along and this machine does not know.
+        copies: number of runs, of the configuration's seed and those after it.
     """
 
     config: TrainConfig
@@ -59,6 +60,7 @@ class TrainRequest:
     dry_run: bool
     code: CodeChoice | None
     trust: bool
+    copies: int
 
 
 def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainRequest:
@@ -73,6 +75,8 @@ def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainReque
     elif argv and not argv[0].startswith("-"):
         raise GantoolsError(f"{argv[0]!r} is not FILE.py:FUNCTION; to choose a data set write --data {argv[0]}.")
     stored, out = None, _chosen(argv, "--out")
+    if "--resume" in argv and _chosen(argv, "--copies"):
+        raise GantoolsError("--copies goes on by itself with the runs that --out holds: leave --resume out.")
     if "--resume" in argv:
         if not out:
             raise GantoolsError("--resume needs the run: add --out with the folder to go on in.")
@@ -90,9 +94,10 @@ def parse_train(argv: Sequence[str], prog: str = "gantools train") -> TrainReque
         if stored is None:
             raise
         raise damaged(RunFolder(out[0]).config_path, f"{type(error).__name__}: {error}") from error
+    require_positive(copies=answers["copies"])
     if stored is not None:
         changed_settings(stored, config)
-    return TrainRequest(config, *(answers[name] for name in ("out", "resume", "dry_run", "code", "trust")))
+    return TrainRequest(config, *(answers[name] for name in ("out", "resume", "dry_run", "code", "trust", "copies")))
 
 
 # The first stage: what was chosen on each axis -----------------------------------------------------------------------
@@ -202,6 +207,7 @@ def _form(defaults: TrainConfig) -> type:
         _field("dry_run", bool, False, "print the configuration and stop"),
         _field("code", CodeChoice | None, None, f"with --resume: {CODE_HELP}"),
         _field("trust", bool, False, f"with --resume: {TRUST_HELP}"),
+        _field("copies", int, 1, "runs, of --seed and the seeds after it, stepped together in one program"),
     ]
     for axis, entry in _entries(defaults).items():
         fields += _nested(axis, _settings(entry, getattr(defaults, axis)))

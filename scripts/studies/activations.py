@@ -20,11 +20,16 @@ ACTIVATIONS = {"relu": "relu", "leaky_relu": "leaky_relu", "tanh": "tanh", "sigm
 STEPS = 2500
 
 
-def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
-    """Train and measure one GAN."""
+def flags(cell: study.Cell, seed: int) -> list[str]:
+    """Return the flags of one GAN."""
     players = ("generator", "discriminator")
     args = [word for player in players for word in (f"--network.{player}-activation", cell[player])]
-    return gan_cells.ring8(cell, seed, folder, *args)
+    return gan_cells.ring8(cell, seed, *args)
+
+
+def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
+    """Train and measure one GAN."""
+    return gan_cells.measured(flags(cell, seed), folder)
 
 
 def cells(names: dict[str, str], **settings: int) -> dict[str, study.Cell]:
@@ -52,6 +57,7 @@ STUDY = study.Study(
     gan_cells.COLUMNS,
     quick=cells({"relu": "relu", "tanh": "tanh"}, steps=60, width=4, looks=1),
     bounds=gan_cells.BOUNDS,
+    flags=flags,
 )
 SECTION = study.Section(
     f"{gan_cells.SETTINGS}; mean and 95 % interval.\n\n{gan_cells.EXPLAINED}",

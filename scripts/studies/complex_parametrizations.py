@@ -36,9 +36,14 @@ PAIRS = [
 ]  # fmt: skip
 
 
+def flags(cell: study.Cell, seed: int) -> list[str]:
+    """Return the flags of one GAN."""
+    return gan_cells.ring8(cell, seed, "--network", cell["network"], "--activation", cell["activation"])
+
+
 def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     """Train and measure one GAN."""
-    return gan_cells.ring8(cell, seed, folder, "--network", cell["network"], "--activation", cell["activation"])
+    return gan_cells.measured(flags(cell, seed), folder)
 
 
 def cells(names: dict[str, tuple[str, int, str]], **settings: int) -> dict[str, study.Cell]:
@@ -57,6 +62,7 @@ STUDY = study.Study(
     {"parameters": "parameters", **gan_cells.COLUMNS},
     quick=cells(SMALL, steps=60, looks=1),
     bounds=gan_cells.BOUNDS,
+    flags=flags,
 )
 SECTION = study.Section(
     f"{gan_cells.SETTINGS}; mean and 95 % interval. The spectrum is that of the real field, a complex number counting "

@@ -24,11 +24,18 @@ HALVED = ("ResNet", "LM-ResNet")
 OPTIMIZERS = ("simultaneous", "consensus")
 
 
+def flags(cell: study.Cell, seed: int) -> list[str]:
+    """Return the flags of a cell that is a GAN."""
+    if cell["kind"] != "GAN":
+        return []
+    state = ["--network.state", str(cell["width"] + 4)] if cell["network"] == "ode_mlp" else []
+    return gan_cells.ring8(cell, seed, "--network", cell["network"], *state)
+
+
 def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     """Run one cell of any kind."""
     if cell["kind"] == "GAN":
-        state = ["--network.state", str(cell["width"] + 4)] if cell["network"] == "ode_mlp" else []
-        return gan_cells.ring8(cell, seed, folder, "--network", cell["network"], *state)
+        return gan_cells.measured(flags(cell, seed), folder)
     measure = {"order": integrator_cells.order, "net": integrator_cells.classified, "memory": integrator_cells.memory}
     return measure[cell["kind"]](cell, seed)
 
@@ -79,6 +86,7 @@ STUDY = study.Study(
     {**ORDER, **NET, **MEMORY, **GAN},
     quick=cells(dict.fromkeys(STEPS, 5), (2, 8), width=3, looks=1),
     bounds={"train": (0.0, 1.0), "test": (0.0, 1.0), "loss": (0.0, math.inf), **gan_cells.BOUNDS},
+    flags=flags,
 )
 SECTIONS = [
     study.Section(

@@ -165,3 +165,34 @@ def test_training_goes_on_where_it_was(tmp_path):
     assert run.steps() == [3] and last["loss/generator"] > 0
     run, _ = study.train_gan([*args, "--steps", "5"], tmp_path / "run")
     assert run.steps()[-1] == 5 and [record["step"] for record in run.metrics()] == [0, 1, 2, 3, 4]
+
+
+TINY = ["--data", "ring8", "--network.width", "4", "--network.depth", "1", "--batch-size", "8", "--sample-every", "0",
+        "--spectrum-every", "0", "--log-every", "1", "--steps", "3"]  # fmt: skip
+
+
+def tiny_flags(cell, seed):
+    return [*TINY, "--seed", str(seed), "--optimizer", cell["optimizer"]] if cell else []
+
+
+def tiny(cell, seed, folder):
+    if not cell:
+        return {"loss": 0.0}
+    run, last = study.train_gan(tiny_flags(cell, seed), folder)
+    return {"loss": last["loss/generator"], "resumed": len(run.record().content.get("resumed", []))}
+
+
+def test_the_seeds_of_a_cell_are_trained_together_before_each_is_measured(tmp_path, monkeypatch):
+    """Those of a method that would couple them, and cells that train nothing, are run one after another."""
+    cells = {name: {"optimizer": name} for name in ("optimistic", "proximal")} | {"none": {}}
+    seeds = study.Study("tiny", tiny, cells, {"loss": "loss"}, {}, range(2))
+    alone = study.execute(seeds, tmp_path / "alone")
+    together = []
+    original = study.prepare_together
+    monkeypatch.setattr(study, "prepare_together", lambda *args: together.append(args) or original(*args))
+    found = study.execute(dataclasses.replace(seeds, flags=tiny_flags), tmp_path / "together")
+    assert [[config.seed for config in configs] for configs, _ in together] == [[0, 1], [0, 1]]
+    for name in cells:
+        assert np.allclose(found.values(name, "loss"), alone.values(name, "loss"), rtol=1e-4)
+    assert [result["resumed"] for result in found.by_cell["optimistic"].values()] == [0, 0]
+    assert "failed" not in found.by_cell["proximal"][0]

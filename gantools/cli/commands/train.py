@@ -9,6 +9,7 @@ from gantools.data.random_state import random_state_kept, seed_global_generators
 from gantools.runs.beginning import last_checkpoint
 from gantools.runs.code.stored import Code
 from gantools.runs.code.trust import chosen_code, remember
+from gantools.runs.config import TrainConfig
 from gantools.runs.experiment import build
 from gantools.runs.processes import Processes, joined
 from gantools.runs.store.atomic import new_folder
@@ -30,6 +31,8 @@ def run(argv: list[str]) -> int:
             build(config, code=_code(request))  # what cannot be built is refused here too
         print(json.dumps(config.to_dict(), indent=2))
         return 0
+    if request.copies > 1:
+        return _train_copies(request)
     with joined() as processes:
         if processes and processes.rank:
             processes.follow()
@@ -37,10 +40,21 @@ def run(argv: list[str]) -> int:
         return _train(request, processes)
 
 
+def _path(config: TrainConfig, out: Path | None) -> tuple[str, Path]:
+    """Return what is trained, and the folder of the run or of the runs."""
+    what = Path(config.target.rpartition(":")[0]).stem if config.target else config.data.name
+    return what, out or new_folder(f"{Path(what.rpartition(':')[2]).stem}-{config.optimizer.name}")
+
+
+def _train_copies(request: TrainRequest) -> int:
+    from gantools.cli.copies import train_copies  # most runs are of one seed
+
+    return train_copies(request.config, _path(request.config, request.out)[1], request.copies)
+
+
 def _train(request: TrainRequest, processes: Processes | None) -> int:
     config = request.config
-    what = Path(config.target.rpartition(":")[0]).stem if config.target else config.data.name
-    path = request.out or new_folder(f"{Path(what.rpartition(':')[2]).stem}-{config.optimizer.name}")
+    what, path = _path(config, request.out)
     trainer = prepare(config, path, request.resume, request.code, request.trust, processes)
     n = trainer.experiment.game.num_parameters
     steps = f"from step {trainer.first} to step {config.steps}" if trainer.first else f"for {config.steps} steps"

@@ -36,15 +36,17 @@ fractions of negative eigenvalues of the generator's and the discriminator's own
 of parameters that no sample of the batch feels, of dead units for the most part."""
 
 
-def ring8(cell: study.Cell, seed: int, folder: Path, *args: str) -> study.Result:
-    """Train on the ring of eight Gaussians with a cell's optimizer, steps and width, looking ten times; measure."""
+def ring8(cell: study.Cell, seed: int, *args: str) -> list[str]:
+    """Return the flags of a GAN on the ring of eight Gaussians with a cell's optimizer, steps and width, and ten looks.
+
+    `measured` trains and measures it.
+    """
     # A look draws pictures: quick cells have fewer.
     every = str(max(1, cell["steps"] // cell.get("looks", 10)))
     settings = {"data": "ring8", "optimizer": cell["optimizer"], "optimizer.lr": "1e-3", "seed": str(seed),
                 "network.width": str(cell["width"]), "steps": str(cell["steps"]), "batch-size": "256",
                 "sample-every": every, "checkpoint-every": every, "spectrum-every": "0", "log-every": "50"}  # fmt: skip
-    flags = [word for name, value in settings.items() for word in (f"--{name}", value)]
-    return measured([*flags, *args], folder)
+    return [*(word for name, value in settings.items() for word in (f"--{name}", value)), *args]
 
 
 def measured(args: Sequence[str], folder: Path) -> study.Result:

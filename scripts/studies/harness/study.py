@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from gantools.cli.flags import parse_train
 from gantools.errors import MissingDependencyError
 from gantools.runs.store.atomic import write_atomically
 from gantools.runs.store.folder import RunFolder
+from gantools.runs.together.training import prepare_together
 from gantools.runs.training_loop import train
 
 __all__ = [
@@ -78,13 +80,18 @@ def execute(study: Study, root: Path, jobs: int = 1) -> Results:
     tasks = [(cell, seed) for seed in study.seeds for cell in study.cells]
     missing = [task for task in tasks if not result_path(root, *task).exists()]
     begun = time.perf_counter()
+    groups = {cell: [seed for other, seed in missing if other == cell] for cell in study.cells}
+    groups = {cell: seeds for cell, seeds in groups.items() if study.flags is not None and len(seeds) > 1}
     if jobs == 1 or len(missing) < 2:
+        for cell, seeds in groups.items():
+            _train_together(study, cell, seeds, root)
         for done, (cell, seed) in enumerate(missing, 1):
             _keep(root, cell, seed, _run_one(study, cell, seed, root))
             _tell(study, cell, seed, done, len(missing), begun)
     else:
         # Spawned: a forked process would inherit the threads of PyTorch half alive.
         with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+            list(pool.map(partial(_train_together, study, root=root), groups, groups.values()))
             waiting = {pool.submit(_run_one, study, *task, root): task for task in missing}
             for done, future in enumerate(as_completed(waiting), 1):
                 _keep(root, *waiting[future], future.result())
@@ -130,6 +137,25 @@ def _run_one(study: Study, cell: str, seed: int, root: Path) -> Result:
             for step, value in zip(curves["step"], curves[name], strict=False):
                 writer.add_scalar(f"study/{name}", value, step)
     return result
+
+
+def _train_together(study: Study, cell: str, seeds: Sequence[int], root: Path) -> None:
+    """Train the GANs of a cell's seeds in one program where they can be; `study.run` finds them trained."""
+    torch.set_num_threads(1)
+    assert study.flags is not None
+    paths = [result_path(root, cell, seed).with_suffix("") for seed in seeds]
+    flags = [study.flags(dict(study.cells[cell]), seed) for seed in seeds]
+    if not all(flags):
+        return
+    try:
+        configs = [parse_train(one).config for one in flags]
+        if all(configs[0].steps in RunFolder(path).steps() for path in paths):
+            return
+        outcomes = prepare_together(configs, paths).run()
+    except GantoolsError:  # runs that have to be trained one after another, or a mistake that `study.run` meets again
+        return
+    if any(getattr(outcome, "stopped_by", None) for outcome in outcomes):
+        raise KeyboardInterrupt
 
 
 def _tell(study: Study, cell: str, seed: int, done: int, total: int, begun: float) -> None:

@@ -32,6 +32,8 @@ class Study:
         seeds: one run of every cell for each.
         bounds: what a column's numbers cannot exceed; a mean's interval ends there.
         trials: for a column that is a fraction of independent trials, the setting that says how many a seed has.
+        flags: (settings, seed) -> those of `gantools train` for the GAN that `run` trains in its folder, so that the
+            seeds of a cell are trained in one program before; none where it trains something else.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Study:
     seeds: Sequence[int] = range(5)
     bounds: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     trials: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    flags: Callable[[Cell, int], Sequence[str]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
