@@ -167,15 +167,18 @@ class Together:
 
     # The copies ------------------------------------------------------------------------------------------------------
 
-    def _stack(self) -> None:
+    def _stack(self, again: bool = False) -> None:
         """Take the runs that go on into one game, with the states of their optimizers and averages."""
         experiments = [self.trainers[place].experiment for place in self._going]
         try:
             self._game = Stacked([experiment.game for experiment in experiments])
             self._optimizer = make_optimizer(self._config.optimizer, self._game)
+            if again:  # far from where they began, rounding may differ by more
+                self._game.take_as_examined()
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The copies are evaluated", GantoolsWarning)
-                self._game.examine(self._game.each([experiment.first for experiment in experiments]))
+                first = self._game.each([experiment.first for experiment in experiments])
+                self._game.examine(first, derivatives=self._optimizer.second_order)
         except GantoolsError as error:
             raise NotTogetherError(str(error)) from error
         if self._game.why_one_by_one:
@@ -254,7 +257,7 @@ class Together:
             self._runs[place].close()
         self._going = [place for copy, place in enumerate(self._going) if copy not in copies]
         if self._going:
-            self._stack()
+            self._stack(again=True)
 
 
 class _NotFinite(Exception):

@@ -226,6 +226,30 @@ def test_losses_that_draw_random_numbers_are_refused():
         make("simultaneous", many).step(many.each([batch_of(s, 0) for s in range(2)]))
 
 
+def test_an_update_has_the_eigenvalues_of_each_copys():
+    """And the field's own derivatives are left to the copies."""
+    many, batches = gt.stacked([penalised(s) for s in range(2)]), [batch_of(s, 0) for s in range(2)]
+    together = gt.analysis.update_operator(make("optimistic", many, base="adam"), many.each(batches))
+    alone = [make("optimistic", penalised(s), base="adam") for s in range(2)]
+    single = [gt.analysis.update_operator(one, batch).dense() for one, batch in zip(alone, batches, strict=True)]
+    wanted = torch.cat([torch.linalg.eigvals(one).abs() for one in single]).sort().values
+    torch.testing.assert_close(torch.linalg.eigvals(together.dense()).abs().sort().values, wanted, rtol=0, atol=1e-9)
+    with pytest.raises(gt.GantoolsError, match="one by one"):
+        gt.analysis.jacobian(many, many.each(batches))
+
+
+def test_batches_of_different_forms_are_evaluated_copy_by_copy():
+    many, alone = gt.stacked([penalised(s) for s in range(2)]), [penalised(s) for s in range(2)]
+    together, single = make("consensus", many, lr=0.05), [make("consensus", game, lr=0.05) for game in alone]
+    for t, sizes in enumerate([(8, 8), (8, 5)]):
+        batches = [gt.batches.first_samples(batch_of(s, t), size) for s, size in enumerate(sizes)]
+        together.step(many.each(batches))
+        for optimizer, batch in zip(single, batches, strict=True):
+            optimizer.step(batch)
+    many.hand_out()
+    assert_same(many, alone)
+
+
 def test_games_that_are_no_copies_are_refused():
     game = tanh_gan()
     other = gt.gan(mlp(2, 4, 2), mlp(2, 3, 1))
