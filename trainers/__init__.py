@@ -13,6 +13,7 @@ from gantools.trainers.first_order.optimistic import Optimistic
 from gantools.trainers.first_order.runge_kutta import RK4, Heun
 from gantools.trainers.first_order.simultaneous import Simultaneous
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, StepInfo, make
+from gantools.trainers.second_order.auto import Auto
 from gantools.trainers.second_order.competitive import AdaptiveCompetitive, Competitive
 from gantools.trainers.second_order.consensus import Consensus
 from gantools.trainers.second_order.hamiltonian import Hamiltonian
@@ -34,6 +35,7 @@ __all__ = [
     "AdaptiveCompetitive",
     "AlexGDA",
     "Alternating",
+    "Auto",
     "Average",
     "Base",
     "Competitive",

@@ -138,11 +138,11 @@ class GameOptimizer:
     ) -> tuple[dict[str, Tensor], State]:
         """Return the step to subtract for each player in `directions`, in order; see `apply_base`."""
         memory, counters, steps = dict(state.memory), dict(state.counters), {}
+        rates = self.rates_at(state)
         for player in filter(directions.__contains__, self.game.slices):
             prefix, own = f"{player}:", state.memory_of(player)
             direction = clipped(directions[player], self.clip_norm, self.game.layout.copies)
-            rate = value_at(self.rates[player], counters[player])
-            steps[player], own = self.rules[player].update(direction, own, counters[player], rate)
+            steps[player], own = self.rules[player].update(direction, own, counters[player], rates[player])
             memory |= {prefix + key: v for key, v in own.items()}
             counters[player] += 1
         state = dataclasses.replace(state, memory=memory, counters=counters)
@@ -269,6 +269,7 @@ class GameOptimizer:
             "base": self._base_names(),
             "memory": {key: value.detach().clone() for key, value in self.state.memory.items()},
             "counters": dict(self.state.counters),
+            "held": {key: value.detach().clone() for key, value in self.state.held.items()},
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -281,7 +282,8 @@ class GameOptimizer:
         require_fit(saved, present, self._base_names(), type(self).__name__)
         memory = {key: saved["memory"][key].to(value).clone() for key, value in present.memory.items()}
         counters = {key: int(saved["counters"][key]) for key in present.counters}
-        self._state = State(memory, counters, self.game.buffers())
+        held = {key: saved["held"][key].to(value).clone() for key, value in present.held.items()}
+        self._state = State(memory, counters, self.game.buffers(), held=held)
 
     def _base_names(self) -> str:
         return ", ".join(sorted({type(rule).__name__ for rule in self.rules.values()}))

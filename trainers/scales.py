@@ -9,6 +9,7 @@ are larger than the rest by factors of 1e6 to 1e12, and their rounding hides eve
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor
 
 from gantools.errors import GantoolsError
-from gantools.schedules import value_at
 
 if TYPE_CHECKING:
     from gantools.trainers.optimizer import GameOptimizer
@@ -83,7 +83,8 @@ def base_denominator(optimizer: GameOptimizer, w: Tensor, state: State) -> Tenso
 def step_scales(optimizer: GameOptimizer, w: Tensor, state: State) -> Tensor:
     """Return the scales (m,) of the parameters, then of the memory in its order; see `GameOptimizer.scales`."""
     D = optimizer.by_player(optimizer.denominator(w, state))
-    rates = {player: value_at(rate, max(state.counters[player] - 1, 0)) for player, rate in optimizer.rates.items()}
+    made = {player: max(state.counters[player] - 1, 0) for player in optimizer.game.slices}
+    rates = optimizer.rates_at(dataclasses.replace(state, counters={**state.counters, **made}))
     # At a rate of 0, in a schedule, nothing moves: any scale is as good.
     roots = {player: ((rates[player] or 1.0) / divisor).sqrt() for player, divisor in D.items()}
     scales = list(roots.values())

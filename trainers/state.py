@@ -20,12 +20,16 @@ class StepInfo:
         reused_batches: whether the step asked for more batches than it was given, and used some twice.
         inner_residual: the relative residual of the equation that an implicit method solves, a scalar tensor; None for
             other methods.
+        settings: numbers that the method chose by itself, by the name under which they are logged.
+        note: a sentence on what it changed of them before the step, and why; None where it changed nothing.
     """
 
     losses: dict[str, Tensor]
     field_norms: dict[str, Tensor]
     reused_batches: bool = False
     inner_residual: Tensor | None = None
+    settings: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    note: str | None = None
 
     @property
     def field_norm(self) -> Tensor:
@@ -42,12 +46,14 @@ class State:
         counters: numbers of updates made; constants to a linearisation.
         buffers: the game's buffers, `Game.buffers()`; constants to a linearisation.
         info: the report of the update that made this state.
+        held: tensors that no update reads or changes, such as the vectors from which a search goes on.
     """
 
     memory: dict[str, Tensor]
     counters: dict[str, int]
     buffers: dict[str, Tensor]
     info: StepInfo | None = None
+    held: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def memory_of(self, player: str) -> dict[str, Tensor]:
         """Return a player's part of the memory, without the player's name."""

@@ -15,7 +15,7 @@ from gantools.trainers import BASES, OPTIMIZERS
 from gantools.trainers.averages import AVERAGES
 
 # "optimizer" serves every method, an entry under a method's name that method alone. Those of ring8 are the settings of
-# The Numerics of GANs.
+# The Numerics of GANs. What "auto" begins with is the same everywhere: it finds its own.
 _PLANE = {
     "network": Choice("mlp"), "steps": 20_000, "batch_size": 512, "latent_size": 16, "every": 2000,
     "optimizer": {"lr": 1e-4, "base": "rmsprop"}, "consensus": {"gamma": 10.0},
@@ -23,6 +23,7 @@ _PLANE = {
 _IMAGES = {
     "network": Choice("dcgan"), "steps": 20_000, "batch_size": 64, "latent_size": 64, "every": 1000,
     "optimizer": {"lr": 2e-4, "base": "rmsprop"}, "consensus": {"gamma": 1.0},
+    "auto": {"lr": 1e-4},
 }  # fmt: skip
 RECOMMENDED: dict[str, dict[str, Any]] = {
     "ring8": _PLANE,

@@ -176,7 +176,7 @@ class Trainer:
             info = self._stepped(batches, partial(self.check_step, step))
         if experiment.average:
             experiment.average.update()
-        if due(step, self.config.log_every):
+        if due(step, self.config.log_every) or info.note:
             self.log(step, info)
         self.recorder.progress(step + 1, self.losses)
 
@@ -221,6 +221,9 @@ class Trainer:
         values |= {f"field_norm/{player}": float(norm) for player, norm in info.field_norms.items()}
         if info.inner_residual is not None:
             values["inner_residual"] = float(info.inner_residual)
+        if info.note:
+            self.recorder.message(f"step {step}: {info.note}.")
+        values |= info.settings
         if step > since:
             values["step_seconds"] = (self._clock[1] - then) / (step - since) / self.copies
         self.recorder.scalars(step, values)

@@ -197,7 +197,7 @@ def main(study: Study, page: Page, command: Sequence[str] | None = None, **forms
         sys.exit(2)
     page.write(results, f"{script} --jobs 2", out)
     (out / f"{study.name}.json").write_text(json.dumps(_plain(results), indent=1) + "\n")
-    print(*(section.part(results).table() for section in page.sections), sep="\n\n")
+    print(*(section.part(results).table() for section in page.shown(results)), sep="\n\n")
 
 
 def _parser(description: str | None) -> argparse.ArgumentParser:

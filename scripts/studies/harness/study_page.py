@@ -66,7 +66,7 @@ class Page:
     Attributes:
         title: its heading.
         text: the docstring of the study's module, whose first two paragraphs begin the page.
-        sections: in their order.
+        sections: in their order; those without a cell are left out.
         verdict: what the numbers support of published claims, a sentence or two for each.
     """
 
@@ -75,13 +75,17 @@ class Page:
     sections: Sequence[Section]
     verdict: Callable[[Results], Sequence[str]] | None = None
 
+    def shown(self, results: Results) -> list[Section]:
+        """Return the sections that have cells in this form of the study."""
+        return [section for section in self.sections if any(map(section.where, results.study.cells.values()))]
+
     def render(self, results: Results, command: str) -> str:
         """Return the page as Markdown; `command` is the command line that makes it."""
         question, explanation, *_ = (self.text or "").split("\n\n")
         results = self.adjusted(results)
         seeds = f"Seeds {', '.join(map(str, results.study.seeds))}."
         blocks = [f"# {self.title}", question, f"    {command}", f"{explanation} {seeds}"]
-        blocks += [section.render(results) for section in self.sections]
+        blocks += [section.render(results) for section in self.shown(results)]
         if self.verdict:
             blocks += ["## Verdict", "\n".join(f"- {sentence}" for sentence in self.verdict(results))]
         blocks += ["## How to read the numbers", *map(_filled, reading(results))]
@@ -96,7 +100,7 @@ class Page:
         """Write the page and its figures into a folder."""
         name = results.study.name
         (out / f"{name}.md").write_text(self.render(results, command))
-        for section in self.sections:
+        for section in self.shown(results):
             for ending, (_, draw) in section.figures.items():
                 if figure := draw(section.part(results)):  # curves are not among the numbers beside a page
                     figure.savefig(out / f"{name}-{ending}.png")
