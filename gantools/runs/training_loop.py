@@ -222,7 +222,7 @@ class Trainer:
         if info.inner_residual is not None:
             values["inner_residual"] = float(info.inner_residual)
         if info.note:
-            self.recorder.message(f"step {step}: {info.note}.")
+            self.recorder.note(step, f"{info.note}.")
         values |= info.settings
         if step > since:
             values["step_seconds"] = (self._clock[1] - then) / (step - since) / self.copies

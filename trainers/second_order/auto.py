@@ -20,16 +20,17 @@ from gantools.trainers.second_order.ritz import Projection, project
 
 # Weight and rate are kept as whole decibels above the settings, factors of 10^(1/10): a resumed run has the same bits.
 GAMMA, RATE, SPENT = "auto:gamma", "auto:rate", "auto:spent"
-FIRST = {GAMMA: "auto:first_gamma", RATE: "auto:first_rate"}  # what the first estimate that asked for any chose
-UNKNOWN = -1000  # there was no such estimate yet
+# The sum of what the first estimates that asked for any asked for, and their number.
+SUM, COUNT = ({name: f"{name}_{what}" for name in (GAMMA, RATE)} for what in ("sum", "count"))
+SETTLING = 3  # estimates whose mean is the first choice: early second moments, and one batch, can mislead a single one
 START = "auto:start"  # the vector that the next estimate starts from
 STEP = 2  # evaluations that a step takes: the field, and a product with its transposed Jacobian
 SMALLEST = 2  # decibels: nearer to what is asked for nothing changes, so that batches alone change nothing
 UPWARDS = 2  # decibels by which a later estimate raises weight or rate at most; it may lower them at once
-RANGE = 100  # decibels from the setting that the first estimate may choose, either way
-# Decibels from the first estimate's choice. A weight that follows the spectrum freely runs away: a smaller one lets the
+RANGE = 100  # decibels from the setting that an estimate may ask for, either way
+# Decibels from the first choice. A weight that follows the spectrum freely runs away: a smaller one lets the
 # field and its eigenvalues grow, which then ask for a smaller one yet, and a larger one makes them vanish.
-BAND = {GAMMA: (-3, 6), RATE: (-20, 6)}
+BAND = {GAMMA: (-3, 6), RATE: (-20, 10)}
 FLOOR = 1e-3  # of the median divisor: parameters below it hardly feel the batches, and their rows are noise
 OVERSHOOT = (
     2.0  # with second moments, real eigenvalues may reach the edge of stability: an overshoot raises the divisor
@@ -59,9 +60,9 @@ class Auto(GameOptimizer):
     $1 - h\gamma s^2 \mp ihs$, as of `consensus`.
 
     An estimate takes m + 2 gradients and products, and is made as soon as all of them stay within `share` of all that
-    the run has taken. The first one chooses weight and rate; later ones move them by whole decibels (factors of 1.26),
-    upwards by at most 2 an estimate, the weight from half to 4 times of the first choice and the rate from 1/100 to 4
-    times. `update`, and so `update_operator`, is the step at the present ones.
+    the run has taken. The first three choose weight and rate, by the mean of their logarithms; later ones move them by
+    whole decibels (factors of 1.26), upwards by at most 2 an estimate, the weight within 1/2 and 4 times the first
+    choice, the rate within 1/100 and 10 times. `update`, and so `update_operator`, is the step at the present ones.
     """
 
     base: BaseChoice = base_setting()
@@ -86,7 +87,7 @@ class Auto(GameOptimizer):
 
     def init(self, w: Tensor) -> State:
         state = super().init(w)
-        own = {GAMMA: 0, RATE: 0, SPENT: 0, **dict.fromkeys(FIRST.values(), UNKNOWN)}
+        own = {GAMMA: 0, RATE: 0, SPENT: 0, **dict.fromkeys([*SUM.values(), *COUNT.values()], 0)}
         held = {START: normal_entries(0, 0, w.numel(), w.dtype, w.device)}
         return dataclasses.replace(state, counters={**state.counters, **own}, held=held)
 
@@ -142,8 +143,8 @@ class Auto(GameOptimizer):
     def _weigh(self, found: Projection, counters: dict[str, int]) -> str | None:
         """Move the weight towards what the fastest turning pair asks for; return why, or None where it stays."""
         gamma, turning = found.weight(self.ratio)
-        if gamma is None or (not gamma and counters[FIRST[GAMMA]] == UNKNOWN):
-            return None  # where nothing asks for a weight yet, the given one stays
+        if gamma is None or (not gamma and counters[COUNT[GAMMA]] < SETTLING):
+            return None  # what asks for no weight is no choice of one
         if not moved(counters, GAMMA, gamma / self.gamma):
             return None
         if not gamma:
@@ -185,12 +186,14 @@ def decibels(count: int) -> float:
 
 def moved(counters: dict[str, int], name: str, factor: float) -> bool:
     """Move a counter of decibels towards a factor, within its bounds; return whether it changed."""
-    before, first = counters[name], counters[FIRST[name]]
+    before, count = counters[name], counters[COUNT[name]]
     asked = round(max(-RANGE, min(RANGE, 10 * math.log10(factor)))) if factor > 0 else -RANGE
-    if first == UNKNOWN:
-        counters[name] = counters[FIRST[name]] = asked
-        return asked != before
-    below, above = BAND[name]
+    if count < SETTLING:
+        counters[COUNT[name]] += 1
+        counters[SUM[name]] += asked
+        counters[name] = round(counters[SUM[name]] / counters[COUNT[name]])
+        return counters[name] != before
+    first, (below, above) = round(counters[SUM[name]] / count), BAND[name]
     change = min(max(first + below, min(first + above, asked)) - before, UPWARDS)
     counters[name] += change if abs(change) >= SMALLEST else 0
     return counters[name] != before

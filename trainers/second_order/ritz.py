@@ -63,23 +63,22 @@ class Projection:
     def rate(self, gamma: float, overshoot: float = 1.0) -> tuple[float, complex]:
         r"""Return the rate for the leading eigenvalues of a step of this weight, and the one that bounds it.
 
-        $|1 - h\mu|$ is least at $h = \mathrm{Re}\,\mu / |\mu|^2$, half of what is stable. Of the eigenvalues with at
-        least half the largest modulus the most demanding one decides; repelling ones, which no rate cures, ask for
-        $1 / |\mu|$. The rate is infinite where everything is flat.
+        $|1 - h\mu|$ is least at $h = \mathrm{Re}\,\mu / |\mu|^2$, half of what is stable. Of the attracting eigenvalues
+        with at least half the largest modulus the most demanding one decides; no rate cures one that repels. The rate
+        is infinite where none attracts.
 
         Args:
             gamma: the weight.
             overshoot: factor of the rate at which a real attracting eigenvalue is damped best.
         """
         values = torch.linalg.eigvals(self.field + gamma * self.damping).tolist()
-        largest = max(map(abs, values))
+        attracting = [value for value in values if value.real > 0]
+        largest = max(map(abs, attracting), default=0.0)
         demand, decisive = 0.0, 0j
-        for value in values:
-            if value and abs(value) >= LEADING * largest:
-                asked = abs(value) * (min(abs(value) / value.real, MOST) if value.real > 0 else 1.0)
-                asked /= overshoot if value.real > 0 and not value.imag else 1.0
-                if asked > demand:
-                    demand, decisive = asked, value
+        for value in attracting:
+            asked = abs(value) * min(abs(value) / value.real, MOST) / (1.0 if value.imag else overshoot)
+            if abs(value) >= LEADING * largest and asked > demand:
+                demand, decisive = asked, value
         return (1 / demand if demand > 0 else math.inf), decisive
 
     def start(self, gamma: float) -> Tensor:

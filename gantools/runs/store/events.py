@@ -72,7 +72,9 @@ def rebuild(folder: Path, metrics: Sequence[dict[str, Any]]) -> None:
     with SummaryWriter(str(folder)) as writer:
         for record in metrics:
             for name, value in record.items():
-                if name != "step":
+                if isinstance(value, str):
+                    writer.add_text(name, value, record["step"])
+                elif name != "step":
                     writer.add_scalar(name, math.nan if value is None else value, record["step"])
         for path in sorted(folder.glob("samples/step-*.png")):
             with suppress(OSError, SyntaxError, ValueError):  # a damaged picture

@@ -39,11 +39,20 @@ class Recorder:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Record numbers by name; NaN and infinity are null in metrics.jsonl."""
         record = {"step": step, **{name: v if math.isfinite(v) else None for name, v in values.items()}}
+        self._line(record)
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def note(self, step: int, text: str) -> None:
+        """Record a sentence about a step, and print it."""
+        self._line({"step": step, "note": text})
+        self.writer.add_text("note", text, step)
+        self.message(f"step {step}: {text}")
+
+    def _line(self, record: dict[str, Any]) -> None:
         self._metrics.write(checked_line(self.folder.lines, record))
         self._metrics.flush()
         self.folder.lines += 1
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
 
     def samples(self, step: int, samples: Tensor, reference: Tensor) -> Path:
         """Record generated samples: a picture in the folder and in TensorBoard."""

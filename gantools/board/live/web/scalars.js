@@ -6,6 +6,8 @@ const [METRIC, LOSS] = SORTS.keys();
 // Of the metrics those that gantools measures itself, behind those that a game brings.
 const OWN_METRICS = ["modes_covered", "frechet_distance", "coverage", "high_quality", "kernel_distance", "precision", "recall", "density"];
 const SCALARS_AT_FIRST = 3;
+// Beside those, always: what a method chose for itself.
+const CHOSEN_BY_THE_METHOD = /^auto\//;
 
 const sortOf = (tag) => {
   const sort = SORTS.findIndex((pattern) => pattern.test(tag));
@@ -48,15 +50,17 @@ export class Scalars {
     return this.found.get(key);
   }
 
-  /** The tags to show: those chosen that there are, or, where none were chosen, a metric and two losses, or what there is. */
+  /** The tags to show: those chosen that there are, or, where none were chosen, a metric and two losses, or what there is;
+   * and what a method chose for itself. */
   shown(runs, chosen) {
     const tags = this.tags(runs);
     const wanted = chosen?.filter((tag) => tags.includes(tag));
     if (wanted && (wanted.length || !chosen.length)) return wanted;
-    const untold = tags.filter((tag) => !this.told.has(tag));
+    const own = tags.filter((tag) => CHOSEN_BY_THE_METHOD.test(tag));
+    const untold = tags.filter((tag) => !this.told.has(tag) && !own.includes(tag));
     const of = (sort) => untold.filter((tag) => sortOf(tag) === sort);
     const first = [...of(METRIC).slice(0, 1), ...of(LOSS).slice(0, 2)];
-    return [...first, ...untold.filter((tag) => !first.includes(tag))].slice(0, SCALARS_AT_FIRST);
+    return [...first, ...untold.filter((tag) => !first.includes(tag))].slice(0, SCALARS_AT_FIRST).concat(own);
   }
 
   /** Read scalars of runs, those that were not read or have grown since. */
