@@ -47,6 +47,7 @@ class GameOptimizer:
         rates: the learning rate of each player, a number or a schedule.
         rules: the base rule of each player.
         second_order: whether a step differentiates the field.
+        adapts: whether steps change the method's own settings between updates.
         memory_units: units of what the method itself remembers, by name, see `gantools.trainers.scales`.
         cost: of one step at the default settings, in gradients (of all players) and products (with J or its transpose).
         paper: the publication of the method.
@@ -59,7 +60,7 @@ class GameOptimizer:
         None, "largest norm of each player's direction, which is shortened to it before the base rule", True
     )
 
-    second_order = False
+    second_order = adapts = False
     memory_units: ClassVar[Mapping[str, scales.Unit]] = {}
     cost: ClassVar[str]
     paper: ClassVar[str]
@@ -275,8 +276,7 @@ class GameOptimizer:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Load a state that `state_dict` returned; base, game and names of the memory must be the same.
 
-        Raises:
-            GantoolsError: when base, names or shapes differ; nothing is changed then.
+        Raises GantoolsError when base, names or shapes differ; nothing is changed then.
         """
         present = self.state
         require_fit(saved, present, self._base_names(), type(self).__name__)

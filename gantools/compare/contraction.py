@@ -29,6 +29,7 @@ FALLBACK_LR = 0.5
 # Analytic games have the scale 1, for which weights that suit learning rates of 1e-4 are far too large or too small.
 TOY_SETTINGS: dict[str, dict[str, Any]] = {"consensus": {"gamma": 1.0}, "jare": {"gamma": 1.0}, "lead": {"alpha": 0.3}}
 
+SETTLED = 120  # steps in which a method that adapts its settings has chosen them
 MARGIN = 1e-9  # Rates within 1e-9 of 1 count as neutral.
 # Distances between which a step is linear in double precision: cubes of larger ones show, smaller ones square to 0.
 LARGEST, SMALLEST = 1e-3, 1e-110
@@ -104,8 +105,13 @@ def build_at(method: str, game: str, lr: float, settings: Mapping[str, Any], dis
     """Return the optimizer on a game that starts at this distance from the equilibrium, and the game's batch."""
     built, batch = TOY_GAMES[game]()
     w = built.vector()
+    optimizer = trainers.make(method, built, lr=lr, **settings)
+    if optimizer.adapts:
+        built.load_vector(0 * w)  # where steps move nothing but its settings
+        for _ in range(SETTLED):
+            optimizer.step(batch)
     built.load_vector(distance * w / w.norm())
-    return trainers.make(method, built, lr=lr, **settings), batch
+    return optimizer, batch
 
 
 def predicted_rate(method: str, game: str, lr: float, settings: Mapping[str, Any]) -> float | None:

@@ -47,7 +47,9 @@ one evaluation of the whole field, a product one backward pass through it (`gant
 Every method has the settings of the registry{exceptions}, over plain steps (`sgd`), and the learning rate that is the
 best of a grid by the predicted rate: {points} values from {low:g} to {high:g}, eight a decade; {fallback:g} where none
 converges. The observed rate is the slope of the logarithm of the distance, parameters and memory, over the last two
-thirds of at most {toy_steps} steps.
+thirds of at most {toy_steps} steps. `auto`, which chooses weight and rate itself, is judged at what it chose, whatever
+the grid gave it to begin with: on these games half the stable rate of the pair that turns fastest; what it does on the
+ring is in [results/auto.md](results/auto.md).
 
 {agreement}
 

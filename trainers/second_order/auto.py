@@ -71,7 +71,7 @@ class Auto(GameOptimizer):
     products: int = setting(8, "m: products with the Jacobian in an estimate")
     share: float = setting(0.1, "largest part of all gradients and products that estimates take")
 
-    second_order = True
+    second_order = adapts = True
     cost = "1 gradient + 1 product, with estimates 2.22 in all"
     paper = "the step: Mescheder et al. 2017, arXiv:1705.10461; the rule: this project"
 

@@ -221,6 +221,8 @@ def test_it_says_and_logs_what_it_changed(tmp_path, capsys):
     assert len(lines) == 1 and "rate 0.0001 -> " in lines[0] and "because" in lines[0]
     logged = {r["step"]: r for r in records(tmp_path / "a") if "auto/gamma" in r}
     assert logged[0]["auto/gamma"] == 1 and logged[40]["auto/rate"] == pytest.approx(1e-4)
+    notes = [record for record in records(tmp_path / "a") if "note" in record]
+    assert [note["step"] for note in notes] == [45] and f"step 45: {notes[0]['note']}" == lines[0]
     assert f"rate 0.0001 -> {logged[45]['auto/rate']:.3g}" in lines[0]
 
 

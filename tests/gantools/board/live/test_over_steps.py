@@ -203,6 +203,14 @@ def test_a_number_of_all_eigenvalues_is_told_from_one_of_those_computed(page, tm
     ]
 
 
+def test_what_a_method_chose_for_itself_is_shown_beside_the_rest(page, tmp_path):
+    tags = ["auto/rate", "loss/d", "loss/g", "metrics/modes_covered", "step_seconds", "auto/gamma"]
+    given = json.dumps({"scalars": [{"run": "a", "tag": tag} for tag in tags], "series": []})
+    code = f"(() => {{ const s = new Scalars(null); s.refresh({given}); return s.shown(['a'], null); }})()"
+    shown = ["metrics/modes_covered", "loss/d", "loss/g", "auto/gamma", "auto/rate"]
+    assert run_module(page, code, tmp_path) == shown
+
+
 @pytest.mark.parametrize("ends", [(-0.3, 9.0), (-2.5, 2.5), (-1000.0, 0.02), (-1e-3, 1e-3)])
 def test_ticks_of_a_logarithmic_axis_are_apart(page, tmp_path, ends):
     for threshold in (0.001, 0.1, 1.0):

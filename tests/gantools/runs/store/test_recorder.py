@@ -11,6 +11,7 @@ from PIL import Image
 from gantools.board.pictures import png, samples_picture
 from gantools.cli.terminal import command, wrapped
 from gantools.errors import GantoolsError
+from gantools.runs.store.events import rebuild, records
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.progress import Progress
 from gantools.runs.store.recorder import Recorder
@@ -27,6 +28,20 @@ def recorder(tmp_path):
 def test_a_record_is_out_when_it_is_made(tmp_path, recorder):
     recorder.scalars(3, {"a": 1.5, "b": float("nan"), "c": -float("inf")})
     assert RunFolder(tmp_path).metrics() == [{"step": 3, "a": 1.5, "b": None, "c": None}]
+
+
+def test_a_note_is_a_line_an_event_and_printed(tmp_path, recorder, capsys):
+    recorder.note(7, "gamma 1 -> 2.")
+    recorder.close()
+    assert "step 7: gamma 1 -> 2." in "".join(capsys.readouterr())
+    assert RunFolder(tmp_path).metrics() == [{"step": 7, "note": "gamma 1 -> 2."}]
+    (written,) = tmp_path.glob("events*")
+    texts = [event for _, event in records(written.read_bytes()) if event.summary.value]
+    written.unlink()
+    rebuild(tmp_path, RunFolder(tmp_path).metrics())  # as after damage
+    (again,) = tmp_path.glob("events*")
+    for found in (texts, [event for _, event in records(again.read_bytes()) if event.summary.value]):
+        assert [(event.step, event.summary.value[0].tensor.string_val) for event in found] == [(7, [b"gamma 1 -> 2."])]
 
 
 def test_closing_twice_is_once(tmp_path, recorder):
