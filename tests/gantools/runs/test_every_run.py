@@ -37,7 +37,7 @@ def test_the_digits_gan_trains_200_steps(name, tmp_path, capsys):
     looks = ["--sample-every", "0", "--spectrum-every", "0", "--log-every", "1", "--checkpoint-every", "200"]
     assert main(["train", *args, *looks, "--steps", "200", "--out", str(tmp_path / "a")]) == 0
     assert capsys.readouterr().err == ""
-    seen = records(tmp_path / "a")
+    seen = [record for record in records(tmp_path / "a") if "note" not in record]
     assert len(seen) == 200 and all(value is not None for record in seen for value in record.values())
     assert len({record["loss/discriminator"] for record in seen}) > 150
     assert all(value.isfinite().all() for value in checkpoint(tmp_path / "a", 200)["parameters"].values())
