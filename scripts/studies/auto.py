@@ -32,8 +32,8 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     found["curves"] = {"step": [r["step"] for r in looks]}
     for name in {name for r in looks for name in r if name.startswith("metrics/")}:
         found["curves"][name.partition("/")[2]] = [r[name] for r in looks]
-    modes = found["curves"].get("modes_covered", [])
-    found["least modes"] = min(modes[len(modes) // 2 :], default=np.nan)
+    if modes := found["curves"].get("modes_covered"):
+        found["least modes"] = min(modes[len(modes) // 2 :])
     return found
 
 

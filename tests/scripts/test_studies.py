@@ -192,6 +192,7 @@ def test_a_fit_to_projections_finds_the_eigenvalues_of_a_linear_map_without_nois
         "logic_gates",
         "quantum_mixture",
         "projected_dynamics",
+        "auto",
     ],
 )
 def test_the_quick_form(name, monkeypatch, tmp_path, capsys):
