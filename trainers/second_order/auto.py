@@ -72,6 +72,7 @@ class Auto(GameOptimizer):
     share: float = setting(0.1, "largest part of all gradients and products that estimates take")
 
     second_order = adapts = True
+    couples = "its estimates choose one weight and one rate for all of them"
     cost = "1 gradient + 1 product, with estimates 2.22 in all"
     paper = "the step: Mescheder et al. 2017, arXiv:1705.10461; the rule: this project"
 
