@@ -22,7 +22,7 @@ class InstanceNoise(Regularizer):
     Sønderby et al. 2016 and Arjovsky and Bottou 2017. Both players' losses see it, and so do penalties on the
     discriminator's gradient, which are taken where it is evaluated. The published form anneals the noise:
     `InstanceNoise(Linear(0.1, 0.0, steps))`. On the Dirac-GAN the eigenvalues of $J$ are
-    $-f'' \sigma^2 \pm \sqrt{f''^2 \sigma^4 - f'^2}$ (arXiv:1801.04406). It draws "instance_noise.real" and
+    $-f'' \sigma^2 \pm \sqrt{(f'')^2 \sigma^4 - (f')^2}$ (arXiv:1801.04406). It draws "instance_noise.real" and
     "instance_noise.fake", each like its samples (B, ...).
     """
 
