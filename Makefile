@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install train test test-all lint format types clean
+.PHONY: help install train test test-all lint format types docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:\t/' | expand -t 12
@@ -40,6 +40,10 @@ types: .venv/.dev  ## type check
 	rm -rf build/types build/lib
 	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: .venv/.dev  ## the documentation site, into build/docs; warnings and broken links fail
+	$(BIN)/python -m sphinx -W --keep-going -E -q -b html -d build/doctrees docs build/docs
+	$(BIN)/python scripts/documentation/check_site.py build/docs
 
 clean:  ## remove the environment and caches, not the runs
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
