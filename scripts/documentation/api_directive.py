@@ -1,6 +1,7 @@
 """The directive `{api} MODULE`: public names of a module, one a line, each by its docstring."""
 
 import importlib
+import inspect
 from typing import Any
 
 from docutils import nodes
@@ -28,6 +29,8 @@ def markdown(module: str, name: str) -> str:
     entry, full = getattr(importlib.import_module(module), name), f"{module}.{name}"
     if isinstance(entry, Registry):
         return registry(full, entry)
+    if inspect.ismodule(entry):  # `gt.batches`, a module that is called: the function behind it
+        return FUNCTION.format(name="gantools.data.loaders.batches")
     if isinstance(entry, type):
         return CLASS.format(name=full)
     if callable(entry):

@@ -22,6 +22,7 @@ PAGES = {
     "SECURITY.md": "project/security.md",
     "TODO.md": "project/todo.md",
     "examples": "project/examples.md",
+    "examples/loops": "project/examples.md",
 }
 
 
