@@ -109,7 +109,7 @@ def test_every_documented_name_has_words(module):
         if callable(entry):
             assert len((inspect.getdoc(entry) or "").split()) >= 4, f"{module}.{name}"
             if inspect.isclass(entry):  # a dataclass without words of its own gets its signature for them
-                assert not entry.__doc__.startswith(f"{entry.__name__}("), f"{module}.{name}"
+                assert not (entry.__doc__ or "").startswith(f"{entry.__name__}("), f"{module}.{name}"
 
 
 @pytest.mark.parametrize(("module", "registry"), [("losses", "LOSSES"), ("schedules", "SCHEDULES")])
