@@ -19,6 +19,7 @@ extensions = [
     "mathml",
     "docstrings",
     "api_directive",
+    "command_help",
     "repository_pages",
 ]
 source_suffix = {".md": "markdown"}

@@ -14,7 +14,7 @@ import torch
 from pages import blocks, run, words
 
 import gantools as gt
-from gantools.cli import main
+from gantools.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -79,6 +79,11 @@ def test_commands_have_the_flags_that_are_shown(typed, tmp_path, monkeypatch):
         known = help_of(typed[0]) + (help_of("train") if typed[0] == "diagnose" else "")  # takes its flags too
         missing = [flag for flag in flags if not re.search(rf"{flag}\b", known)]
         assert not missing and "usage" in help_of(typed[0]).lower()
+
+
+def test_every_command_has_its_help_on_the_page():
+    (listed,) = re.findall(r"^```\{command-help\}\n(.*?)^```", (ROOT / "docs/commands.md").read_text(), re.M | re.S)
+    assert listed.split() == list(COMMANDS)
 
 
 def documented():

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("sphinx", reason="the group docs is not installed")
 
 from check_site import findings
+from command_help import help_of
 from docstrings import rest
 from draw_shapes import SHAPES
 from mathml import mathml
@@ -43,6 +44,12 @@ def test_formulas_become_mathml():
     assert made.startswith("<math") and "<mfrac>" in made and "\\" not in made
     with pytest.raises(ValueError, match="nosuch"):
         mathml(r"\nosuch{x}", display=True)
+
+
+def test_the_help_of_a_command_is_plain_text():
+    text = help_of("train")
+    assert "--optimizer" in text and "default: consensus" in text and "\x1b" not in text
+    assert not any(line.endswith(" ") for line in text.splitlines())
 
 
 def test_parts_of_files_are_put_in_with_their_links():
