@@ -44,7 +44,7 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with torch.random.fork_rng():
         for block, printed in run(page):
-            assert words(printed) == words(block.code), f"{page.name}, line {block.line}: {printed}"
+            assert block.varies or words(printed) == words(block.code), f"{page.name}, line {block.line}: {printed}"
     pictures = set(re.findall(r"\]\(([\w-]+\.png)\)", page.read_text()))
     if page.parent.name == "tutorials":
         assert {path.name for path in tmp_path.glob("*.png")} == pictures

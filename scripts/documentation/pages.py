@@ -3,8 +3,9 @@
 python scripts/documentation/pages.py docs/tutorials/diagnosis.md --out docs/tutorials
 
 Blocks in ```python are run one after another in one namespace. What a page takes for granted stands before them in a
-comment, `<!-- given`, which no reader sees. A block in ```text that follows one in ```python is what that prints. Files
-that the code writes, its pictures, are left in the folder of `--out`.
+comment, `<!-- given`, which no reader sees. A block in ```text that follows one in ```python is what that prints; one
+in ```text varies is an example of it, where a clock or a machine decides the words. Files that the code writes, its
+pictures, are left in the folder of `--out`.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing import Any
 import matplotlib
 
 BLOCK = re.compile(
-    r"^(?P<fence>`{3,})(?P<language>\S*)[^\n]*\n(?P<code>.*?)^(?P=fence)$|^<!-- given\n(?P<given>.*?)^-->$",
+    r"^(?P<fence>`{3,})(?P<language>\S*)(?P<note>[^\n]*)\n(?P<code>.*?)^(?P=fence)$|^<!-- given\n(?P<given>.*?)^-->$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -33,11 +34,13 @@ class Block:
         language: as written after the fence, or "given" of a comment.
         code: its text.
         line: of the page on which the text begins.
+        varies: whether it is marked as an example of what is printed.
     """
 
     language: str
     code: str
     line: int
+    varies: bool = False
 
     @property
     def runs(self) -> bool:
@@ -51,7 +54,8 @@ def blocks(text: str) -> list[Block]:
     for match in BLOCK.finditer(text):
         group = "given" if match["given"] is not None else "code"
         line = text.count("\n", 0, match.start(group)) + 1
-        found.append(Block("given" if group == "given" else match["language"], match[group], line))
+        language = "given" if group == "given" else match["language"]
+        found.append(Block(language, match[group], line, varies=(match["note"] or "").strip() == "varies"))
     return found
 
 
