@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 from scipy.stats import binomtest
 
 import gantools as gt
@@ -28,6 +29,7 @@ from gantools.runs.training_loop import train
 LOOKS = 4
 
 METHODS = ("consensus", "simultaneous")
+LINEAR = 1e-4  # below it the axes of spectra are linear
 BLUE, ORANGE = "#0072b2", "#d55e00"  # of Okabe and Ito, told apart by the colour-blind
 
 PAGE = """# Ring of eight Gaussians: consensus against simultaneous gradient
@@ -187,7 +189,8 @@ def covered(rows: list[dict]) -> str:
         interval = binomtest(full, len(modes)).proportion_ci(method="exact")
         sentences.append(
             f"{method.capitalize()} ends with all 8 modes in {full} of {len(modes)} runs (95 % interval of the "
-            f"fraction {interval.low:.0%} to {interval.high:.0%}), with {min(modes)} to {max(modes)} modes."
+            f"fraction {100 * interval.low:.0f} to {100 * interval.high:.0f} %); the fewest are {min(modes)}, the most "
+            f"{max(modes)}."
         )
     return " ".join(sentences)
 
@@ -195,7 +198,7 @@ def covered(rows: list[dict]) -> str:
 def extent(rows: list[dict], method: str, number: Callable[[dict], float]) -> str:
     """Return the least and the largest of a number over the runs of a method."""
     found = [number(r) for r in rows if r["optimizer"] == method]
-    return f"{min(found):.2g} to {max(found):.2g}"
+    return f"{min(found):.3g} to {max(found):.3g}"
 
 
 def said(rows: list[dict]) -> str:
@@ -205,6 +208,9 @@ def said(rows: list[dict]) -> str:
         "repulsion relative to it": lambda r: r["repulsion"],
         "rotation relative to it": lambda r: r["rotation"],
         "the least real part of h D^-1 J": lambda r: r["followed_real"][0],
+        "the largest real part of h D^-1 J (a plain step overshoots from 1, and diverges from 2)": lambda r: r[
+            "followed_real"
+        ][1],
         "the largest imaginary part of h D^-1 J": lambda r: r["followed_imaginary"],
         "the spectral radius of the update": lambda r: r["radius"],
     }
@@ -226,7 +232,7 @@ def spectra_figure(rows: list[dict], root: Path) -> Figure:
     """Draw, for both methods, J over its largest modulus and h D^-1 J: the same axes in each row."""
     figure = Figure(figsize=(9, 6.4), dpi=110, layout="constrained")
     panels = figure.subplots(2, 2, sharex="row", sharey="row")
-    titles = ("J over its largest modulus", "h D$^{-1}$ J: what an RMSProp step follows")
+    titles = ("J / largest |J|", "h D$^{-1}$ J")
     for column, cell in enumerate(first_cells(rows)):
         found = spectra(cell, root)
         for axes, values, title in zip(
@@ -239,11 +245,13 @@ def spectra_figure(rows: list[dict], root: Path) -> Figure:
             )
             axes.axvline(0, color="#444444", linewidth=0.8, zorder=0)
             axes.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
-            axes.set(title=f"{cell.name}\n{title}", xlabel="Re", ylabel="Im")
-            axes.set_xscale("symlog", linthresh=1e-4)
-            axes.set_yscale("symlog", linthresh=1e-4)
+            axes.set(title=f"{cell.name}: {title}", xlabel=f"Re (log, linear below {LINEAR:g})", ylabel="Im")
+            for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+                set_scale("symlog", linthresh=LINEAR)
+                axis.set_major_locator(FixedLocator([-1, -1e-2, 0, 1e-2, 1]))  # those of matplotlib overlap at 0
+                axis.set_minor_locator(NullLocator())
             axes.grid(alpha=0.2)
-    panels[0, 0].legend(loc="upper left", fontsize=9)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
     return figure
 
 
