@@ -27,9 +27,7 @@ from gantools.trainers.state import State, StepInfo, require_fit
 
 def base_setting(default: str = "sgd") -> Any:
     """Return the dataclass field of a method's base rule."""
-    return setting(
-        default, "base update rule, which makes a step of the direction: one for all players, or one for each"
-    )
+    return setting(default, "base update rule, which makes a step of the direction: for all players, or for each")
 
 
 @dataclasses.dataclass(eq=False)

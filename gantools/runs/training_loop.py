@@ -114,8 +114,7 @@ class Trainer:
         self.folder = folder
         self.first = first
         self.recorder = Recorder(folder, first, self.config.steps)
-        wanted = experiment.source if self.config.sample_every else None
-        self.features = kept_features(folder, wanted, self.config.seed)
+        self.features = kept_features(folder, experiment.source if self.config.sample_every else None, self.config.seed)
         self.reference = reference(experiment, METRIC_SAMPLES)
         self.copies = 1  # runs that this one is stepped together with, itself included
         self.last: dict[str, Any] = {"spectra": {}, "metrics": {}}
@@ -168,8 +167,7 @@ class Trainer:
         return step, signals
 
     def _step(self, step: int) -> None:
-        experiment = self.experiment
-        optimizer = experiment.optimizer
+        experiment, optimizer = self.experiment, self.experiment.optimizer
         with own_errors(self.config.target):
             batches = experiment.stream.take(optimizer.batches_per_step)
             self.began = step, batches, torch.get_rng_state()
