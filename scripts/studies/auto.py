@@ -94,7 +94,8 @@ COLUMNS = {"modes_covered": "modes of 8", "least modes": "least modes in the sec
            "gamma": "last gamma", "rate": "last rate"}  # fmt: skip
 DIGITS_COLUMNS = {name: COLUMNS[name] for name in ("coverage", "kernel_distance", "gamma", "rate")}
 SMALL = {"--network.width": 4, "--batch-size": 64}
-STUDY = study.Study("auto", run, ring8(RING_STEPS), COLUMNS, ring8(60, 1, **SMALL), seeds=range(20, 25))
+BOUNDS = {"modes": (0.0, 8.0), "least modes": (0.0, 8.0), "quality": (0.0, 1.0), "coverage": (0.0, 1.0)}
+STUDY = study.Study("auto", run, ring8(RING_STEPS), COLUMNS, ring8(60, 1, **SMALL), seeds=range(20, 25), bounds=BOUNDS)
 DIGITS = study.Study(
     "auto-digits",
     run,
@@ -102,6 +103,7 @@ DIGITS = study.Study(
     DIGITS_COLUMNS,
     digits((1e-3,), (1.0,), 60, **{**SMALL, "--latent-size": 8}),
     seeds=(20,),
+    bounds=BOUNDS,
 )
 RING = study.Section(
     "{steps} steps, batches of 512, both networks four hidden layers of 16 ReLU units (2003 parameters), RMSProp but "

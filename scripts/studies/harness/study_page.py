@@ -109,6 +109,9 @@ class Page:
 def reading(results: Results) -> list[str]:
     """Return what the intervals of a page mean, and the versions and machines that its numbers come from."""
     seeds, trials = len(results.study.seeds), results.study.trials
+    made = f"Made with {results.made_with()}."
+    if seeds == 1:
+        return [f"One seed: nothing here says how far another would differ. {made}"]
     exact = [results.study.columns[column] for column in trials if column in results.study.columns]
     said = f"Means with 95 % intervals of Student's t over {seeds} seeds, cut where a number cannot go on. "
     if exact:
@@ -117,7 +120,7 @@ def reading(results: Results) -> list[str]:
         "A mean without an interval is the same with every seed; of further seeds, up to "
         f"{100 * intervals.unlike(seeds):.0f} % may still differ (exact, 95 %), unless the number is given by the cell."
     )
-    return [said, f"Made with {results.made_with()}."]
+    return [said, made]
 
 
 def _filled(paragraph: str) -> str:
