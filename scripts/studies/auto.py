@@ -94,7 +94,7 @@ COLUMNS = {"modes_covered": "modes of 8", "least modes": "least modes in the sec
            "gamma": "last gamma", "rate": "last rate"}  # fmt: skip
 DIGITS_COLUMNS = {name: COLUMNS[name] for name in ("coverage", "kernel_distance", "gamma", "rate")}
 SMALL = {"--network.width": 4, "--batch-size": 64}
-BOUNDS = {"modes": (0.0, 8.0), "least modes": (0.0, 8.0), "quality": (0.0, 1.0), "coverage": (0.0, 1.0)}
+BOUNDS = {"modes_covered": (0.0, 8.0), "least modes": (0.0, 8.0), "high_quality": (0.0, 1.0), "coverage": (0.0, 1.0)}
 STUDY = study.Study("auto", run, ring8(RING_STEPS), COLUMNS, ring8(60, 1, **SMALL), seeds=range(20, 25), bounds=BOUNDS)
 DIGITS = study.Study(
     "auto-digits",
