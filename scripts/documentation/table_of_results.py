@@ -3,14 +3,17 @@
 Reads the numbers beside the pages in docs/results; runs nothing. A verdict is a rule on these numbers, stated in its
 row: an interval or a test that the claim passes, contradicts, or leaves open.
 
-    python scripts/studies/summary.py
+    python scripts/documentation/table_of_results.py
 """
 
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))  # the studies are scripts, not a package
 
 import associative_memory
 import auto
@@ -143,7 +146,7 @@ def esp(out: Path) -> list[Row]:
 
 
 def nets(out: Path) -> list[Row]:
-    """Integrators, mixtures and gates."""
+    """Integrators and mixtures."""
     rows = []
     results = read(integrators.STUDY, integrators.PAGE, out)
     for points in integrators.TASKS:
@@ -167,6 +170,12 @@ def nets(out: Path) -> list[Row]:
     worse = FAILS if any(x > 0 for x in seen) else OPEN
     claim = "Wave-function mixtures estimate better than EM in every aspect"
     rows.append(Row(claim, "arXiv:1612.09199", text, len(results.study.seeds), worse, "quantum_mixture"))
+    return rows
+
+
+def gates(out: Path) -> list[Row]:
+    """Logic gates."""
+    rows = []
     results = read(logic_gates.STUDY, logic_gates.PAGE, out)
     solved, chance = results.estimate("xor, 2 relu", "solved"), logic_gates.most_frequent(4)
     seeds, tutorial = len(results.study.seeds), "YJango's tutorial"
@@ -223,7 +232,7 @@ passes the claim, contradicts it, or leaves it open; "holds" is said of our runs
 page. Intervals are of 95 %, exact for fractions of runs; differences are paired by seed and adjusted for all that a
 page compares.
 
-    python scripts/studies/summary.py
+    python scripts/documentation/table_of_results.py
 
 {table}
 
@@ -242,7 +251,7 @@ def render(rows: Sequence[Row]) -> str:
 
 def page(out: Path) -> str:
     """Return the page from the numbers in a folder."""
-    return render([*ring8(out), *memory(out), *esp(out), *nets(out), *ours(out)])
+    return render([*ring8(out), *memory(out), *esp(out), *nets(out), *gates(out), *ours(out)])
 
 
 def main() -> None:
