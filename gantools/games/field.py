@@ -87,7 +87,8 @@ def evaluate(
         raise GantoolsError("torch.inference_mode() records nothing to differentiate: evaluate the field outside it.")
     # A loss may call `requires_grad_` on what it is given; views keep the caller's tensors out of that.
     batch = map_tensors(torch.Tensor.detach, batch)
-    twice = create_graph and not game.module.safe
+    # What a loss stops, it stops for its own player's gradient, not for what others' parameters do to it.
+    twice = (create_graph or by_all) and not game.module.safe
     with torch.enable_grad():
 
         def finish(losses: Any) -> tuple[Tensor, dict[str, Tensor]]:

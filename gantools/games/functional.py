@@ -162,6 +162,7 @@ class AllPlayers(nn.Module):
             if tied := vars(parameter):  # by a user's code
                 vars(swapped[name]).update(tied)
         swapped |= {alias: swapped[name] for name in list(swapped) for alias in self._aliases[name]}
+        self.stops.parameters = frozenset(map(id, leaves))
         with self._outside.following(swapped):
             return torch.func.functional_call(self, swapped, (batch, list(buffers), finish), tie_weights=False)
 

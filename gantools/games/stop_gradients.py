@@ -39,11 +39,13 @@ class StopGradients(TorchFunctionMode):
         met: whether anything that depends on a parameter was stopped, or went through a custom function, so far.
         tracing: whether a custom function is being traced.
         wrote: whether the custom function traced last wrote into a tensor.
+        parameters: identities of what stands for parameters; `requires_grad_` on them is for the user's backward pass.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.taking = self.met = self.tracing = self.wrote = False
+        self.parameters = frozenset[int]()
 
     @contextmanager
     def taking_gradients(self) -> Iterator[None]:
@@ -91,22 +93,21 @@ class StopGradients(TorchFunctionMode):
             func(owner.data, *args[1:], **kwargs)  # the user's two names are one memory
         if func in _LEAVES_TORCH and args[0].requires_grad:  # what was detached may leave PyTorch; a memo outlives it
             return func(Tensor.detach(args[0]), *([{}] if func is Tensor.__deepcopy__ else args[1:]), **kwargs)
-        if func in _REQUIRE and args[0].grad_fn is not None:
+        if func in _REQUIRE and (args[0].grad_fn is not None or id(args[0]) in self.parameters):
             return args[0]  # a leaf in the user's eyes: a parameter, or what was detached
         if func is torch.autograd.grad and not kwargs["create_graph"]:  # an adaptive weight: a number to the user
             return self._all_stopped(func(*args, **{**kwargs, "create_graph": True}))
         if kwargs.get("out") is not None:  # no graph can lead into what is given: power iterations, running statistics
             return func(*tree_map_only(Tensor, Tensor.detach, args), **kwargs)
-        if torch.is_grad_enabled() or func is torch._C._set_grad_enabled:
-            return func(*args, **kwargs)
-        return self._without_gradient(func, args, kwargs)
+        plain = torch.is_grad_enabled() or func is torch._C._set_grad_enabled
+        return func(*args, **kwargs) if plain else self._without_gradient(func, args, kwargs)
 
     def _all_stopped(self, result: Any) -> Any:
         if isinstance(result, Tensor):
             return self.stopped(result)
         # Nothing else is rebuilt: of a torch.Size a plain tuple would come.
-        holds = isinstance(result, (tuple, list)) and any(isinstance(x, Tensor) for x in result)
-        return tree_map_only(Tensor, self.stopped, result) if holds else result
+        held = isinstance(result, (tuple, list)) and any(isinstance(x, Tensor) for x in result)
+        return tree_map_only(Tensor, self.stopped, result) if held else result
 
     def _without_gradient(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Evaluate what stands under `no_grad`, with a graph of which the field's own gradients follow nothing."""
@@ -296,5 +297,4 @@ def _custom_functions_seen_by(mode: StopGradients) -> Iterator[None]:
         _active.mode = before
         with _lock:
             _users -= 1
-            if not _users:
-                _apply.__code__ = _original.__code__
+            _apply.__code__ = _code if _users else _original.__code__

@@ -43,6 +43,33 @@ def run(optimizer, steps):
         assert info.field_norm.isfinite()
 
 
+def switching_gan():
+    """The nonsaturating GAN as many loops write it: the discriminator's gradients off for the generator's loss."""
+    start = cases.tanh_gan()
+    players = {name: start.players[name] for name in start.slices}
+
+    def losses(players, batch):
+        G, D = players["generator"], players["discriminator"]
+        fake = G(batch["latent"])
+        D.requires_grad_(False)
+        fooled = nn.functional.softplus(-D(fake)).mean()
+        for parameter in D.parameters():
+            parameter.requires_grad = True
+        told = nn.functional.softplus(-D(batch["real"])).mean() + nn.functional.softplus(D(fake.detach())).mean()
+        return {"generator": fooled, "discriminator": told}
+
+    return gt.Game(players, losses)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_loss_that_switches_gradients_off_and_on_moves_the_players_alike(name):
+    plain, switched = optimizer_of(name), optimizer_of(name, game=switching_gan())
+    assert torch.equal(plain.game.vector(), switched.game.vector())
+    run(plain, range(2))
+    run(switched, range(2))
+    torch.testing.assert_close(switched.game.vector(), plain.game.vector(), rtol=1e-9, atol=1e-11)
+
+
 EVERY = [(name, base) for name in OPTIMIZERS for base in ("sgd", "adam") if base == "sgd" or has_base(name)]
 
 

@@ -12,7 +12,8 @@ from gantools.errors import GantoolsError
 from gantools.games import functional
 from gantools.random_vectors import normal_entries
 from gantools.registry import setting
-from gantools.trainers.base_rules import BaseChoice
+from gantools.schedules import value_at
+from gantools.trainers.base_rules import Adam, BaseChoice, Momentum
 from gantools.trainers.field_graph import FieldGraph
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, State, base_setting
 from gantools.trainers.per_player import require_weight
@@ -58,6 +59,8 @@ class Auto(GameOptimizer):
     smaller rate only lets the curvature grow until it is at the edge again (arXiv:2407.06183). On a bilinear game with
     singular value s the rule gives $\gamma = r / s$, $h = r / (s\,(1 + r^2))$, and the update's eigenvalues are
     $1 - h\gamma s^2 \mp ihs$, as of `consensus`.
+
+    A base that remembers directions gets a smaller rate, by $1 - \beta_1$ for Adam and $(1 - \beta)^2$ for heavy ball.
 
     An estimate takes m + 2 gradients and products, and is made as soon as all of them stay within `share` of all that
     the run has taken. The first three choose weight and rate, by the mean of their logarithms; later ones move them by
@@ -156,6 +159,7 @@ class Auto(GameOptimizer):
     def _pace(self, found: Projection, counters: dict[str, int], adaptive: bool) -> str | None:
         """Move the rate towards what the leading eigenvalues at the new weight ask for; return why, or None."""
         best, decisive = found.rate(self.gamma * decibels(counters[GAMMA]), OVERSHOOT if adaptive else 1.0)
+        best *= min(caution(rule, counters[player]) for player, rule in self.rules.items())
         given = max(super().rates_at(State({}, counters, {})).values())
         if not math.isfinite(best) or not given or not moved(counters, RATE, best / given):
             return None
@@ -166,6 +170,18 @@ class Auto(GameOptimizer):
         changed = {name: f"{old[name]:.3g} -> {new[name]:.3g}" for name in new if new[name] != old[name]}
         words = [f"{name.removeprefix('auto/').replace('/', ' of ')} {text}" for name, text in changed.items()]
         return f"{', '.join(words)}, because {why}" if words else None
+
+
+def caution(rule: Any, count: int) -> float:
+    r"""Return the factor by which a base rule that remembers directions needs a smaller rate; 1 for others.
+
+    With $m' = \beta m + (1 - \beta) d$, as in Adam, an eigenvalue's factor is $1 - h\mu - (h\mu)^2\beta/(1 - \beta)$
+    and higher terms, so that $h\mu$ has to stay below $1 - \beta$; heavy ball, without the factor at d, takes steps as
+    long as at the rate $h / (1 - \beta)$.
+    """
+    if isinstance(rule, Adam):
+        return 1 - max(0.0, value_at(rule.betas[0], count))
+    return (1 - max(0.0, value_at(rule.beta, count))) ** 2 if isinstance(rule, Momentum) else 1.0
 
 
 def named(gamma: float, rates: Mapping[str, float]) -> dict[str, float]:

@@ -52,6 +52,17 @@ def test_on_a_bilinear_game(s, ratio):
     assert abs(abs(found).max() - 1 / np.sqrt(1 + ratio**2)) < 0.1
 
 
+@pytest.mark.parametrize("base", ["momentum", "adam"])
+@pytest.mark.parametrize("matrix", [[[0.0, 3.0], [-3.0, 0.0]], [[1.0, 3.0], [-3.0, 1.0]]])
+def test_a_base_that_remembers_directions_gets_a_rate_that_it_bears(base, matrix):
+    """At the rate of plain steps both bases left these games, one turning and one attracting, by 1e2 to 1e24."""
+    game = cases.quadratic(torch.tensor(matrix, dtype=F64), (1, 1), torch.tensor([1.0, 0.5], dtype=F64))
+    optimizer = make("auto", game, lr=1e-2, base=base)
+    for _ in range(1000):
+        optimizer.step(None)
+    assert float(game.vector().norm()) < 1e-3
+
+
 @pytest.mark.parametrize(("mu", "s"), [(0.2, 1.0), (0.7, 1.4), (-0.3, 2.0)])
 def test_on_a_quadratic_game(mu, s):
     """The pair mu +- is of a normal J: it attracts as much as it turns, at the rate that is best for it."""
