@@ -115,7 +115,8 @@ class Each(tuple):
         A number that is the same in all (how many updates were made, say) stays one: a loss may read it.
         """
         if "_stacked" not in vars(self):
-            columns = list(zip(*map(tensors, self), strict=True)) if len(set(map(_outline, self))) == 1 else None
+            alike = len(set(map(_outline, self))) == 1 and all(_same_rest(self[0], batch) for batch in self[1:])
+            columns = list(zip(*map(tensors, self), strict=True)) if alike else None
             self._stacked = None if columns is None else _joined(columns)
         return self._stacked
 
@@ -135,6 +136,16 @@ def _outline(batch: Any) -> str:
     if isinstance(batch, (tuple, list)):
         return repr([_outline(item) for item in batch])
     return repr(batch) if isinstance(batch, (int, float, complex, type(None))) else type(batch).__name__
+
+
+def _same_rest(one: Any, other: Any) -> bool:
+    """Return whether what is no tensor in two batches of one form is the same object, or equal text."""
+    if isinstance(one, Tensor):
+        return True
+    if isinstance(one, (Mapping, tuple, list)):
+        pairs = zip(*(x.values() if isinstance(x, Mapping) else x for x in (one, other)), strict=True)
+        return all(_same_rest(x, y) for x, y in pairs)
+    return one is other or (isinstance(one, (int, float, complex, str, bytes)) and one == other)
 
 
 def split(batch: Any, count: int) -> Parts:

@@ -121,7 +121,7 @@ class Snapshot:
 
 def snapshot(game: Game, follow: bool = False) -> Snapshot:
     """Return a snapshot of a game in which all its parameters move; `follow`: see `Game.frozen`."""
-    if game.layout.copies > 1:
+    if game.layout.stacked:
         raise GantoolsError("Copies are analysed one by one: call game.hand_out() and take game.games[0].")
     values = {name: t.detach().clone() for name, t in game.module.tensors([*game.names, *game.constants]).items()}
     return Snapshot(game, values, game.modes(), dict(game.slices), parameter_slices(game), follow=follow)

@@ -58,7 +58,7 @@ def judge(game: Game, batch: Any, forward: bool = False) -> Verdict:
     """
     if game.verdict is not None and (game.verdict.both or not forward):
         return game.verdict
-    if game.layout.copies > 1:
+    if game.layout.stacked:
         # Of the first copy; the others have the same losses, and their fields are compared one by one.
         first: Any = game
         first.require_each(batch)

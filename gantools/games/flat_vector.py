@@ -26,6 +26,7 @@ class Layout:
     """
 
     copies = 1
+    stacked = False  # of several games, or one, as copies
 
     def __init__(self, names: Sequence[str], parameters: Sequence[nn.Parameter], owned: Mapping[str, slice]):
         self.names, self.parameters, self.owned = list(names), list(parameters), dict(owned)

@@ -40,7 +40,7 @@ def require_field(game: Game, batch: Any) -> None:
     """
     if game.field_is_checked or torch.is_inference_mode_enabled():  # which the field refuses by itself
         return
-    if game.layout.copies > 1:
+    if game.layout.stacked:
         game.examine(batch)  # type: ignore[attr-defined]  of a stacked game
         return
     if game.replicas is not None:

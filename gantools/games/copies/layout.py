@@ -21,6 +21,8 @@ class StackedLayout(Layout):
         copies: their number S.
     """
 
+    stacked = True
+
     def __init__(self, layouts: Sequence[Layout]):
         first, self.copies = layouts[0], len(layouts)
         columns = zip(*(layout.parameters for layout in layouts), strict=True)

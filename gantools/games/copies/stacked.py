@@ -55,7 +55,9 @@ class Stacked(Game):
         self.games = list(games)
         _require_alike(self.games)
         first = self.games[0]
-        vars(self).update({**vars(first), "games": self.games, "verdict": None, "field_is_checked": False})
+        own = {"games": self.games, "verdict": None, "field_is_checked": False}
+        own["constraints"] = {player: f for game in self.games for player, f in game.constraints.items()}
+        vars(self).update({**vars(first), **own})
         self.layout = StackedLayout([game.layout for game in self.games])
         self._live = {
             name: torch.stack([game.live_buffers()[name].detach() for game in self.games]) for name in first.constants
@@ -70,6 +72,7 @@ class Stacked(Game):
 
     def each(self, batches: Sequence[Any]) -> Each:
         """Return the batches, one for each copy in order, as the batch of a step of all copies."""
+        batches = list(batches)
         if len(batches) != self.copies:
             raise GantoolsError(f"There are {len(batches)} batches for {self.copies} copies: pass one for each.")
         return Each(batches)
@@ -101,8 +104,8 @@ class Stacked(Game):
     def nearest(self, player: str, part: Tensor) -> Tensor:
         if player not in self.constraints:
             return part
-        rows = part.view(self.copies, -1)
-        return torch.stack([self.constraints[player](row) for row in rows]).reshape(-1)
+        rows = zip(self.games, part.view(self.copies, -1), strict=True)
+        return torch.stack([game.nearest(player, row) for game, row in rows]).reshape(-1)
 
     # The field ------------------------------------------------------------------------------------------------------
 
@@ -120,9 +123,24 @@ class Stacked(Game):
         if torch.is_inference_mode_enabled():
             raise GantoolsError("torch.inference_mode() records nothing to differentiate: train outside it.")
         twice = create_graph and not self.module.safe
-        evaluate = self._one_by_one if self.why_one_by_one or batch.stacked() is None else self._vmapped
+        asked = leaves, buffers, batch, create_graph, players, by_all
         with torch.enable_grad(), functional.twice_differentiable(self.module) if twice else nullcontext():
-            return evaluate(leaves, buffers, batch, create_graph, players, by_all)
+            if not self.why_one_by_one and batch.stacked() is not None:
+                random = torch.get_rng_state()
+                try:
+                    return self._vmapped(*asked)
+                except Exception as error:  # of a step that takes another way through the user's code than the first
+                    if isinstance(error, GantoolsError) or out_of_memory(error):
+                        raise
+                    torch.set_rng_state(random)
+                    self._step_aside(_cannot(error))
+            return self._one_by_one(*asked)
+
+    def _step_aside(self, why: str) -> None:
+        """Evaluate the copies one by one from now on, and say so."""
+        self.why_one_by_one = why
+        words = f"The copies are evaluated one after another, which is not faster than separate runs: {why}."
+        warnings.warn(words, GantoolsWarning, stacklevel=3)
 
     def _vmapped(
         self,
@@ -165,7 +183,8 @@ class Stacked(Game):
         with ExitStack() as stack:
             for s, game in enumerate(self.games):
                 if self.module.safe and game.module is not self.module:
-                    stack.enter_context(functional.twice_differentiable(game.module))
+                    # As the first copy, which alone was judged: with elementary operations if it needs them.
+                    stack.enter_context(functional.twice_differentiable(game.module, self.module.exact))
                 own = [leaf[s] for leaf in leaves]
                 values.append(game.field_of(own, self.buffers_of(s, buffers), batch[s], create_graph, players, by_all))
         rows = torch.stack([value.vector for value in values])
@@ -197,15 +216,9 @@ class Stacked(Game):
             alone = self._looked_at(self._one_by_one, batch, derivatives)
             if drops_out or generators(self.device) != before:
                 raise GantoolsError(_DRAWS)
-            if not self.why_one_by_one:
-                self.why_one_by_one = self._difference(alone, batch, derivatives)
-        if self.why_one_by_one and not self.field_is_checked:
-            warnings.warn(
-                f"The copies are evaluated one after another, which is not faster than separate runs: "
-                f"{self.why_one_by_one}.",
-                GantoolsWarning,
-                stacklevel=2,
-            )
+            why = "" if self.why_one_by_one else self._difference(alone, batch, derivatives)
+        if why:
+            self._step_aside(why)
         self.field_is_checked = True
         self._derivatives_are_checked |= derivatives
 
@@ -222,9 +235,9 @@ class Stacked(Game):
         except Exception as error:  # whatever a user's code raises inside vmap
             if out_of_memory(error):
                 raise
-            return f"their losses cannot be vmapped ({first_line(error).rstrip('.')})"
+            return _cannot(error)
         for one, other in zip(alone, together, strict=True):
-            error, size = (self.layout.norm(x.nan_to_num()) for x in (one - other, one))
+            error, size = (x.nan_to_num().reshape(self.copies, -1).norm(dim=1) for x in (one - other, one))
             eps = torch.finfo(one.dtype).eps
             # With a floor: what is zero in one way may be rounding in the other.
             if bool((error > eps**0.45 * size + eps).any()):
@@ -232,16 +245,23 @@ class Stacked(Game):
         return ""
 
     def _looked_at(self, evaluate: Any, batch: Each, derivatives: bool) -> list[Tensor]:
-        """Return the field and, where derivatives are wanted, J's transpose times a vector, by player."""
+        """Return the field here and nearby and, if wanted, J's transpose times a vector, by player; and the buffers."""
         safe = functional.twice_differentiable(self.module) if derivatives else nullcontext()
+        w = self.vector()
+        v = normal_entries(0, 0, len(w), w.dtype, w.device)
         with torch.enable_grad(), safe:
-            leaves = self.leaves(self.vector())
-            vector = evaluate(leaves, self.live_buffers(), batch, derivatives).vector
-            found = [vector.detach()]
+            leaves = self.leaves(w)
+            value = evaluate(leaves, self.live_buffers(), batch, derivatives)
+            # Nearby too: a weight of the copies' own may be multiplied by what is zero here.
+            found = [value.vector.detach(), evaluate(self.leaves(w + 0.01 * v), self.live_buffers(), batch).vector]
             if derivatives:
-                v = normal_entries(0, 0, len(vector), vector.dtype, vector.device)
-                found.append(self.flatten(gradient(vector.dot(v), leaves)))
-        return [x[part] for x in found for part in self.slices.values()]
+                found.append(self.flatten(gradient(value.vector.dot(v), leaves)))
+        pieces = [x[part] for x in found for part in self.slices.values()]
+        return pieces + [t for t in value.buffers.values() if t.is_floating_point() and t.numel()]
+
+
+def _cannot(error: Exception) -> str:
+    return f"their losses cannot be vmapped ({first_line(error).rstrip('.')})"
 
 
 _DRAWS = (
@@ -267,6 +287,12 @@ def _require_alike(games: Sequence[Game]) -> None:
             raise GantoolsError(f"Copy {number} has other buffers than the first ({name}).")
         if game.device != first.device:
             raise GantoolsError(f"Copy {number} is on {game.device}, the first on {first.device}: move them to one.")
+    memory = [
+        {t.untyped_storage().data_ptr() for t in (*game.parameters(), *game.live_buffers().values()) if t.numel()}
+        for game in games
+    ]
+    if len(set().union(*memory)) < sum(map(len, memory)):
+        raise GantoolsError("Copies share a module, or memory of their parameters: build each of them anew.")
     modes = [list(game.modes().values()) for game in games]
     if any(mode != modes[0] for mode in modes):
         raise GantoolsError("The copies' modules are not in the same train or eval modes: set them alike.")

@@ -218,7 +218,8 @@ class Together:
         while self._going and info is None:
             try:
                 each = [self._game.each(column) for column in zip(*(batches[p] for p in self._going), strict=True)]
-                info = self._optimizer.step(*each, check=self._check)
+                with own_errors(self._config.target):
+                    info = self._optimizer.step(*each, check=self._check)
             except _NotFinite as found:
                 self._end(found.copies, step, batches)
         if info is None:
@@ -260,11 +261,11 @@ class Together:
             self._stack(again=True)
 
 
-class _NotFinite(Exception):
+class _NotFinite(GantoolsError):
     """A step that is not finite in some copies, with their next points and infos."""
 
     def __init__(self, copies: dict[int, tuple[Tensor, StepInfo]]):
-        super().__init__()
+        super().__init__("A step is not finite in some copies.")
         self.copies = copies
 
 
