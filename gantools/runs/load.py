@@ -25,7 +25,7 @@ from gantools.trainers.optimizer import GameOptimizer
 READS = 5  # of a folder that is being written, before it is called inconsistent
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Run:
     """A run opened for analysis: the game at a checkpoint, with its optimizer and batches.
 
@@ -46,6 +46,11 @@ class Run:
     steps: list[int]
     record: Record | None = None
     opened: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return what was trained, up to which step, and the game."""
+        what = self.config.target or self.config.data
+        return f"Run {self.path} at step {self.step} of {len(self.steps)} checkpoints: {what}\n{self.game!r}"
 
     @property
     def game(self) -> Game:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gantools.board import add_index, add_spectrum
 from gantools.data.random_state import random_state_kept
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, GantoolsWarning
 from gantools.games.game import Game
 from gantools.trainers.torch_optim.steps import Optimizers, Turns, named_optimizers
 from gantools.watching.clock import Clock
@@ -68,6 +68,13 @@ class Watch:
         """
         if not batches and self.subject.losses is not None:
             raise GantoolsError("The losses need a batch: call watch(step, batch).")
+        if self.last is not None and step < self.last.step:
+            warnings.warn(
+                f"The step went back from {self.last.step} to {step}: pass a count of all steps, not one that begins "
+                "anew with each epoch, or looks overwrite each other.",
+                GantoolsWarning,
+                stacklevel=3,
+            )
         began, first = self.clock.now(), self.last is None
         originals = Originals(self.subject.players.values(), self.subject.optimizers.values(), keep=first)
         looker = Looker(self.subject, batches, effort or self.effort, self._memory)

@@ -71,6 +71,10 @@ class TestWhatARunHolds:
             with Image.open(picture) as image:
                 assert min(image.size) > 200 and len(image.convert("L").getcolors()) > 10
 
+    def test_words(self, trained):
+        words = repr(gt.load(trained))
+        assert "at step 6" in words and "ring8" in words and words.count("\n") < 6
+
     def test_numbers(self, trained):
         values = np.load(trained / "spectra" / "game-jacobian-LM-step-00000006.npz")["values"]
         assert 2 <= len(values) <= 3 and values.dtype == complex

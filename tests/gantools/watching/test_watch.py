@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import gantools as gt
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, GantoolsWarning
 from tests.game_oracles import finite_jacobian, relative
 from tests.gantools.watching.loops import Loop, bce, everything, same
 
@@ -320,3 +320,14 @@ class TestMistakes:
         watch(0, loop.batch())
         with pytest.warns(UserWarning, match="was not looked at"):
             assert not watch(1, "no batch").spectra
+
+
+def test_a_step_that_begins_anew_with_each_epoch_is_told():
+    loop = stepped(Loop())
+    watch = gt.watch(loop.players, loop.losses, optimizers=loop.optimizers, every=1, budget=None, max_matvecs=5)
+    batch = loop.batch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GantoolsWarning)
+        watch(7, batch)
+    with pytest.warns(GantoolsWarning, match="went back from 7 to 0"):
+        watch(0, batch)
