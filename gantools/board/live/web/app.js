@@ -15,6 +15,7 @@ const NOTHING_YET =
 /** What a view shows, for those who see it for the first time. */
 const ABOUT = {
   field: "Each point is an eigenvalue λ of the Jacobian of the game, the matrix that tells how the players' gradients change as the players move. Along its eigenvector small gradient steps approach an equilibrium where Re λ > 0 (it attracts) and leave it where Re λ < 0 (it repels); they circle it the faster, the larger |Im λ| is.",
+  hessian: "Each point is an eigenvalue λ of a Hessian, the curvature of a loss along an eigenvector: where λ > 0 the loss rises to both sides, where λ < 0 it falls (a saddle, or a maximum), where λ = 0 it is flat.",
   map: "Each point is an eigenvalue λ of one step of the optimizer, its memory included. Along its eigenvector a step multiplies the distance to where it leads by |λ|: the distance shrinks inside the unit circle and grows outside.",
   density: "How many eigenvalues of a player's Hessian lie where: a smoothed curve for each step, and below, at the step of the slider, the fraction up to each point, which lies in the band with the stated confidence. On the left are directions in which the player's own loss curves down.",
   index: "Which fractions of the eigenvalues are negative, zero and positive. Of a player's Hessian, negative ones are directions in which the player's own loss curves down; without any the player is at a minimum, given the others.",
@@ -276,7 +277,7 @@ export class View {
     this.legend.hidden = !plane;
     if (plane) this.showLegend(scene);
     this.explained.hidden = !specs.length || Boolean(this.options.compact);
-    this.about.textContent = ABOUT[scene ? (scene.map ? "map" : "field") : this.state.view];
+    this.about.textContent = ABOUT[scene ? (scene.map ? "map" : scene.real ? "hessian" : "field") : this.state.view];
     this.over.show();
     this.details.hidden = !plane;
     if (plane && this.details.open && !this.playing) this.table.replaceChildren(tableOf(this.shownLooks(), scene.judgedBy || scene.lr));
