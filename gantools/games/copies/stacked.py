@@ -180,6 +180,7 @@ class Stacked(Game):
         by_all: bool = False,
     ) -> FieldValue:
         values: list[FieldValue] = []
+        before = generators(self.device)
         with ExitStack() as stack:
             for s, game in enumerate(self.games):
                 if self.module.safe and game.module is not self.module:
@@ -187,6 +188,8 @@ class Stacked(Game):
                     stack.enter_context(functional.twice_differentiable(game.module, self.module.exact))
                 own = [leaf[s] for leaf in leaves]
                 values.append(game.field_of(own, self.buffers_of(s, buffers), batch[s], create_graph, players, by_all))
+        if generators(self.device) != before:
+            raise GantoolsError(_DRAWS)
         rows = torch.stack([value.vector for value in values])
         asked = list(players or self.slices)
         widths = {p: (part.stop - part.start) // self.copies for p, part in self.slices.items()}
@@ -212,9 +215,8 @@ class Stacked(Game):
         with ExitStack() as stack:
             for game in self.games:
                 stack.enter_context(undisturbed(game))
-            before = generators(self.device)
             alone = self._looked_at(self._one_by_one, batch, derivatives)
-            if drops_out or generators(self.device) != before:
+            if drops_out:
                 raise GantoolsError(_DRAWS)
             why = "" if self.why_one_by_one else self._difference(alone, batch, derivatives)
         if why:

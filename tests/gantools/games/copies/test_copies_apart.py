@@ -130,3 +130,16 @@ def test_a_single_copy_is_one_too(name):
     make(name, alone, lr=0.05).step(batch_of(0, 0))
     many.hand_out()
     torch.testing.assert_close(many.games[0].vector(), alone.vector(), rtol=1e-9, atol=1e-12)
+
+
+def test_random_numbers_that_are_drawn_from_some_step_on_are_refused_then():
+    def late(players, batch):
+        found = losses(players, batch)
+        noise = torch.randn(()).double() if batch["step"] else 0.0
+        return {**found, "generator": found["generator"] * (1 + noise)}
+
+    many = gt.stacked([game_of(s, late) for s in range(2)])
+    optimizer = make("simultaneous", many, lr=0.05)
+    optimizer.step(many.each({**batch_of(s, 0), "step": 0} for s in range(2)))
+    with pytest.warns(GantoolsWarning), pytest.raises(gt.GantoolsError, match="draw random numbers"):
+        optimizer.step(many.each({**batch_of(s, 1), "step": 1} for s in range(2)))
