@@ -47,6 +47,7 @@ class Watch:
         self.clock, self.effort = Clock(budget), effort or Effort()
         self.last: Look | None = None
         self._memory, self._said = Memory(), set[str]()
+        self._step: int | None = -1  # of the last call; None once a step back was told
 
     def __call__(self, step: int, *batches: Any) -> Look | None:
         """Take a look if one is due at this step and its time fits the budget; return it, or None.
@@ -55,10 +56,24 @@ class Watch:
             step: of the loop.
             batches: what the losses, or `update`, are called with; several where a step of the loop takes several.
         """
+        self._follow(step)
         if step % self.every:
             return None
         effort = self.clock.effort(self.effort)
         return None if effort is None else self.look(step, *batches, effort=effort)
+
+    def _follow(self, step: int) -> None:
+        """Warn, once, of steps that begin anew with each epoch."""
+        if (before := self._step) is not None and step < before:
+            warnings.warn(
+                f"The step went back from {before} to {step}: pass a count of all steps, not one that begins anew with "
+                "each epoch, or looks overwrite each other.",
+                GantoolsWarning,
+                stacklevel=3,
+            )
+            self._step = None
+        elif before is not None:
+            self._step = step
 
     def look(self, step: int, *batches: Any, effort: Effort | None = None) -> Look:
         """Take a look now, whatever is due.
@@ -68,13 +83,6 @@ class Watch:
         """
         if not batches and self.subject.losses is not None:
             raise GantoolsError("The losses need a batch: call watch(step, batch).")
-        if self.last is not None and step < self.last.step:
-            warnings.warn(
-                f"The step went back from {self.last.step} to {step}: pass a count of all steps, not one that begins "
-                "anew with each epoch, or looks overwrite each other.",
-                GantoolsWarning,
-                stacklevel=3,
-            )
         began, first = self.clock.now(), self.last is None
         originals = Originals(self.subject.players.values(), self.subject.optimizers.values(), keep=first)
         looker = Looker(self.subject, batches, effort or self.effort, self._memory)
