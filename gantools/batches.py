@@ -115,8 +115,7 @@ class Each(tuple):
         A number that is the same in all (how many updates were made, say) stays one: a loss may read it.
         """
         if "_stacked" not in vars(self):
-            alike = len(set(map(_outline, self))) == 1 and all(_same_rest(self[0], batch) for batch in self[1:])
-            columns = list(zip(*map(tensors, self), strict=True)) if alike else None
+            columns = list(zip(*map(tensors, self), strict=True)) if len(set(map(_outline, self))) == 1 else None
             self._stacked = None if columns is None else _joined(columns)
         return self._stacked
 
@@ -128,24 +127,15 @@ def _joined(columns: list[tuple[Tensor, ...]]) -> tuple[list[Tensor], list[int |
 
 
 def _outline(batch: Any) -> str:
-    """Return the form of a batch, with the numbers in it that are no tensors."""
+    """Return the form of a batch, with what is no tensor in it: numbers and text as such, objects by identity."""
     if isinstance(batch, Tensor):
         return f"{tuple(batch.shape)} {batch.dtype}"
     if isinstance(batch, Mapping):
         return repr({key: _outline(value) for key, value in batch.items()})
     if isinstance(batch, (tuple, list)):
         return repr([_outline(item) for item in batch])
-    return repr(batch) if isinstance(batch, (int, float, complex, type(None))) else type(batch).__name__
-
-
-def _same_rest(one: Any, other: Any) -> bool:
-    """Return whether what is no tensor in two batches of one form is the same object, or equal text."""
-    if isinstance(one, Tensor):
-        return True
-    if isinstance(one, (Mapping, tuple, list)):
-        pairs = zip(*(x.values() if isinstance(x, Mapping) else x for x in (one, other)), strict=True)
-        return all(_same_rest(x, y) for x, y in pairs)
-    return one is other or (isinstance(one, (int, float, complex, str, bytes)) and one == other)
+    plain = isinstance(batch, (int, float, complex, str, bytes, type(None)))
+    return repr(batch) if plain else f"{type(batch).__name__} {id(batch)}"
 
 
 def split(batch: Any, count: int) -> Parts:

@@ -38,6 +38,21 @@ class FieldValue:
 
 
 @dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a field.
+
+    Attributes:
+        create_graph: whether the field will be differentiated.
+        players: whose part of it; None for all.
+        by_all: whether each loss is differentiated by the parameters of all players, not only by its own.
+    """
+
+    create_graph: bool = False
+    players: Sequence[str] | None = None
+    by_all: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Verdict:
     """What was found about the derivatives of a game's field.
 
@@ -71,31 +86,25 @@ class Verdict:
 
 
 def evaluate(
-    game: Game,
-    leaves: Sequence[Tensor],
-    buffers: Mapping[str, Tensor],
-    batch: Any,
-    create_graph: bool = False,
-    players: Sequence[str] | None = None,
-    by_all: bool = False,
+    game: Game, leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], batch: Any, wanted: Wanted
 ) -> FieldValue:
     """Return the field at these leaves, see `Game.field_of`."""
     if isinstance(batch, Parts):
-        return _mean_field(game, leaves, buffers, batch, create_graph, players, by_all)
+        return _mean_field(game, leaves, buffers, batch, wanted)
     require_samples(batch)
     if torch.is_inference_mode_enabled():
         raise GantoolsError("torch.inference_mode() records nothing to differentiate: evaluate the field outside it.")
     # A loss may call `requires_grad_` on what it is given; views keep the caller's tensors out of that.
     batch = map_tensors(torch.Tensor.detach, batch)
     # What a loss stops, it stops for its own player's gradient, not for what others' parameters do to it.
-    twice = (create_graph or by_all) and not game.module.safe
+    twice = (wanted.create_graph or wanted.by_all) and not game.module.safe
     with torch.enable_grad():
 
         def finish(losses: Any) -> tuple[Tensor, dict[str, Tensor]]:
             losses = checked_losses(game.players, losses)
             pieces: list[Tensor] = []
-            for player in players or game.slices:
-                pieces += pieces_of(game, player, losses[player], leaves, create_graph, by_all)
+            for player in wanted.players or game.slices:
+                pieces += pieces_of(game, player, losses[player], leaves, wanted)
             return game.flatten(pieces), {player: loss.detach() for player, loss in losses.items()}
 
         with functional.twice_differentiable(game.module) if twice else nullcontext():
@@ -122,33 +131,25 @@ def differenced(evaluated: Callable[[Tensor], FieldValue], w: Tensor, h: float) 
     return dataclasses.replace(value, vector=forward_ad.make_dual(value.vector, along))
 
 
-def pieces_of(
-    game: Game, player: str, loss: Tensor, leaves: Sequence[Tensor], create_graph: bool, by_all: bool
-) -> list[Tensor]:
-    """Return a player's part of the field; `by_all`: the gradient of its loss by the parameters of all players."""
-    own, stops = game.layout.owned[player], game.module.stops
-    if by_all and not stops.met:
-        return list(gradient(loss, leaves, create_graph))
+def pieces_of(game: Game, player: str, loss: Tensor, leaves: Sequence[Tensor], wanted: Wanted) -> list[Tensor]:
+    """Return a player's part of the field, a tensor for each of its parameters, or for those of all players."""
+    own, stops, graph = game.layout.owned[player], game.module.stops, wanted.create_graph
+    if wanted.by_all and not stops.met:
+        return list(gradient(loss, leaves, graph))
     with stops.taking_gradients():
-        pieces = list(gradient(loss, leaves[own], create_graph))
-    if by_all:
+        pieces = list(gradient(loss, leaves[own], graph))
+    if wanted.by_all:
         # How the loss depends on the others, although its own player's gradient does not follow it.
-        others = gradient(loss, [*leaves[: own.start], *leaves[own.stop :]], create_graph)
+        others = gradient(loss, [*leaves[: own.start], *leaves[own.stop :]], graph)
         pieces = [*others[: own.start], *pieces, *others[own.start :]]
     return pieces
 
 
 def _mean_field(
-    game: Game,
-    leaves: Sequence[Tensor],
-    buffers: Mapping[str, Tensor],
-    parts: Parts,
-    create_graph: bool,
-    players: Sequence[str] | None,
-    by_all: bool,
+    game: Game, leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], parts: Parts, wanted: Wanted
 ) -> FieldValue:
     """Return the mean field of the parts of a batch, with the graph of one of them in memory at a time."""
-    again = partial(game.frozen, game.modes()) if game.still else nullcontext
+    frozen = partial(game.frozen, game.modes()) if game.still else nullcontext
     size, moved = batch_size(parts), dict(buffers)
     total, losses = torch.zeros(()), dict.fromkeys(game.players, torch.zeros(()))
     for part in parts:
@@ -156,12 +157,13 @@ def _mean_field(
 
         def share(leaves: Sequence[Tensor], part: Any = part, buffers: Any = moved, seen: Any = seen) -> Tensor:
             # Without a graph of the gradient at first: what is differentiated is what is evaluated again.
-            value = evaluate(game, leaves, buffers, part, create_graph and bool(seen), players, by_all)
+            again = dataclasses.replace(wanted, create_graph=wanted.create_graph and bool(seen))
+            value = evaluate(game, leaves, buffers, part, again)
             seen[:] = [dataclasses.replace(value, vector=value.vector.new_empty(0))]
             return batch_size(part) / size * value.vector
 
         with torch.enable_grad():
-            total = total + (recomputed(share, again, leaves) if create_graph else share(leaves))
+            total = total + (recomputed(share, frozen, leaves) if wanted.create_graph else share(leaves))
         moved = seen[0].buffers
         for player, loss in seen[0].losses.items():
             losses[player] = losses[player] + batch_size(part) / size * loss

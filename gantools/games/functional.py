@@ -116,7 +116,9 @@ class AllPlayers(nn.Module):
         self.elementary = ElementaryOperations()
         self.stops = StopGradients()
         self.safe = False  # whether losses are evaluated to be differentiated twice, without fused kernels
-        self.exact = False  # whether functions are being replaced by elementary operations as well
+        # Whether functions are being replaced by elementary operations as well. Always where PyTorch's embeddings would
+        # write over their weights, which the field only reads.
+        self.exact = any(map(bounds_rows, self.modules()))
 
     def forward(
         self, batch: Any, read_back: Sequence[str], finish: Callable[[Any], Any]
@@ -243,6 +245,11 @@ def modes_restored(module: nn.Module, modes: Mapping[nn.Module, bool] | None) ->
     finally:
         for m, training in present.items():
             m.training = training
+
+
+def bounds_rows(module: nn.Module) -> bool:
+    """Return whether a module is an embedding with `max_norm`, which PyTorch's forward pass writes over."""
+    return isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
 
 
 def drops_out(module: nn.Module) -> bool:

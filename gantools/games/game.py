@@ -21,7 +21,7 @@ from gantools.described import Described, counted
 from gantools.errors import GantoolsError
 from gantools.games import arbiter, functional
 from gantools.games.elementary.power_iterations import power_iterations_frozen
-from gantools.games.field import FieldValue, checked_losses, checked_metrics, differenced, evaluate
+from gantools.games.field import FieldValue, Wanted, checked_losses, checked_metrics, differenced, evaluate
 from gantools.games.flat_vector import Layout
 from gantools.games.plain_field import require_field
 from gantools.games.replicas import Replicas
@@ -254,11 +254,13 @@ class Game(Described):
         by_all: bool = False,
     ) -> FieldValue:
         """Return the field at these leaves; the forward passes are shared between the players' losses."""
-        own = partial(evaluate, self, buffers=buffers, batch=batch, create_graph=create_graph, players=players)
+        own = partial(self.evaluated, buffers=buffers, batch=batch, wanted=Wanted(create_graph, players, by_all))
         if self.replicas is None:
-            return own(leaves, by_all=by_all)
+            return own(leaves)
         moves = create_graph or any(map(functional.is_dual, leaves))
-        return self.replicas.field(partial(own, by_all=by_all), leaves, batch, moves)
+        return self.replicas.field(own, leaves, batch, moves)
+
+    evaluated = evaluate  # in this process
 
     @contextmanager
     def frozen(self, modes: Mapping[nn.Module, bool] | None = None, follow: bool = False) -> Iterator[None]:
@@ -289,10 +291,7 @@ class Game(Described):
 
     def modes(self, dropout: bool = True) -> dict[nn.Module, bool]:
         """Return each module's train (True) or eval mode; `dropout=False`: that of the same game without dropout."""
-        return {
-            module: module.training and (dropout or not functional.drops_out(module))
-            for module in self.module.modules()
-        }
+        return {m: m.training and (dropout or not functional.drops_out(m)) for m in self.module.modules()}
 
 
 def minimization(model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> Game:

@@ -7,6 +7,7 @@ backward pass runs the module again.
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from gantools.batches import Parts, first_samples
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, GantoolsWarning
 from gantools.games import functional
 from gantools.random_vectors import normal_entries
 
@@ -55,6 +56,18 @@ def require_field(game: Game, batch: Any) -> None:
             _move(game, point)
             _compare_fields(game, point, batch)
     game.field_is_checked = True
+    _tell_of_bounded_rows(game)
+
+
+def _tell_of_bounded_rows(game: Game) -> None:
+    modules = [(p, name, m) for p, player in game.players.items() for name, m in player.named_modules()]
+    if bounded := [".".join(filter(None, (p, name))) for p, name, m in modules if functional.bounds_rows(m)]:
+        warnings.warn(
+            f"{', '.join(bounded)}: rows above max_norm are shortened where they are used and stay as they are, while "
+            "PyTorch's forward pass writes over them: once rows exceed it, training is not the same as there.",
+            GantoolsWarning,
+            stacklevel=4,
+        )
 
 
 def generators(device: torch.device) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ treats each parameter by itself thus makes in every copy the step that it would 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from typing import Any
 
@@ -20,7 +20,7 @@ from gantools.errors import GantoolsError, GantoolsWarning, first_line, out_of_m
 from gantools.games import functional
 from gantools.games.copies.layout import StackedLayout, same_form
 from gantools.games.copies.through_vmap import ThroughVmap
-from gantools.games.field import FieldValue, checked_losses, gradient, pieces_of
+from gantools.games.field import FieldValue, Wanted, checked_losses, evaluate, gradient, pieces_of
 from gantools.games.game import Game
 from gantools.games.plain_field import generators, require_field, undisturbed
 from gantools.random_vectors import normal_entries
@@ -70,7 +70,7 @@ class Stacked(Game):
         """The number of copies."""
         return len(self.games)
 
-    def each(self, batches: Sequence[Any]) -> Each:
+    def each(self, batches: Iterable[Any]) -> Each:
         """Return the batches, one for each copy in order, as the batch of a step of all copies."""
         batches = list(batches)
         if len(batches) != self.copies:
@@ -109,32 +109,25 @@ class Stacked(Game):
 
     # The field ------------------------------------------------------------------------------------------------------
 
-    def field_of(
-        self,
-        leaves: Sequence[Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Any,
-        create_graph: bool = False,
-        players: Sequence[str] | None = None,
-        by_all: bool = False,
+    def evaluated(
+        self, leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], batch: Any, wanted: Wanted
     ) -> FieldValue:
         """Return the field of all copies at these leaves (S, ...); losses (S,), and vectors in the layout's order."""
         self.require_each(batch)
         if torch.is_inference_mode_enabled():
             raise GantoolsError("torch.inference_mode() records nothing to differentiate: train outside it.")
-        twice = create_graph and not self.module.safe
-        asked = leaves, buffers, batch, create_graph, players, by_all
+        twice = (wanted.create_graph or wanted.by_all) and not self.module.safe
         with torch.enable_grad(), functional.twice_differentiable(self.module) if twice else nullcontext():
             if not self.why_one_by_one and batch.stacked() is not None:
                 random = torch.get_rng_state()
                 try:
-                    return self._vmapped(*asked)
+                    return self._vmapped(leaves, buffers, batch, wanted)
                 except Exception as error:  # of a step that takes another way through the user's code than the first
                     if isinstance(error, GantoolsError) or out_of_memory(error):
                         raise
                     torch.set_rng_state(random)
                     self._step_aside(_cannot(error))
-            return self._one_by_one(*asked)
+            return self._one_by_one(leaves, buffers, batch, wanted)
 
     def _step_aside(self, why: str) -> None:
         """Evaluate the copies one by one from now on, and say so."""
@@ -143,13 +136,7 @@ class Stacked(Game):
         warnings.warn(words, GantoolsWarning, stacklevel=3)
 
     def _vmapped(
-        self,
-        leaves: Sequence[Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Each,
-        create_graph: bool = False,
-        players: Sequence[str] | None = None,
-        by_all: bool = False,
+        self, leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], batch: Each, wanted: Wanted
     ) -> FieldValue:
         if (stacked := batch.stacked()) is None:
             raise RuntimeError("the copies' batches differ in form")
@@ -165,35 +152,31 @@ class Stacked(Game):
 
         losses, moved = torch.func.vmap(one, in_dims=(0, 0, places))(list(leaves), dict(buffers), values)
         found: list[Tensor] = []
-        for player in players or self.slices:
-            pieces = pieces_of(self, player, losses[player].sum(), leaves, create_graph, by_all)
-            found.append(self.flatten(pieces) if by_all else self.layout.flattened(pieces))
+        for player in wanted.players or self.slices:
+            pieces = pieces_of(self, player, losses[player].sum(), leaves, wanted)
+            found.append(self.flatten(pieces) if wanted.by_all else self.layout.flattened(pieces))
         return FieldValue(torch.cat(found), {player: loss.detach() for player, loss in losses.items()}, moved)
 
     def _one_by_one(
-        self,
-        leaves: Sequence[Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Each,
-        create_graph: bool = False,
-        players: Sequence[str] | None = None,
-        by_all: bool = False,
+        self, leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], batch: Each, wanted: Wanted
     ) -> FieldValue:
         values: list[FieldValue] = []
         before = generators(self.device)
+        # A view that a loss writes into (an embedding with `max_norm`) gets another graph, in which gradients are lost.
+        follows = wanted.create_graph or any(map(functional.is_dual, leaves))
         with ExitStack() as stack:
             for s, game in enumerate(self.games):
                 if self.module.safe and game.module is not self.module:
                     # As the first copy, which alone was judged: with elementary operations if it needs them.
                     stack.enter_context(functional.twice_differentiable(game.module, self.module.exact))
-                own = [leaf[s] for leaf in leaves]
-                values.append(game.field_of(own, self.buffers_of(s, buffers), batch[s], create_graph, players, by_all))
+                own = [leaf[s] if follows else leaf[s].detach().requires_grad_() for leaf in leaves]
+                values.append(evaluate(game, own, self.buffers_of(s, buffers), batch[s], wanted))
         if generators(self.device) != before:
             raise GantoolsError(_DRAWS)
         rows = torch.stack([value.vector for value in values])
-        asked = list(players or self.slices)
+        asked = list(wanted.players or self.slices)
         widths = {p: (part.stop - part.start) // self.copies for p, part in self.slices.items()}
-        blocks = [widths[p] for _ in asked for p in self.slices] if by_all else [widths[p] for p in asked]
+        blocks = [widths[p] for _ in asked for p in self.slices] if wanted.by_all else [widths[p] for p in asked]
         losses = {p: torch.stack([value.losses[p].reshape(()) for value in values]) for p in values[0].losses}
         moved = {name: torch.stack([value.buffers[name] for value in values]) for name in values[0].buffers}
         return FieldValue(torch.cat([piece.reshape(-1) for piece in rows.split(blocks, 1)]), losses, moved)
@@ -246,16 +229,17 @@ class Stacked(Game):
                 return "vmapped, their field is another one (the copies' losses are not the same function, say)"
         return ""
 
-    def _looked_at(self, evaluate: Any, batch: Each, derivatives: bool) -> list[Tensor]:
+    def _looked_at(self, field: Any, batch: Each, derivatives: bool) -> list[Tensor]:
         """Return the field here and nearby and, if wanted, J's transpose times a vector, by player; and the buffers."""
         safe = functional.twice_differentiable(self.module) if derivatives else nullcontext()
         w = self.vector()
         v = normal_entries(0, 0, len(w), w.dtype, w.device)
         with torch.enable_grad(), safe:
             leaves = self.leaves(w)
-            value = evaluate(leaves, self.live_buffers(), batch, derivatives)
+            value = field(leaves, self.live_buffers(), batch, Wanted(derivatives))
             # Nearby too: a weight of the copies' own may be multiplied by what is zero here.
-            found = [value.vector.detach(), evaluate(self.leaves(w + 0.01 * v), self.live_buffers(), batch).vector]
+            near = field(self.leaves(w + 0.01 * v), self.live_buffers(), batch, Wanted())
+            found = [value.vector.detach(), near.vector]
             if derivatives:
                 found.append(self.flatten(gradient(value.vector.dot(v), leaves)))
         pieces = [x[part] for x in found for part in self.slices.values()]

@@ -143,3 +143,29 @@ def test_random_numbers_that_are_drawn_from_some_step_on_are_refused_then():
     optimizer.step(many.each({**batch_of(s, 0), "step": 0} for s in range(2)))
     with pytest.warns(GantoolsWarning), pytest.raises(gt.GantoolsError, match="draw random numbers"):
         optimizer.step(many.each({**batch_of(s, 1), "step": 1} for s in range(2)))
+
+
+class Labelled(nn.Module):
+    """A discriminator that looks its label up in rows of bounded norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Embedding(4, 3, max_norm=0.5, dtype=torch.float64)
+        self.out = nn.Linear(5, 1, dtype=torch.float64)
+
+    def forward(self, x):
+        return self.out(torch.cat([x, self.rows(torch.arange(len(x)) % 4)], 1))
+
+
+@pytest.mark.parametrize("name", ["simultaneous", "consensus"])
+def test_rows_of_bounded_norm_are_told_of_and_keep_their_gradient(name):
+    def build(copy):
+        torch.manual_seed(copy)
+        return game_of(copy, discriminator=Labelled())
+
+    with pytest.warns(GantoolsWarning) as told:
+        many, alone = trained(build, name)
+    assert any(str(warning.message).startswith("discriminator.rows: rows above max_norm") for warning in told)
+    assert_same(many, alone)
+    moved = [not torch.equal(p, q) for p, q in zip(alone[0].parameters(), build(0).parameters(), strict=True)]
+    assert all(moved)
