@@ -49,8 +49,8 @@ class Run:
 
     def __repr__(self) -> str:
         """Return what was trained, up to which step, and the game."""
-        what = self.config.target or self.config.data
-        return f"Run {self.path} at step {self.step} of {len(self.steps)} checkpoints: {what}\n{self.game!r}"
+        what = self.config.target or self.config.data.name
+        return f"Run {self.path} of {what} at step {self.step}, checkpoints at {self.steps}\n{self.game!r}"
 
     @property
     def game(self) -> Game:

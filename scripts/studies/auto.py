@@ -113,11 +113,10 @@ RING = study.Section(
     "The digits are on [a page of their own](auto-digits.md). By hand means the published setting, whose rate "
     "is made for 20 000 steps ([ring8.md](ring8.md)); at a rate of 1e-3 consensus has 8 modes in 2500 "
     "steps too ([optimizers.md](../optimizers.md)).\n\n"
-    "Earlier forms of the rule failed, with seeds 0 to 4 and 4000 steps, and are why it has its bounds. A weight that "
-    "may fall freely ended at 1e-6 and 4 modes in one of five: as it falls, the field and its eigenvalues grow, which "
-    "then ask for a smaller one. One that may rise freely passed 1000 and ended with 1 or 2 modes in four of five. On "
-    "the digits, where real eigenvalues bounded the rate by half of what is stable, it fell to 3e-4 in 600 steps, with "
-    "a coverage of 0.26 in place of 0.37 (seed 0): the curvature grew as the rate fell.",
+    "The rule has its bounds from earlier forms of it, which this page does not repeat. A weight that may fall freely "
+    "ran away: as it falls, the field and its eigenvalues grow, which then ask for a smaller one; one that may rise "
+    "freely ran away too. And a rate that real eigenvalues held at half of what is stable fell on and on, as the "
+    "curvature grew while it fell.",
     where=lambda cell: cell["data"] == "ring8",
     figures={"modes": ("Modes over the steps", lambda results: results.curves("modes_covered"))},
     pairs=[("auto", name) for name in ring8(RING_STEPS) if name != "auto"],
