@@ -82,6 +82,11 @@ def words(text: str) -> list[str]:
     return re.findall(r"[A-Za-z_]{2,}", text)
 
 
+def numbers(text: str) -> list[float]:
+    """Return the numbers of an output, in order."""
+    return [float(x) for x in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", text)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("page", type=Path)

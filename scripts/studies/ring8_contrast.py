@@ -70,8 +70,8 @@ def spectra(cell: Cell, root: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         print(f"spectra of {cell.name}", flush=True)
         run = gt.load(root / cell.name).double()
-        batch, rates = run.batches[run.step], set(run.optimizer.rates.values())
-        (rate,) = rates  # of both players: else each has to scale its own rows
+        batch = run.batches[run.step]
+        (rate,) = set(run.optimizer.rates.values())  # that of both players
         J = gt.analysis.jacobian(run.game, batch)
         followed = gt.analysis.preconditioned(J, run.optimizer) * rate
         operators = {"J": J, "followed": followed, "update": gt.analysis.update_operator(run.optimizer, batch)}

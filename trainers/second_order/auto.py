@@ -33,9 +33,8 @@ RANGE = 100  # decibels from the setting that an estimate may ask for, either wa
 # field and its eigenvalues grow, which then ask for a smaller one yet, and a larger one makes them vanish.
 BAND = {GAMMA: (-3, 6), RATE: (-20, 10)}
 FLOOR = 1e-3  # of the median divisor: parameters below it hardly feel the batches, and their rows are noise
-OVERSHOOT = (
-    2.0  # with second moments, real eigenvalues may reach the edge of stability: an overshoot raises the divisor
-)
+# With second moments, real eigenvalues may reach the edge of stability: an overshoot raises the divisor.
+OVERSHOOT = 2.0
 
 
 @OPTIMIZERS.register("auto")
