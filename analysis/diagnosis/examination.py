@@ -50,6 +50,7 @@ def diagnose(
     Raises:
         GantoolsError: for no batch, and an optimizer of another game.
     """
+    game.layout.require_single()
     if optimizer is not None and optimizer.game is not game:
         raise GantoolsError("The optimizer moves another game: pass the one that it was made for.")
     chosen = list(islice(iter(each_batch(batches)), BATCHES))

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from gantools.analysis.operators.algebra import kept, parameter_slices
 from gantools.batches import map_tensors, widened
-from gantools.errors import GantoolsError
 from gantools.games import functional
 from gantools.games.game import Game
 
@@ -121,7 +120,6 @@ class Snapshot:
 
 def snapshot(game: Game, follow: bool = False) -> Snapshot:
     """Return a snapshot of a game in which all its parameters move; `follow`: see `Game.frozen`."""
-    if game.layout.stacked:
-        raise GantoolsError("Copies are analysed one by one: call game.hand_out() and take game.games[0].")
+    game.layout.require_single()
     values = {name: t.detach().clone() for name, t in game.module.tensors([*game.names, *game.constants]).items()}
     return Snapshot(game, values, game.modes(), dict(game.slices), parameter_slices(game), follow=follow)

@@ -120,6 +120,9 @@ class Layout:
         """Return the inner product of two vectors, to multiply a vector with: of each copy where there are several."""
         return one.dot(other)
 
+    def require_single(self) -> None:
+        """Refuse several games as one, `gantools.stacked`, where one is analysed."""
+
     def require_separable(self, method: str, couples: str) -> None:
         """Refuse a method that couples the copies, where there are several; `couples` says how."""
 

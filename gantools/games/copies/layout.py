@@ -69,6 +69,9 @@ class StackedLayout(Layout):
     def part(self, chosen: Sequence[int]) -> Layout:
         raise GantoolsError("Parts of a stacked game are not analysed: take one of its copies (game.games[0]).")
 
+    def require_single(self) -> None:
+        raise GantoolsError("Copies are analysed one by one: call game.hand_out() and take game.games[0].")
+
     def require_separable(self, method: str, couples: str) -> None:
         """Refuse a method whose step in one copy would depend on the others."""
         if couples:

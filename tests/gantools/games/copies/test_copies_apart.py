@@ -169,3 +169,11 @@ def test_rows_of_bounded_norm_are_told_of_and_keep_their_gradient(name):
     assert_same(many, alone)
     moved = [not torch.equal(p, q) for p, q in zip(alone[0].parameters(), build(0).parameters(), strict=True)]
     assert all(moved)
+
+
+def test_copies_are_not_analysed_as_one():
+    many = gt.stacked([game_of(s) for s in range(2)])
+    each = many.each([batch_of(s, 0) for s in range(2)])
+    for analysis in (gt.analysis.jacobian, gt.analysis.diagnose):
+        with pytest.raises(gt.GantoolsError, match="analysed one by one"):
+            analysis(many, each)
