@@ -254,13 +254,13 @@ class Game(Described):
         by_all: bool = False,
     ) -> FieldValue:
         """Return the field at these leaves; the forward passes are shared between the players' losses."""
-        own = partial(self.evaluated, buffers=buffers, batch=batch, wanted=Wanted(create_graph, players, by_all))
+        own = partial(self._evaluated, buffers=buffers, batch=batch, wanted=Wanted(create_graph, players, by_all))
         if self.replicas is None:
             return own(leaves)
         moves = create_graph or any(map(functional.is_dual, leaves))
         return self.replicas.field(own, leaves, batch, moves)
 
-    evaluated = evaluate  # in this process
+    _evaluated = evaluate  # in this process
 
     @contextmanager
     def frozen(self, modes: Mapping[nn.Module, bool] | None = None, follow: bool = False) -> Iterator[None]:

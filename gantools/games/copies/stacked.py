@@ -109,7 +109,7 @@ class Stacked(Game):
 
     # The field ------------------------------------------------------------------------------------------------------
 
-    def evaluated(
+    def _evaluated(
         self, leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], batch: Any, wanted: Wanted
     ) -> FieldValue:
         """Return the field of all copies at these leaves (S, ...); losses (S,), and vectors in the layout's order."""
