@@ -131,5 +131,7 @@ GRID = study.Section(
 )
 PAGE = study.Page("Weight and rate that follow the eigenvalues", __doc__, [RING, GRID], verdict)
 
+FORMS = {"digits": DIGITS}
+
 if __name__ == "__main__":
-    study.main(STUDY, PAGE, digits=DIGITS)
+    study.main(STUDY, PAGE, **FORMS)

@@ -102,6 +102,7 @@ weight {CONSTRAINT}.""",
     compared=("ratio", "area"),
 )
 PAGE = study.Page("Unitary recurrent nets and memory", __doc__, [SECTION], verdict)
+FORMS = {"long": LONG_STUDY}
 
 if __name__ == "__main__":
-    study.main(STUDY, PAGE, long=LONG_STUDY)
+    study.main(STUDY, PAGE, **FORMS)

@@ -1,7 +1,5 @@
 """The studies: every cell's flags are ones that the program has, and the quick forms run through."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import activations
@@ -24,12 +22,11 @@ from cells import (
     projection_cells,
     sequence_cells,
 )
+from harness import catalogue
 from torch import nn
 
 from gantools.cli.flags import parse_train
 from tests.quick import few
-
-SCRIPTS = Path(activations.__file__).parent
 
 
 @pytest.mark.parametrize("module", [activations, complex_parametrizations])
@@ -179,25 +176,18 @@ def test_a_fit_to_projections_finds_the_eigenvalues_of_a_linear_map_without_nois
     assert projection_cells.compared(found + 0.01, expected)["error of rate"] > 1e-3
 
 
+def test_a_study_is_found_by_its_name_and_all_are_listed_without_one(capsys):
+    catalogue.main([])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in catalogue.found()) and "esp_index" in catalogue.found()
+    with pytest.raises(SystemExit, match="no study 'nope'; these are: activations"):
+        catalogue.main(["nope"])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "activations",
-        "complex_parametrizations",
-        "esp_index",
-        "unitary_memory",
-        "associative_memory",
-        "integrators",
-        "logic_gates",
-        "quantum_mixture",
-        "projected_dynamics",
-        "auto",
-    ],
-)
-def test_the_quick_form(name, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(sys, "argv", [name, "--quick", "--root", str(tmp_path)])
-    runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+@pytest.mark.parametrize("name", catalogue.found())
+def test_the_quick_form(name, tmp_path, capsys):
+    catalogue.main([name, "--quick", "--root", str(tmp_path)])
     table, page = capsys.readouterr().out, (tmp_path / f"{name}.md").read_text()
     assert "±" in table and "nan" not in table
     assert page.count("\n|") > 5 and len(list(tmp_path.glob("*.png"))) >= 1 and "{" not in page

@@ -163,20 +163,23 @@ def _tell(study: Study, cell: str, seed: int, done: int, total: int, begun: floa
     print(f"{study.name}: {done} of {total} ({cell}, seed {seed}), {minutes:.1f} min", flush=True)
 
 
-def main(study: Study, page: Page, command: Sequence[str] | None = None, **forms: Study) -> None:
+def main(
+    study: Study, page: Page, command: Sequence[str] | None = None, script: str | None = None, **forms: Study
+) -> None:
     """Run a study as the command line says, print its tables, and write page, numbers and figures.
 
     Args:
         study: its full form.
         page: the page to write.
         command: arguments instead of the command line's.
+        script: how the study is started, for its page; by default as a script of its own name.
         forms: other forms of the study, by the flag that chooses one.
     """
     options = _parser(page.text)
     for flag in forms:
         options.add_argument(f"--{flag}", action="store_true", help=f"the {flag} form of it")
     args = options.parse_args(command)
-    script = f"python scripts/studies/{study.name}.py"
+    script = script or f"python scripts/studies/{study.name}.py"
     for flag, form in forms.items():
         if getattr(args, flag):
             study, script = form, f"{script} --{flag}"
