@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install train test test-all lint format types docs clean
+.PHONY: help install train test test-all lint format types docs dist clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:\t/' | expand -t 12
@@ -44,6 +44,9 @@ types: .venv/.dev  ## type check
 docs: .venv/.dev  ## the documentation site, into build/docs; warnings and broken links fail
 	$(BIN)/python -m sphinx -W --keep-going -E -q -b html -d build/doctrees docs build/docs
 	$(BIN)/python scripts/documentation/check_site.py build/docs
+
+dist: .venv/.dev  ## wheel and source distribution, into dist/, after they were installed and used elsewhere
+	$(BIN)/python scripts/checks/check_wheel.py --out dist
 
 clean:  ## remove the environment and caches, not the runs
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gantools.argument_kinds import checked
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"  # the one place; pyproject.toml reads it here
 
 _NAMES = {
     "batches": "gantools.data.loaders",

@@ -1,11 +1,14 @@
 """The three folders install as one package, whose import is light."""
 
+import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
+import check_wheel
 import pytest
 
 import gantools
@@ -40,7 +43,14 @@ def test_every_folder_with_modules_is_a_package():
 
 
 def test_versions_agree():
-    assert PROJECT["project"]["version"] == gantools.__version__ == metadata.version("gantools")
+    """One place says the version; the citation repeats it, and the changelog's newest release is it."""
+    assert metadata.version("gantools") == gantools.__version__, "install again: pip install -e ."
+    cited = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited == [gantools.__version__]
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    newest, *_ = released = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)
+    assert newest == gantools.__version__ and len(released) == len(set(released))
+    assert len(released) + changelog.count("## [Unreleased]\n") == len(re.findall("^## ", changelog, re.MULTILINE))
 
 
 def test_importing_gantools_imports_no_torch():
@@ -87,3 +97,20 @@ def test_the_view_is_in_the_package():
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["gantools.board.live"]
     packaged = {file for pattern in patterns for file in folder.parent.glob(pattern)}
     assert packaged == set(folder.iterdir())
+
+
+@pytest.mark.slow
+def test_wheel_and_source_distribution_work_elsewhere(capsys, tmp_path):
+    check_wheel.main(["--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert printed.count("modules imported") == 2 and "gantools report run: 1 line" in printed
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_wheel_that_holds_too_much_is_refused(tmp_path):
+    wheel = tmp_path / "gantools.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in [*check_wheel.packaged(), "tests/test_docs.py", "gantools-0.dist-info/METADATA"]:
+            archive.writestr(name, "")
+    with pytest.raises(SystemExit, match=r"too much or too little: \['tests/test_docs.py'\]"):
+        check_wheel.check_files(wheel, tmp_path / "none.tar.gz")

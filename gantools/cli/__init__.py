@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from gantools import __version__
 from gantools.errors import GantoolsError
 from gantools.registry import suggest
 from gantools.signals import Stopped, ended_by_signals
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(HELP.format(summary=__doc__, commands=commands), end="")
         return 0
     if args[0] == "--version":
-        print(f"gantools {__version__}")
+        print(importlib.import_module("gantools.cli.versions").versions())
         return 0
     received: list[int] = []
     try:

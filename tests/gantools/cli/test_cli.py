@@ -17,7 +17,9 @@ import urllib.request
 
 import numpy as np
 import pytest
+import torch
 
+import gantools as gt
 from gantools.cli import COMMANDS, main
 from gantools.runs import training_loop as trainer
 from tests.quick import few
@@ -33,7 +35,9 @@ class TestHelp:
         assert run_ok(capsys, "--help") == out == run_ok(capsys, "-h")
 
     def test_version(self, capsys):
-        assert re.fullmatch(r"gantools \d+\.\d+\.\d+\n", run_ok(capsys, "--version"))
+        lines = run_ok(capsys, "--version").splitlines()
+        assert lines[:2] == [f"gantools {gt.__version__}", f"PyTorch {torch.__version__}"]
+        assert lines[3] == f"device cpu ({torch.get_num_threads()} threads)" and len(lines) == 4
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_of_every_command(self, capsys, command):

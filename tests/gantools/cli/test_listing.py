@@ -56,7 +56,7 @@ def test_the_lines(capsys):
         assert all(len(line.split()) > 3 for line in one.splitlines())
 
 
-@pytest.mark.parametrize("command", ["--help", "--version", "list"])
+@pytest.mark.parametrize("command", ["--help", "list"])
 def test_no_torch_is_loaded(command):
     heavy = "('torch', 'numpy', 'scipy', 'matplotlib', 'tensorboard', 'gantools.games.game')"
     code = (
