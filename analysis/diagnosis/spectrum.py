@@ -63,11 +63,17 @@ def sentences(game: Game, batch: Any, tell: Tell) -> tuple[list[str], dict[str, 
         best = (min if which == "SR" else max)(good, key=lambda i, s=s: s.values[i].real)
         value = complex(s.values[best])
         numbers[which] = value.real
-        said.append(f"the {words} real part is {value.real:.3g}{_whose(game, s, best)}.")
+        said.append(f"the {words} real part is {value.real:.3g}{within(s, best)}{_whose(game, s, best)}.")
     low = ends["SR"]
     if low.converged.any():
         said.append(f"for plain gradient steps at this point: {stability(low)}")
     return [*said, *_blocks(game, batch, numbers, tell)], numbers
+
+
+def within(s: Spectrum, index: int) -> str:
+    """Return the error bound of an eigenvalue where it reaches the three digits that are shown, else nothing."""
+    error = float(s.errors[index])
+    return f" within {error:.1g}" if error > 5e-4 * abs(s.values[index].real) and error > 1e-12 * s.scale else ""
 
 
 def _whose(game: Game, s: Spectrum, index: int) -> str:

@@ -102,7 +102,8 @@ def about_spectrum(spectra: Spectra) -> str:
     if (found := _found(spectra)) is None:
         return ""
     repel, turning = max(v.repelling for v in found.verdicts), max(v.rotation for v in found.verdicts)
-    words = [f"{value:.3g} is the {name} real part" for name, value in found.ends]
+    search = {} if found.whole else {"smallest": " (SR)", "largest": " (LR)"}
+    words = [f"{value:.3g} is the {name} real part{search.get(name, '')}" for name, value in found.ends]
     among = "" if found.whole else " of those computed"
     words.append(f"{repel or 'none'}{among} {'repel' if repel > 1 else 'repels'}")
     turns = ""

@@ -90,6 +90,7 @@ class Look:
         metrics: the game's own success numbers.
         products: how many products with operators were made.
         seconds: duration of the look.
+        left_out: how many looks were due before this one and did not fit the budget.
     """
 
     step: int
@@ -101,6 +102,7 @@ class Look:
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     products: int = 0
     seconds: float = 0.0
+    left_out: int = 0
 
     @property
     def spectral_radius(self) -> float | None:
@@ -122,7 +124,9 @@ class Look:
     def __str__(self) -> str:
         seen = ", ".join(f"{len(s)} of {s.n} eigenvalues of {tag}" for tag, s in self.spectra.items()) or "nothing"
         success = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
-        return f"step {self.step}: {seen} ({self.products} products, {self.seconds:.2g} s){success}\n{self.verdict}"
+        missed = f"; {self.left_out} looks before it did not fit the budget" if self.left_out else ""
+        work = f"({self.products} products, {self.seconds:.2g} s{missed})"
+        return f"step {self.step}: {seen} {work}{success}\n{self.verdict}"
 
 
 def _judged(spectrum: Spectrum) -> str:

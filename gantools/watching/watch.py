@@ -60,7 +60,25 @@ class Watch:
         if step % self.every:
             return None
         effort = self.clock.effort(self.effort)
-        return None if effort is None else self.look(step, *batches, effort=effort)
+        if effort is None:
+            return self._leave_out(step)
+        return self.look(step, *batches, effort=effort)
+
+    def _leave_out(self, step: int) -> None:
+        """Count a look that does not fit the budget, and say so the first time."""
+        clock = self.clock
+        if clock.skipped == 1:
+            words = (
+                f"The look due at step {step} was left out: looks may take {clock.budget:.0%} of the run's time, and "
+                f"have taken {clock.spent:.3g} s of {clock.spent / clock.share:.3g} s. Others that do not fit are left "
+                "out silently, and counted (watch/left_out): pass a larger every=, a larger budget=, or budget=None "
+                "for all of them."
+            )
+            warnings.warn(f"gantools.watch: {words}", GantoolsWarning, stacklevel=3)
+            if self.writer is not None:
+                self.writer.add_text("note", words, step)
+        if self.writer is not None:
+            self.writer.add_scalar("watch/left_out", clock.skipped, step)
 
     def _follow(self, step: int) -> None:
         """Warn, once, of steps that begin anew with each epoch."""
@@ -92,7 +110,7 @@ class Watch:
         originals.require_untouched()
         seconds = self.clock.now() - began
         self.clock.took(seconds, seen.products)
-        seen = dataclasses.replace(seen, seconds=seconds, metrics=metrics)
+        seen = dataclasses.replace(seen, seconds=seconds, metrics=metrics, left_out=self.clock.skipped)
         if first and looker.failure is not None and not seen.spectra:
             raise GantoolsError("\n".join(seen.notes)) from looker.failure
         self.last = seen = self._said_once(seen)
@@ -138,6 +156,7 @@ def record(writer: Any, seen: Look) -> None:
     for name, value in seen.metrics.items():
         writer.add_scalar(f"metrics/{name}", value, seen.step)
     writer.add_scalar("watch/seconds", seen.seconds, seen.step)
+    writer.add_scalar("watch/left_out", seen.left_out, seen.step)
     writer.add_text("game/verdict", seen.verdict.replace("\n", "\n\n"), seen.step)
     writer.flush()
 
@@ -185,7 +204,8 @@ def watch(
         log: a `SummaryWriter`, or a folder for one; None to log nothing.
         every: steps between looks.
         budget: largest share of the run's time that looks take: where one does not fit, it is taken at a later multiple
-            of `every`, and with fewer products. None for a look whenever one is due.
+            of `every`, and with fewer products; the first that is left out is told, and all are counted. None for a
+            look whenever one is due.
         k: eigenvalues at each end.
         tol: their relative tolerance.
         max_matvecs: products at most, in each search.

@@ -14,9 +14,9 @@ class Loader(base_plugin.TBLoader):
     """Loads the tab of spectra; TensorBoard starts without the tab if that fails."""
 
     def fix_flags(self, flags: Any) -> None:
-        """Keep as many steps of a tag as a long run has, where the user has not said how many."""
+        """Keep as many looks and verdicts of a tag as a long run has, where the user has not said how many."""
         # TensorBoard would keep a random hundred of them, or ten.
-        flags.samples_per_plugin = {PLUGIN: STEPS_KEPT} | (flags.samples_per_plugin or {})
+        flags.samples_per_plugin = {PLUGIN: STEPS_KEPT, "text": STEPS_KEPT} | (flags.samples_per_plugin or {})
 
     def load(self, context: Any) -> base_plugin.TBPlugin | None:
         """Return the tab, or None."""

@@ -14,6 +14,8 @@ from gantools.board.live import PLUGIN
 from gantools.board.live.looks import VERSION
 
 EVERY_STEP = 1_000_000
+TEXTS = ("game/verdict", "note")  # what a watched loop and a training log in words
+SUMMARY = "/text_summary"  # which SummaryWriter puts behind a tag
 FORMATS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 
@@ -31,11 +33,11 @@ class Logs:
         self._where = {"ctx": context or RequestContext(), "experiment_id": experiment}
 
     def catalog(self) -> dict[str, Any]:
-        """Return what there is: "series" of looks, "scalars" and "pictures", each with its run and tag; sorted.
+        """Return what there is: "series" of looks, "scalars", "pictures", "texts", each with its run and tag; sorted.
 
         A series has its tag as the user wrote it, a key to ask for it, its kind, the step and time of its last look,
         from which a viewer knows that there is more, and of spectra the first one's operator and whether it was whole.
-        Scalars are those of runs that have a series, and of the runs that such a run lies in: a training's, beside an
+        Scalars and texts are those of runs that have a series, and of the runs that such a run lies in: a training's, beside an
         analysis of its checkpoints.
         """
         series = []
@@ -50,14 +52,25 @@ class Logs:
         drawn = {(entry["run"], entry["tag"]) for entry in series}
         images = self._provider.list_blob_sequences(**self._where, plugin_name="images")
         pictures = [{"run": run, "tag": tag} for run, tags in images.items() for tag in tags if (run, tag) not in drawn]
+        runs = {entry["run"] for entry in series}
+        beside = sorted(runs | {str(PurePosixPath(run).parent) for run in runs})
         return {
             "series": sorted(series, key=lambda entry: (entry["tag"], entry["run"])),
-            "scalars": self._scalar_tags({entry["run"] for entry in series}),
+            "scalars": self._scalar_tags(beside),
             "pictures": sorted(pictures, key=lambda entry: (entry["tag"], entry["run"])),
+            "texts": self._text_tags(beside),
         }
 
-    def _scalar_tags(self, runs: set[str]) -> list[dict[str, Any]]:
-        wanted = sorted(runs | {str(PurePosixPath(run).parent) for run in runs})
+    def _text_tags(self, wanted: list[str]) -> list[dict[str, Any]]:
+        found = self._provider.list_tensors(**self._where, plugin_name="text") if wanted else {}
+        return [
+            {"run": run, "tag": tag, "last": about.max_step, "time": about.max_wall_time}
+            for run in wanted
+            for tag in TEXTS
+            if (about := found.get(run, {}).get(tag + SUMMARY)) is not None
+        ]
+
+    def _scalar_tags(self, wanted: list[str]) -> list[dict[str, Any]]:
         if not wanted:
             return []
         found = self._provider.list_scalars(
@@ -81,6 +94,18 @@ class Logs:
         # Of a step that was logged again, after a run was resumed, the newer number.
         newest = {datum.step: datum.value for datum in sorted(data, key=lambda datum: datum.wall_time)}
         return np.array(sorted(newest.items()), "<f8").reshape(-1, 2)
+
+    def texts(self, run: str, tag: str) -> list[tuple[int, str]] | None:
+        """Return step and text of one of `TEXTS` in the order of steps, or None if there is none."""
+        wanted = data_provider.RunTagFilter([run], [tag + SUMMARY])
+        found = self._provider.read_tensors(
+            **self._where, plugin_name="text", downsample=EVERY_STEP, run_tag_filter=wanted
+        )
+        data = found.get(run, {}).get(tag + SUMMARY)
+        if data is None:
+            return None
+        newest = {datum.step: datum.numpy for datum in sorted(data, key=lambda datum: datum.wall_time)}
+        return [(step, _text(newest[step])) for step in sorted(newest)]
 
     def looks(self, run: str, key: str) -> list[tuple[int, float, bytes]] | None:
         """Return step, wall time and encoded look of one series, or None if there is none of that name."""
@@ -114,6 +139,11 @@ class Logs:
         return list(found.get(run, {}).get(tag, []))
 
 
+def _text(array: np.ndarray) -> str:
+    """Return the text of a summary, an array of one string of bytes."""
+    return "\n".join(bytes(part).decode(errors="replace") for part in array.ravel())
+
+
 def _about(content: bytes) -> dict[str, Any] | None:
     """Return the kind and tag of a series from its metadata, or None for what another version wrote."""
     try:
@@ -135,7 +165,7 @@ def open_logs(folder: str | Path, tell: Callable[[str, int, int], None] = lambda
     from tensorboard.backend.event_processing.directory_watcher import DirectoryDeletedError
     from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
-    every = {PLUGIN: 0, "images": 0, "scalars": 0}  # 0 for no limit
+    every = {PLUGIN: 0, "images": 0, "scalars": 0, "text": 0}  # 0 for no limit
     multiplexer = EventMultiplexer(tensor_size_guidance=every, purge_orphaned_data=True)
     multiplexer.AddRunsFromDirectory(str(folder))
     runs = list(multiplexer.Runs())

@@ -20,7 +20,7 @@ def frame(name: str, look: Look, text: str, height: int = 540) -> str:
     """
     entry = {"run": "", "key": name, "tag": name, "kind": look[0]["kind"], "last": 0, "time": 0, "blob": 0}
     entry |= {name: look[0].get(name) for name in ("operator", "complete")}
-    catalog = {"series": [entry], "scalars": [], "pictures": []}
+    catalog = {"series": [entry], "scalars": [], "pictures": [], "texts": []}
     inside = page(name, catalog, [stream([(0, 0.0, encode(look))])], compact=True)
     return (
         f'<iframe title="{html.escape(name)}" srcdoc="{html.escape(inside)}" sandbox="allow-scripts allow-downloads" '

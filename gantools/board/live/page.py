@@ -12,20 +12,9 @@ from typing import Any
 
 # In the order in which they need each other: joined they are one module, in which every name is known.
 MODULES = (
-    *("numbers", "scales", "matching", "scalars", "data", "painter", "plane", "interaction"),
-    *(
-        "charts",
-        "distributions",
-        "views",
-        "exports",
-        "state",
-        "controls",
-        "over",
-        "panels",
-        "app",
-        "diagnosis",
-        "places",
-    ),
+    *("numbers", "scales", "matching", "scalars", "controls", "texts", "analyses", "data", "painter", "plane"),
+    *("interaction", "charts", "distributions", "views", "exports", "state", "over", "panels", "app", "diagnosis"),
+    "places",
 )
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=function|class|const|let|async)", re.MULTILINE)

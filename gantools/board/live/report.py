@@ -1,5 +1,6 @@
 """A report: the live view of a folder of logs as one HTML file with its data inside."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from gantools.errors import GantoolsError
 
 MOST_BYTES = 12_000_000  # of numbers; a browser opens the file in about a second
 MOST_SCALARS = 250_000  # numbers of all tags and runs together
+MOST_TEXTS = 1000  # of one tag of one run
 MOST_PICTURES = 40  # of one tag of one run
 
 
@@ -54,6 +56,7 @@ def report(
     blobs: list[bytes] = []
     thinned = _add_numbers(logs, catalog["series"], blobs)
     thinned |= _add_scalars(logs, catalog["scalars"], blobs)
+    thinned |= _add_texts(logs, catalog["texts"], blobs)
     _add_pictures(logs, catalog["pictures"], blobs)
     return page(title, catalog, blobs, {**(facts or {}), **thinned}, diagnosis)
 
@@ -79,6 +82,18 @@ def _add_scalars(logs: Logs, scalars: list[dict[str, Any]], blobs: list[bytes]) 
         thinned |= rows is not None and len(kept) < len(rows)
         blobs.append(b"".join(row.tobytes() for row in kept))
     return {"scalars shown": f"{most} steps of each, evenly"} if thinned else {}
+
+
+def _add_texts(logs: Logs, texts: list[dict[str, Any]], blobs: list[bytes]) -> dict[str, str]:
+    """Put the steps and sentences of each text among the blobs; return what was left out, as a fact."""
+    thinned = False
+    for entry in texts:
+        found = logs.texts(entry["run"], entry["tag"]) or []
+        kept = _evenly(found, MOST_TEXTS)
+        thinned |= len(kept) < len(found)
+        entry["blob"] = len(blobs)
+        blobs.append(json.dumps(kept).encode())
+    return {"verdicts shown": f"{MOST_TEXTS} steps of each, evenly"} if thinned else {}
 
 
 def _add_pictures(logs: Logs, pictures: list[dict[str, Any]], blobs: list[bytes]) -> None:

@@ -44,6 +44,7 @@ class SpectraTab(base_plugin.TBPlugin):
             "/catalog": self._route(_catalog),
             "/numbers": self._route(_numbers, "run", "key"),
             "/scalars": self._route(_scalars, "run", "tag"),
+            "/texts": self._route(_texts, "run", "tag"),
             "/pictures": self._route(_pictures, "run", "tag"),
             "/picture": self._route(_picture, "run", "tag", "step"),
         }
@@ -88,6 +89,13 @@ def _scalars(request: Any, logs: Logs, args: Mapping[str, str]) -> Any:
     if found is None:
         return _refuse(request, "There is no such scalar.", 404)
     return http_util.Respond(request, found.tobytes(), "application/octet-stream")
+
+
+def _texts(request: Any, logs: Logs, args: Mapping[str, str]) -> Any:
+    found = logs.texts(args["run"], args["tag"])
+    if found is None:
+        return _refuse(request, "There is no such text.", 404)
+    return http_util.Respond(request, found, "application/json")
 
 
 def _pictures(request: Any, logs: Logs, args: Mapping[str, str]) -> Any:

@@ -1,5 +1,6 @@
 """Causes that are no rate: spoilt layers, signs, data, batches, precision, and a healthy GAN beside them."""
 
+import dataclasses
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from torch.nn.functional import softplus
 import gantools as gt
 from gantools.analysis import diagnose
 from gantools.analysis.diagnosis.result import Diagnosis
+from gantools.analysis.diagnosis.spectrum import within
 from tests.analysis.diagnosis.games import adam, networks, ring, ring_game
 from tests.quick import few
 
@@ -156,3 +158,10 @@ def test_healthy_gans_are_healthy_and_everything_goes_into_json():
         found = diagnosed(ring_game(regularizers=regularizers), steps=600, beta=beta)
         assert found.healthy, str(found)
         assert json.loads(json.dumps(found.to_dict()))["healthy"] is True
+
+
+@pytest.mark.parametrize(("error", "said"), [(0.0, ""), (1e-5, ""), (0.02, " within 0.02"), (3.0, " within 3")])
+def test_an_eigenvalue_is_told_with_its_error_where_that_reaches_its_digits(error, said):
+    A = gt.analysis.LinearOperator(lambda u: 0.5 * u, 3, symmetric=True, dtype=torch.float64)
+    s = dataclasses.replace(gt.analysis.spectrum(A), errors=torch.full((3,), error, dtype=torch.float64))
+    assert within(s, 0) == said

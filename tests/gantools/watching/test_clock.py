@@ -2,9 +2,12 @@
 
 import pytest
 
-from gantools.errors import GantoolsError
+import gantools as gt
+from gantools.board.live.logs import open_logs
+from gantools.errors import GantoolsError, GantoolsWarning
 from gantools.watching.clock import Clock
 from gantools.watching.look import Effort
+from tests.gantools.watching.loops import Loop
 
 
 class Time:
@@ -56,3 +59,30 @@ def test_without_a_budget_every_look_is_taken_as_wanted():
 def test_a_share_is_within_0_and_1(budget):
     with pytest.raises(GantoolsError, match="no share"):
         Clock(budget)
+
+
+def test_a_look_that_is_left_out_is_told_once_and_counted(tmp_path):
+    """The first look takes 100 s of a run of 1 s a step; when 10 000 s have passed there is time for another."""
+    loop, time = Loop(), Time()
+
+    def metrics(players):
+        time.now += 100
+        return {"quality": 1.0}
+
+    watch = gt.watch(
+        loop.players, loop.losses, optimizers=loop.optimizers, log=tmp_path, every=2, budget=0.05, metrics=metrics
+    )
+    watch.clock = Clock(0.05, time)
+    assert watch(0, loop.batch()).left_out == 0
+    words = r"look due at step 2 was left out: .* 5% of the run's time, and have taken 100 s of 102 s"
+    with pytest.warns(GantoolsWarning, match=words) as told:
+        for step in range(1, 8):
+            time.now += 1
+            assert watch(step, loop.batch()) is None
+    assert len(told) == 1 and watch.clock.skipped == 3
+    time.now += 10_000
+    look = watch(8, loop.batch())
+    assert look.left_out == 3 and "3 looks before it did not fit the budget" in str(look)
+    logs = open_logs(tmp_path)
+    assert logs.scalars(".", "watch/left_out").tolist() == [[0, 0], [2, 1], [4, 2], [6, 3], [8, 3]]
+    assert [step for step, _ in logs.texts(".", "note")] == [2]

@@ -1,5 +1,7 @@
 // The view: what it shows follows from the catalog, the state and the step; see places.js for where data come from.
 
+import { Analyses } from "./analyses.js";
+import { answersTo } from "./charts.js";
 import { Controls, element } from "./controls.js";
 import { saveAs } from "./exports.js";
 import { detailsOf } from "./interaction.js";
@@ -8,6 +10,7 @@ import { lookAt } from "./numbers.js";
 import { OverSteps } from "./over.js";
 import { Panel, Tooltip, tableOf } from "./panels.js";
 import { RUN_COLOURS, SHOWN_AT_FIRST, initialState, inkOf, stateOf, stateText } from "./state.js";
+import { Said } from "./texts.js";
 import { densityPanels, indexPanels, pathPanels, planePanels, planeScene } from "./views.js";
 
 const NOTHING_YET =
@@ -44,6 +47,8 @@ export class View {
     this.root.classList.add("gantools");
     this.root.classList.toggle("compact", Boolean(this.options.compact));
     this.controls = new Controls(this);
+    this.analyses = new Analyses(this);
+    this.said = new Said(this);
     this.panels = element("div", { class: "panels" });
     this.message = element("div", { class: "message", role: "status" });
     this.tooltip = new Tooltip();
@@ -57,7 +62,7 @@ export class View {
     this.help = element("details", {}, element("summary", {}, "Keys"), element("p", {}, "Space plays; , and . move a step. On a focused plane: arrows pan, + and − zoom, 0 shows all, n and p go from one eigenvalue to the next. With the pointer: drag pans, Shift or Ctrl with the wheel zooms, a double click shows all."));
     // A report may be somebody's first; who has the tab open sees it often.
     const [first, later] = this.source.live ? [[], [this.explained]] : [[this.explained], []];
-    this.root.replaceChildren(this.controls.top, this.controls.steps, ...first, this.legend, this.message, this.panels, this.over.box, this.details, ...later, this.help, this.tooltip.box, this.spoken);
+    this.root.replaceChildren(this.controls.top, this.analyses.row, this.controls.steps, ...first, this.legend, this.message, this.panels, this.said.box, this.over.box, this.details, ...later, this.help, this.tooltip.box, this.spoken);
     this.root.addEventListener("keydown", (event) => this.onKey(event));
     new ResizeObserver(() => this.invalidate()).observe(this.root);
     this.source.whenThemeChanges(() => this.invalidate());
@@ -152,17 +157,24 @@ export class View {
     return this.data.picture(run, this.pictureTag(), step);
   }
 
+  /** By run, the entry of the search that answers what is drawn over steps, where the one that is shown does not. */
+  answering() {
+    const selections = this.state.view === "plane" ? answersTo(this.state.measure) : [];
+    const found = this.shownEntries().filter(({ complete, tag }) => !complete && !selections.includes(tag.slice(tag.lastIndexOf("/") + 1)));
+    return new Map(found.map((entry) => [entry.run, this.data.searchedFor(entry, selections)]).filter(([, other]) => other));
+  }
+
   /** Read what is shown and was not read, or has grown since. */
   async load() {
     const { data, state } = this;
-    if (state.tag === "" && state.view === initialState().view) Object.assign(state, data.latestAnalysis());
+    if (state.tag === "" && state.view === initialState().view) Object.assign(state, data.opening());
     if (!data.has(state.view)) state.view = Object.keys(KINDS).find((view) => data.has(view)) ?? "plane";
     if (!data.tags(state.view).includes(state.tag)) state.tag = data.tags(state.view)[0] ?? "";
-    const entries = this.shownEntries();
+    const entries = [...this.shownEntries(), ...this.answering().values()];
     if (data.empty) this.say(NOTHING_YET);
     else if (!entries.every((entry) => data.series(entry))) this.say("Reading …");
     const runs = this.shownRuns();
-    await Promise.all([...entries.map((entry) => data.load(entry)), data.scalars.load(this.scalarTags(), runs), data.loadPictureSteps(this.pictureTag(), runs)]);
+    await Promise.all([...entries.map((entry) => data.load(entry)), data.scalars.load(this.scalarTags(), runs), data.texts.load(runs), data.loadPictureSteps(this.pictureTag(), runs)]);
     if (this.shown().length) this.say("");
     this.invalidate();
   }
@@ -174,7 +186,7 @@ export class View {
     if ("tag" in change || "view" in change || "scale" in change) this.chosen = null;
     if ("view" in change || "tag" in change) this.state.window = null;
     this.source.remember(stateText(this.state));
-    if (["view", "tag", "runs", "scalars", "picture"].some((name) => name in change)) return this.attempt(() => this.load());
+    if (["view", "tag", "runs", "scalars", "picture", "measure"].some((name) => name in change)) return this.attempt(() => this.load());
     this.invalidate();
     return Promise.resolve();
   }
@@ -261,6 +273,7 @@ export class View {
     const specs = this.shown().length ? this.specs() : [];
     this.controls.top.hidden = this.data.empty;
     this.controls.show();
+    this.analyses.show();
     while (this.shownPanels.length < specs.length) this.shownPanels.push(new Panel(this, this.shownPanels.length));
     const figures = specs.map((_, k) => this.shownPanels[k].figure);
     if (this.panels.children.length !== figures.length) this.panels.replaceChildren(...figures);
@@ -278,6 +291,7 @@ export class View {
     if (plane) this.showLegend(scene);
     this.explained.hidden = !specs.length || Boolean(this.options.compact);
     this.about.textContent = ABOUT[scene ? (scene.map ? "map" : scene.real ? "hessian" : "field") : this.state.view];
+    this.said.show();
     this.over.show();
     this.details.hidden = !plane;
     if (plane && this.details.open && !this.playing) this.table.replaceChildren(tableOf(this.shownLooks(), scene.judgedBy || scene.lr));

@@ -1,6 +1,6 @@
 // Charts over steps: axes for any of them, numbers of spectra, and their lines with the present step marked.
 
-import { ATTRACTS, REPELS, classesOf, lookAt, stepFactor } from "./numbers.js";
+import { ATTRACTS, REPELS, SELECTIONS, classesOf, lookAt, stepFactor } from "./numbers.js";
 import { LINEAR, symlog, thresholdFor, ticks, widen } from "./scales.js";
 
 /** Axes in a box: from numbers to pixels, the grid, and the labels. */
@@ -91,10 +91,21 @@ export const MEASURES = {
 // What a search for some of the eigenvalues answers of all of them.
 const ANSWERS = { smallest: ["SR", "SA", "BE"], largest: ["LM"], rotation: ["LI"] };
 
-/** Return the name of a number of spectra; it says where it is one of the eigenvalues that were computed, not of all. */
+/** Return the searches, by abbreviation, that answer for a number what it is of all eigenvalues. */
+export const answersTo = (measure) => ANSWERS[measure] ?? [];
+
+/**
+ * Return the name of a number of spectra; where it is one of the eigenvalues that were computed, not of all, it says of how
+ * many, and what their search was for.
+ */
 export function measureName(measure, looks) {
-  const told = (look) => look.complete !== false || ANSWERS[measure]?.includes(look.which) || (measure === "rate" && look.operator === "map" && look.which === "LM");
-  return MEASURES[measure].label + (looks.every(told) ? "" : " of those computed");
+  const { label } = MEASURES[measure];
+  const told = (look) => look.complete !== false || answersTo(measure).includes(look.which) || (measure === "rate" && look.operator === "map" && look.which === "LM");
+  if (looks.every(told)) return label;
+  const [searches, counts] = [new Set(looks.map(({ which }) => which)), new Set(looks.map(({ count }) => count))];
+  const [search] = searches;
+  if (searches.size > 1 || !SELECTIONS[search]) return `${label} of those computed`;
+  return `${label} among ${counts.size > 1 ? "those computed" : [...counts][0]} (${SELECTIONS[search]})`;
 }
 
 /** Return (step, number) of a series; kept as long as nothing that it depends on changes. */

@@ -1,6 +1,6 @@
 // Controls: buttons, selections and sliders, bound to the state of a view.
 
-import { SELECTIONS, short } from "./numbers.js";
+import { short, tagText } from "./numbers.js";
 
 /** Make an element; attributes that begin with "on" are listeners, text children are never read as HTML. */
 export function element(name, attributes = {}, ...children) {
@@ -11,12 +11,6 @@ export function element(name, attributes = {}, ...children) {
   }
   made.append(...children);
   return made;
-}
-
-/** Return a tag with what its last part stands for, where that is an abbreviation. */
-function tagText(tag) {
-  const selection = SELECTIONS[tag.slice(tag.lastIndexOf("/") + 1)];
-  return selection ? `${tag}: ${selection}` : tag;
 }
 
 /** A row of buttons of which one is pressed; returns the row and what shows the present choice. */

@@ -9,7 +9,8 @@ export function diagnosisSection(diagnosis) {
   if (findings.length) parts.push(element("ol", {}, ...findings.map(findingItem)));
   if (undecided.length) parts.push(element("h3", {}, "Undecided"), bullets(undecided));
   if (spectrum.length) {
-    parts.push(element("details", {}, element("summary", {}, "What the spectrum of the Jacobian says"), bullets(spectrum)));
+    const source = element("p", {}, "By the diagnosis' own searches for both ends of the spectrum. Further below are the looks that training took: game/jacobian/SR is its search for the smallest real part; the smallest among the eigenvalues of another search, for the largest |λ| say, is not the smallest of all.");
+    parts.push(element("details", {}, element("summary", {}, "What the spectrum of the Jacobian says"), source, bullets(spectrum)));
   }
   return element("section", { class: "diagnosis" }, ...parts);
 }

@@ -150,6 +150,12 @@ export const SELECTIONS = {
   NU: "nearest to the unit circle",
 };
 
+/** Return a tag with what its last part stands for, where that is an abbreviation. */
+export function tagText(tag) {
+  const selection = SELECTIONS[tag.slice(tag.lastIndexOf("/") + 1)];
+  return selection ? `${tag}: ${selection}` : tag;
+}
+
 /** Return a number in few characters; NaN and infinity by name. */
 export function short(x, digits = 4) {
   if (x === null || x === undefined || Number.isNaN(x)) return "not a number";
@@ -157,7 +163,7 @@ export function short(x, digits = 4) {
   if (x === 0) return "0";
   const size = Math.abs(x);
   const text = size >= 1e-3 && size < 1e5 ? String(Number(x.toPrecision(digits))) : x.toExponential(Math.max(0, digits - 2));
-  return text.replace("e+", "e").replaceAll("-", "−");
+  return text.replace(/\.?0*e\+?/, "e").replaceAll("-", "−");
 }
 
 /** Return an eigenvalue as a + b i. */

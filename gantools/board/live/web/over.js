@@ -103,7 +103,11 @@ export class OverSteps {
     const found = [];
     if (scene && steps.length > 1) {
       const { measure } = view.state;
-      found.push({ name: measureName(measure, series.flatMap(({ looks }) => looks)), series, lines: series.map((one) => measured(one, measure, scene.judgedBy || scene.lr)) });
+      const answers = view.answering();
+      const used = series.map((one) => view.data.answer(answers.get(one.run)) ?? one);
+      const other = [...new Set(used.filter((one) => !series.includes(one)).map(({ tag }) => tag))];
+      const name = measureName(measure, used.flatMap(({ looks }) => looks)) + (other.length ? ` (${other.join(", ")})` : "");
+      found.push({ name, series, lines: used.map((one) => measured(one, measure, scene.judgedBy || scene.lr)) });
     }
     for (const name of view.scalarTags()) {
       const having = series.filter(({ run }) => view.data.scalars.points(run, name).length);

@@ -44,6 +44,10 @@ class TabSource {
     return (await this.get("scalars", { run, tag })).arrayBuffer();
   }
 
+  async texts({ run, tag }) {
+    return (await this.get("texts", { run, tag })).json();
+  }
+
   async pictureSteps({ run, tag }) {
     return (await this.get("pictures", { run, tag })).json();
   }
@@ -108,6 +112,10 @@ class PageSource {
 
   scalars(entry) {
     return this.numbers(entry);
+  }
+
+  async texts({ blob }) {
+    return JSON.parse(new TextDecoder().decode(this.bytes(blob)));
   }
 
   async pictureSteps({ steps }) {

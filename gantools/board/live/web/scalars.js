@@ -15,6 +15,15 @@ const sortOf = (tag) => {
 };
 const keyOf = (run, tag) => `${run}\n${tag}`;
 
+/** Return what a map by run and tag has beside a run's looks: the run's own, or of the training in whose folder it lies. */
+export function beside(entries, run, tag) {
+  const above = run.includes("/") ? run.slice(0, run.lastIndexOf("/")) : ".";
+  return entries.get(keyOf(run, tag)) ?? entries.get(keyOf(above, tag));
+}
+
+/** Return entries of a catalog by run and tag. */
+export const byName = (entries) => new Map(entries.map((entry) => [keyOf(entry.run, entry.tag), entry]));
+
 /** The scalars of a source, read as far as they were asked for. */
 export class Scalars {
   constructor(source) {
@@ -24,7 +33,7 @@ export class Scalars {
   }
 
   refresh({ scalars, series }) {
-    this.entries = new Map(scalars.map((entry) => [keyOf(entry.run, entry.tag), entry]));
+    this.entries = byName(scalars);
     this.all = [...new Set(scalars.map(({ tag }) => tag))];
     // Extremes of a spectrum, fractions of an index: the looks themselves tell them.
     const looks = [...new Set(series.map(({ tag }) => `${tag}/`))];
@@ -32,10 +41,8 @@ export class Scalars {
     this.found = new Map();
   }
 
-  /** The entry of a scalar beside a run's looks: the run's own, or of the training in whose folder an analysis lies. */
   of(run, tag) {
-    const above = run.includes("/") ? run.slice(0, run.lastIndexOf("/")) : ".";
-    return this.entries.get(keyOf(run, tag)) ?? this.entries.get(keyOf(above, tag));
+    return beside(this.entries, run, tag);
   }
 
   /** The tags that some of these runs have, what says most first. */

@@ -26,11 +26,10 @@ def spectrum(values, converged=None, kind="field", n=None, **more):
         kind=kind,
         n=n or len(values),
         complete=n is None,
-        which="LM",
+        **{"which": "LM", **more},
         converged=np.ones(len(values), bool) if converged is None else np.asarray(converged),
         residuals=1e-8 * sizes,
         errors=1e-7 * sizes,
-        **more,
     )
 
 

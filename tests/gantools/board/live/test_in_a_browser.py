@@ -291,30 +291,6 @@ def test_axes_stand_still(page, runs, tmp_path):
     assert len({labels for labels, _ in seen}) == 1 and len({picture for _, picture in seen}) == 8
 
 
-def test_it_opens_on_the_analysis_that_was_made_last(page, tmp_path):
-    write_runs(tmp_path / "logs", runs=1, steps=2, pictures=False)
-    hessian = gt.analysis.LinearOperator(lambda u: u, 3, symmetric=True)
-    path = tmp_path / "report.html"
-
-    def opened(address=""):
-        path.write_text(report(tmp_path / "logs", "run"))
-        page.open("about:blank")  # what differs from the page before behind # alone is not read again
-        page.open(f"file://{path}{address}", 1300, 1000)
-        page.wait("document.querySelector('main')?.dataset.drawn")
-        return page.evaluate(
-            "document.querySelector('main').dataset.drawn + ' ' + location.hash + document.body.innerText"
-        )
-
-    assert opened().startswith("plane 100") and "analysis/" not in opened()
-    with SummaryWriter(str(tmp_path / "logs" / "a" / "analysis")) as writer:
-        gt.board.add_index(writer, "analysis/index-critic", gt.analysis.index(hessian), 100)
-    assert opened().startswith("index 100") and "analysis/index-critic" in opened()
-    with SummaryWriter(str(tmp_path / "logs" / "a" / "analysis")) as writer:
-        add_spectrum(writer, "analysis/jacobian/SR", turning(3), 100)
-    assert opened().startswith("plane 100") and "analysis/jacobian/SR" in opened()
-    assert opened("#tag=game%2Fjacobian&step=0").startswith("plane 0 ")  # what an address asks for stays
-
-
 def test_numbers_that_are_none_do_no_harm(page, tmp_path):
     nan, inf = float("nan"), float("inf")
     with SummaryWriter(str(tmp_path / "logs")) as writer:

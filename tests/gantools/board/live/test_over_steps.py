@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-SMALLEST = "smallest Re λ of those computed"  # nine of a thousand
+SMALLEST = "smallest Re λ among 9 (largest |λ|)"  # of a thousand
 
 
 def heads(page, doc="document"):
@@ -193,14 +193,34 @@ def test_what_is_shown_is_explained_and_selections_have_words(page, runs, tmp_pa
 
 
 def test_a_number_of_all_eigenvalues_is_told_from_one_of_those_computed(page, tmp_path):
-    looks = [("SR", False), ("LM", False), ("LM", True)]
+    looks = [("SR", 2, False), ("LM", 9, False), ("LM", 9, True)]
     code = "[{}].map(look => [measureName('smallest', [look]), measureName('largest', [look])])"
-    given = ", ".join(f"{{which: '{which}', complete: {str(whole).lower()}}}" for which, whole in looks)
-    assert run_module(page, code.format(given), tmp_path) == [
-        ["smallest Re λ", "largest |λ| of those computed"],
+    given = [f"{{which: '{which}', count: {n}, complete: {str(whole).lower()}}}" for which, n, whole in looks]
+    assert run_module(page, code.format(", ".join(given)), tmp_path) == [
+        ["smallest Re λ", "largest |λ| among 2 (smallest Re λ)"],
         [SMALLEST, "largest |λ|"],
         ["smallest Re λ", "largest |λ|"],
     ]
+    mixed = f"measureName('rotation', [{given[0]}, {given[1]}])"
+    assert run_module(page, mixed, tmp_path) == "largest |Im λ| of those computed"
+
+
+def test_over_steps_stands_the_search_that_answers_for_the_number(page, tmp_path):
+    """Beside the largest moduli the smallest real part is that of the search for it, not of what is shown."""
+    with SummaryWriter(str(tmp_path / "logs")) as writer:
+        for step in (0, 100):
+            add_spectrum(writer, "game/jacobian/LM", spectrum([3.0 - step / 100, 2.0], n=9), step)
+            add_spectrum(writer, "game/jacobian/SR", spectrum([-5.0 - step, -4.0], n=9, which="SR"), step)
+    name = "smallest Re λ (game/jacobian/SR)"
+    opened(page, tmp_path / "logs", tmp_path)
+    page.wait(f"document.querySelector('.small b')?.innerText === {json.dumps(name)}")
+    assert heads(page)[name] == [-105]
+    page.evaluate("""(s => { s.value = 'repelling'; s.dispatchEvent(new Event('change')); })(
+        document.querySelector('.over .bar select'))""")
+    page.wait("document.querySelector('.small b').innerText === 'how many repel among 2 (largest |λ|)'")
+    opened(page, tmp_path / "logs", tmp_path, "tag=game%2Fjacobian%2FSR&measure=largest")
+    page.wait("document.querySelector('.small b')?.innerText === 'largest |λ| (game/jacobian/LM)'")
+    assert list(heads(page).values())[0] == [2] and page.errors == []
 
 
 def test_what_a_method_chose_for_itself_is_shown_beside_the_rest(page, tmp_path):

@@ -204,7 +204,7 @@ def test_as_many_steps_as_a_long_run_has_unless_told():
     for given, kept in ((None, 2000), ({}, 2000), ({"images": 3}, 2000), ({PLUGIN: 50}, 50)):
         flags = SimpleNamespace(samples_per_plugin=given)
         entry.Loader().fix_flags(flags)
-        assert flags.samples_per_plugin == {PLUGIN: kept} | (given or {})
+        assert flags.samples_per_plugin == {PLUGIN: kept, "text": 2000} | (given or {})
 
 
 def test_the_tab_loads_neither_torch_nor_matplotlib():
