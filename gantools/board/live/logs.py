@@ -37,8 +37,8 @@ class Logs:
 
         A series has its tag as the user wrote it, a key to ask for it, its kind, the step and time of its last look,
         from which a viewer knows that there is more, and of spectra the first one's operator and whether it was whole.
-        Scalars and texts are those of runs that have a series, and of the runs that such a run lies in: a training's, beside an
-        analysis of its checkpoints.
+        Scalars and texts are those of runs that have a series, and of the runs that such a run lies in: a training's,
+        beside an analysis of its checkpoints.
         """
         series = []
         for run, tags in self._provider.list_tensors(**self._where, plugin_name=PLUGIN).items():
