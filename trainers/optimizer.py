@@ -259,7 +259,7 @@ class GameOptimizer:
         if not batches or len(batches) > wanted:
             raise GantoolsError(f"A step of {type(self).__name__} takes {wanted} batch(es), but got {len(batches)}.")
         if not all(map(is_batch, batches)):
-            raise GantoolsError("A step takes single batches: pass them one by one, not in a list or loader.")
+            raise GantoolsError(f"A step takes single batches: {self.game.layout.how_to_pass}.")
         return tuple(batches[i % len(batches)] for i in range(wanted)), len(batches) < wanted
 
     def state_dict(self) -> dict[str, Any]:

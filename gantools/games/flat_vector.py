@@ -26,6 +26,7 @@ class Layout:
     """
 
     copies = 1
+    how_to_pass = "pass them one by one, not in a list or loader"
     stacked = False  # of several games, or one, as copies
 
     def __init__(self, names: Sequence[str], parameters: Sequence[nn.Parameter], owned: Mapping[str, slice]):

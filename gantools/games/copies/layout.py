@@ -21,6 +21,7 @@ class StackedLayout(Layout):
         copies: their number S.
     """
 
+    how_to_pass = "pass game.each(batches), which makes one batch of the list of each copy's"
     stacked = True
 
     def __init__(self, layouts: Sequence[Layout]):

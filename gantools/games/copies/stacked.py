@@ -118,6 +118,7 @@ class Stacked(Game):
             raise GantoolsError("torch.inference_mode() records nothing to differentiate: train outside it.")
         twice = (wanted.create_graph or wanted.by_all) and not self.module.safe
         with torch.enable_grad(), functional.twice_differentiable(self.module) if twice else nullcontext():
+            why = ""
             if not self.why_one_by_one and batch.stacked() is not None:
                 random = torch.get_rng_state()
                 try:
@@ -126,8 +127,12 @@ class Stacked(Game):
                     if isinstance(error, GantoolsError) or out_of_memory(error):
                         raise
                     torch.set_rng_state(random)
-                    self._step_aside(_cannot(error))
-            return self._one_by_one(leaves, buffers, batch, wanted)
+                    why = _cannot(error)
+            # An error of the user's own comes here again, by itself: then nothing is said of vmap.
+            found = self._one_by_one(leaves, buffers, batch, wanted)
+            if why:
+                self._step_aside(why)
+            return found
 
     def _step_aside(self, why: str) -> None:
         """Evaluate the copies one by one from now on, and say so."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gantools as gt
-from gantools.cli import main
+from gantools.cli import copies, main
 from gantools.runs.store.folder import RunFolder
 from tests.runs import QUIET, RING, checkpoint, own_file
 
@@ -48,6 +48,37 @@ def test_a_run_that_is_not_finite_is_named(tmp_path, capsys):
     args = [f"{own_file(tmp_path)}:nan_later", *QUIET, "--optimizer", "simultaneous", "--steps", "8", "--copies", "2"]
     run(*args, "--out", tmp_path / "c", expect=2)
     assert capsys.readouterr().out.count("NaN or infinite at step 5") >= 2
+
+
+def test_after_a_run_that_became_nan_the_others_go_on_together(tmp_path, capsys, monkeypatch):
+    """Seed 6 is NaN from step 3 on: the same command trains 5 and 7 on in one program, and 6 from where it stood."""
+    from gantools.data.sources import Mixture
+
+    original = Mixture.batch
+
+    def spoilt(self, step, batch_size, seed):
+        batch = original(self, step, batch_size, seed)
+        return batch * float("nan") if seed == 6 and step >= 3 else batch
+
+    monkeypatch.setattr(Mixture, "batch", spoilt)
+    args = ["--checkpoint-every", "2", "--copies", "3", "--out", tmp_path / "c"]
+    run(*ARGS, "--steps", "4", *args, expect=2)
+    stood = [RunFolder(tmp_path / "c" / f"seed-{seed}").steps() for seed in (5, 6, 7)]
+    assert stood == [[2, 4], [2], [2, 4]]
+    capsys.readouterr()
+    started = []
+    prepare = copies.prepare_together
+    monkeypatch.setattr(
+        copies, "prepare_together", lambda c, p: started.append([one.seed for one in c]) or prepare(c, p)
+    )
+    run(*ARGS, "--steps", "8", *args, expect=2)
+    said = capsys.readouterr()
+    assert started == [[5, 7]] and "seeds 5, 7 from step 4; seed 6 from step 2" in said.out + said.err
+    assert [line.split(":")[0] for line in said.out.splitlines() if line.startswith("seed")] == [
+        f"seed {seed}" for seed in (5, 6, 7)
+    ]
+    stood = [RunFolder(tmp_path / "c" / f"seed-{seed}").steps()[-1] for seed in (5, 6, 7)]
+    assert stood == [8, 2, 8]
 
 
 @pytest.mark.parametrize(

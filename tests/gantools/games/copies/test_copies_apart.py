@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import gantools as gt
 from gantools.errors import GantoolsWarning
@@ -141,8 +142,95 @@ def test_random_numbers_that_are_drawn_from_some_step_on_are_refused_then():
     many = gt.stacked([game_of(s, late) for s in range(2)])
     optimizer = make("simultaneous", many, lr=0.05)
     optimizer.step(many.each({**batch_of(s, 0), "step": 0} for s in range(2)))
-    with pytest.warns(GantoolsWarning), pytest.raises(gt.GantoolsError, match="draw random numbers"):
+    with pytest.raises(gt.GantoolsError, match="draw random numbers"):
         optimizer.step(many.each({**batch_of(s, 1), "step": 1} for s in range(2)))
+
+
+def test_an_error_of_the_users_own_comes_alone():
+    """From a step on a key is missing: that is said, and nothing of vmap, before it or as its cause."""
+
+    def late(players, batch):
+        return losses(players, batch) if batch["step"] < 1 else {"generator": batch["label"]}
+
+    many = gt.stacked([game_of(s, late) for s in range(2)])
+    optimizer = make("simultaneous", many, lr=0.05)
+    optimizer.step(many.each({**batch_of(s, 0), "step": 0} for s in range(2)))
+    with pytest.raises(KeyError, match="label") as found:  # a warning would be an error here
+        optimizer.step(many.each({**batch_of(s, 1), "step": 1} for s in range(2)))
+    assert found.value.__context__ is None and not many.why_one_by_one
+
+
+def test_a_list_of_batches_is_told_what_to_pass():
+    many = gt.stacked([game_of(s) for s in range(2)])
+    for given in ([batch_of(0, 0), batch_of(1, 0)], batch_of(0, 0), (batch_of(0, 0), batch_of(1, 0))):
+        with pytest.raises(gt.GantoolsError, match=r"pass game\.each\(batches\)"):
+            make("simultaneous", many).step(given)
+
+
+def through_data(players, batch):
+    """Constants written as `.data`, which vmap refuses."""
+    G, D = players["generator"], players["discriminator"]
+    fake, real = G(batch["latent"]), batch["real"]
+    return {
+        "generator": softplus(-D(fake)).mean(),
+        "discriminator": softplus(-D(real)).mean() * real.data.std() + softplus(D(fake.data)).mean(),
+    }
+
+
+def checkpointed(players, batch):
+    def D(x):
+        return checkpoint(players["discriminator"], x, use_reentrant=False)
+
+    return losses({**players, "discriminator": D}, batch)
+
+
+def distances(players, batch):
+    G, D = players["generator"], players["discriminator"]
+    fake, real = G(batch["latent"]), batch["real"]
+    apart = torch.cdist(fake, real).mean()
+    return {"generator": apart + D(fake).mean(), "discriminator": -torch.cdist(D(real), D(fake.detach())).mean()}
+
+
+class Looked(nn.Module):
+    """A discriminator that looks rows up whose gradients are sparse."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Embedding(4, 3, sparse=True, dtype=torch.float64)
+        self.out = nn.Linear(5, 1, dtype=torch.float64)
+
+    def forward(self, x):
+        return self.out(torch.cat([x, self.rows(torch.arange(len(x)) % 4)], 1))
+
+
+WAYS = {
+    "data": (through_data, None),
+    "checkpoint": (checkpointed, None),
+    "cdist": (distances, None),
+    "sparse": (losses, Looked),
+}
+
+
+@pytest.mark.parametrize("name", ["simultaneous", "consensus"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_vmap_may_not_know_steps_in_each_copy_as_it_does_alone(name, way):
+    def build(copy):
+        own, discriminator = WAYS[way]
+        torch.manual_seed(copy)
+        return game_of(copy, own, None if discriminator is None else discriminator())
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The copies are evaluated", GantoolsWarning)  # where they step aside
+        assert_same(*trained(build, name))
+
+
+@pytest.mark.parametrize("name", ["simultaneous", "consensus"])
+def test_copies_with_an_r1_weight_of_their_own_are_found_and_step_aside(name):
+    def build(copy):
+        return tanh_gan(regularizers=[gt.regularizers.R1(0.1 + copy)], seed=10 * copy)
+
+    with pytest.warns(GantoolsWarning, match="another one"):
+        assert_same(*trained(build, name))
 
 
 class Labelled(nn.Module):
