@@ -115,7 +115,7 @@ class Each(tuple):
         A number that is the same in all (how many updates were made, say) stays one: a loss may read it.
         """
         if "_stacked" not in vars(self):
-            columns = list(zip(*map(tensors, self), strict=True)) if len(set(map(_outline, self))) == 1 else None
+            columns = list(zip(*map(tensors, self), strict=True)) if len(set(map(outline, self))) == 1 else None
             self._stacked = None if columns is None else _joined(columns)
         return self._stacked
 
@@ -126,14 +126,14 @@ def _joined(columns: list[tuple[Tensor, ...]]) -> tuple[list[Tensor], list[int |
     return values, [None if one else 0 for one in common]
 
 
-def _outline(batch: Any) -> str:
+def outline(batch: Any) -> str:
     """Return the form of a batch, with what is no tensor in it: numbers and text as such, objects by identity."""
     if isinstance(batch, Tensor):
         return f"{tuple(batch.shape)} {batch.dtype}"
     if isinstance(batch, Mapping):
-        return repr({key: _outline(value) for key, value in batch.items()})
+        return repr({key: outline(value) for key, value in batch.items()})
     if isinstance(batch, (tuple, list)):
-        return repr([_outline(item) for item in batch])
+        return repr([outline(item) for item in batch])
     plain = isinstance(batch, (int, float, complex, str, bytes, type(None)))
     return repr(batch) if plain else f"{type(batch).__name__} {id(batch)}"
 

@@ -30,8 +30,13 @@ SCHEDULES: Registry[Any] = Registry("schedule")
 
 
 def value_at(value: Scheduled, count: int) -> float:
-    """Return a setting's value after `count` updates: the number itself, or its schedule's value."""
-    return value if isinstance(value, (int, float)) else value.at(count)
+    """Return a setting's value after `count` updates: the number itself, or its schedule's value.
+
+    A `count` of a step that is being recorded, to be compiled, has the schedule asked anew at every later step.
+    """
+    if isinstance(value, (int, float)):
+        return value
+    return value.at(count) if isinstance(count, int) else count.deferred(value.at)
 
 
 def extremes(value: Scheduled, name: str) -> tuple[float, float]:

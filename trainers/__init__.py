@@ -3,6 +3,7 @@
 from gantools.argument_kinds import public as _public
 from gantools.trainers.averages import AVERAGES, Average, Exponential, Uniform
 from gantools.trainers.base_rules import BASES, SGD, Adam, Base, Momentum, RMSProp, RMSPropTF1
+from gantools.trainers.compiling.steps import compiled
 from gantools.trainers.first_order.alex_gda import AlexGDA
 from gantools.trainers.first_order.alternating import Alternating
 from gantools.trainers.first_order.complex_momentum import ComplexMomentum
@@ -64,6 +65,7 @@ __all__ = [
     "SymplecticGradientAdjustment",
     "Uniform",
     "Unrolled",
+    "compiled",
     "make",
     "step_origin",
 ]

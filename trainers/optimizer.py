@@ -5,7 +5,7 @@ compiled, reduced across machines and checkpointed. `step` is a thin mutable wra
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -79,6 +79,7 @@ class GameOptimizer:
         self.rules: dict[str, Base] = {player: made[id(base)] for player, base in bases.items()}
         self._state: State | None = None
         self._examined = False
+        self.taken: Callable[..., tuple[Tensor, State]] | None = None  # what takes steps in place of `taken_as_it_is`
         self._kernels_fit: bool | None = None  # whether fused kernels have the derivatives; the first step finds out
 
     # Pure functions --------------------------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ class GameOptimizer:
             self._examined = True
         # The modules' own buffers: an evaluation copies them, and so do `buffers` and `load_buffers`.
         state = dataclasses.replace(self.state, buffers=self.game.live_buffers())
-        w, state = self._with_fitting_kernels(state, batches)
+        w, state = (self.taken or self.taken_as_it_is)(self.game.vector(), state, batches)
         if reused and state.info is not None:
             state = dataclasses.replace(state, info=dataclasses.replace(state.info, reused_batches=True))
         return w, state
@@ -234,9 +235,8 @@ class GameOptimizer:
         else:
             require_field(self.game, batch)
 
-    def _with_fitting_kernels(self, state: State, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
-        """Return `update` from the present point, without fused kernels if the first step met a missing derivative."""
-        w = self.game.vector()
+    def taken_as_it_is(self, w: Tensor, state: State, batches: Sequence[Any]) -> tuple[Tensor, State]:
+        """Return `update` from a point, without fused kernels if the first step met a missing derivative."""
         with torch.no_grad():
             if self._kernels_fit is None:
                 random = torch.get_rng_state()

@@ -52,7 +52,7 @@ def step_origin(optimizer: GameOptimizer, *batches: Any) -> Origin | None:
     """
     game, seen = optimizer.game.alone, list[_Evaluation]()
     same = copy.copy(optimizer)
-    same.game, same._examined = copy.copy(game), True
+    same.game, same._examined, same.taken = copy.copy(game), True, None
     same.game.field_of = _watched(game, seen)  # type: ignore[method-assign]
     with torch.random.fork_rng([game.device] if game.device.type == "cuda" else []):
         try:

@@ -16,19 +16,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._guards import TracingContext, tracing
 from torch._ops import OpOverload
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
 from gantools.analysis.products.autograd import Function, Products, differ, probe
 from gantools.analysis.products.batching import BLOCK, Batching
 from gantools.errors import GantoolsError, first_line
 from gantools.games.functional import forward_product
-
-BACKEND = "inductor"
+from gantools.traced import BACKEND, traced
 
 _TRANSPARENT = (torch.ops.aten.detach.default, torch.ops.aten.alias.default, torch.ops.aten.lift_fresh.default)
 # `aten.copy`, which stands for a copy in place, has no forward derivative.
@@ -69,23 +65,13 @@ def record(function: Function, point: Tensor) -> Recording:
         forward_product(function, point, probe(point))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            value = _differentiable(_without_detach(_traced(function, point.detach().clone())), point)
+            value = _differentiable(_without_detach(traced(function, point.detach().clone())), point)
             zeros = torch.zeros_like(point)
             with torch.no_grad():
-                product = _traced(lambda u: torch.func.jvp(value, (point,), (u,))[1], zeros)
+                product = traced(lambda u: torch.func.jvp(value, (point,), (u,))[1], zeros)
                 return _folded(_out_of_place(product, zeros))
     except Exception as error:  # tracing fails in as many ways as there are models
         raise CannotRecordError(str(error)) from error
-
-
-def _traced(function: Function, example: Tensor, **settings: Any) -> GraphModule:
-    """Trace a function to elementary operations.
-
-    The shapes of all values are noted under one mode: PyTorch would make one for each value, with a copy of the stack,
-    which takes twice the time.
-    """
-    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
-        return make_fx(function, **settings)(example)
 
 
 def _without_detach(module: GraphModule) -> GraphModule:
@@ -117,7 +103,7 @@ def _out_of_place(module: GraphModule, example: Tensor) -> GraphModule:
     if not any(isinstance(node.target, OpOverload) and node.target._schema.is_mutable for node in module.graph.nodes):
         return module
     try:
-        return _traced(torch.func.functionalize(module), example, decomposition_table=_COPY)
+        return traced(torch.func.functionalize(module), example, decomposition_table=_COPY)
     except RuntimeError:  # a tensor from outside, such as a module's buffer, is changed in place
         return module
 

@@ -101,7 +101,8 @@ class Regularizer:
                 f"{name} of {type(self).__name__} is a schedule, but the batch does not say how many updates were made "
                 'before it: add batch["step"] = torch.tensor(step).'
             )
-        return value_at(value, int(batch["step"]))
+        step = batch["step"]
+        return value_at(value, step if hasattr(step, "deferred") else int(step))  # deferred: to every compiled step
 
     def drawn(self, key: str, batch: Mapping[str, Any], samples: Tensor) -> Tensor:
         """Return the random numbers drawn into the batch under a key, a row for each sample, in the samples' dtype."""
@@ -192,6 +193,11 @@ def draw(regularizers: Any, batch: Mapping[str, Any], generator: torch.Generator
     for regularizer in getattr(regularizers, "regularizers", regularizers):
         complete |= regularizer.draw(batch, generator)
     return complete
+
+
+def is_zero(weight: Any) -> bool:
+    """Return whether a weight is zero, so that its term is left out; a compiled step's, a tensor, never is."""
+    return not isinstance(weight, Tensor) and not weight
 
 
 def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:

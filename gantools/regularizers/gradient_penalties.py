@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gantools.errors import GantoolsError
 from gantools.registry import setting
-from gantools.regularizers.base import REGULARIZERS, Pass, Regularizer, normal, uniform
+from gantools.regularizers.base import REGULARIZERS, Pass, Regularizer, is_zero, normal, uniform
 from gantools.schedules import Scheduled
 
 Noise = Literal["uniform", "normal"]
@@ -66,7 +66,7 @@ class _SquaredNorm(Regularizer):
         self.require_weight("gamma")
 
     def term(self, seen: Pass, samples: Tensor, scores: Tensor) -> dict[str, Tensor]:
-        if not (gamma := self.value("gamma", seen.batch)):
+        if is_zero(gamma := self.value("gamma", seen.batch)):
             return {}
         return {"discriminator": 0.5 * gamma * input_gradient(samples, scores).square().sum(1).mean()}
 
@@ -122,7 +122,7 @@ class ZeroCentred(Regularizer):
         return {"zero_centred.mix": uniform((len(batch["real"]),), batch["real"], generator)}
 
     def __call__(self, seen: Pass) -> dict[str, Tensor]:
-        if not (weight := self.value("weight", seen.batch)):
+        if is_zero(weight := self.value("weight", seen.batch)):
             return {}
         between = interpolates(seen, self.drawn("zero_centred.mix", seen.batch, seen.real), self)
         gradient = input_gradient(between, seen.discriminate(between))
@@ -164,7 +164,7 @@ class WganGP(_TargetNorm):
         return {"wgan_gp.mix": uniform((len(batch["real"]),), batch["real"], generator)}
 
     def __call__(self, seen: Pass) -> dict[str, Tensor]:
-        if not (weight := self.value("weight", seen.batch)):
+        if is_zero(weight := self.value("weight", seen.batch)):
             return {}
         distance = self.distance(seen, interpolates(seen, self.drawn("wgan_gp.mix", seen.batch, seen.real), self))
         distance = torch.relu(distance) if self.one_sided else distance
@@ -203,7 +203,7 @@ class Dragan(_TargetNorm):
         return {"dragan.noise": reach * uniform(tuple(real.shape), real, generator)}
 
     def __call__(self, seen: Pass) -> dict[str, Tensor]:
-        if not (weight := self.value("weight", seen.batch)):
+        if is_zero(weight := self.value("weight", seen.batch)):
             return {}
         # The deviation of this batch, that of one sample included; real data has no derivative by any parameter.
         size = self.scale * seen.real.detach().std(correction=0)

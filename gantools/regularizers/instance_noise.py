@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gantools.registry import setting
-from gantools.regularizers.base import REGULARIZERS, Regularizer, fake_shape, normal
+from gantools.regularizers.base import REGULARIZERS, Regularizer, fake_shape, is_zero, normal
 from gantools.schedules import Scheduled
 
 
@@ -39,7 +39,7 @@ class InstanceNoise(Regularizer):
         }
 
     def perturb(self, real: Tensor, fake: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        if not (std := self.value("std", batch)):
+        if is_zero(std := self.value("std", batch)):
             return real, fake
         return (
             real + std * self.drawn("instance_noise.real", batch, real),

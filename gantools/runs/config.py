@@ -71,6 +71,9 @@ class TrainConfig:
     accumulate: int = setting(
         1, "parts in which the field of a batch is computed, for less memory; the step is the same"
     )
+    compile: bool = setting(
+        False, "run each step as one compiled graph: minutes of compiling, said beforehand, and shorter steps after it"
+    )
     average: Choice = setting(Choice("none"), "of the iterates: what samples are taken from")
     steps: int = setting(1000, "updates in all, those before a --resume included")
     seed: int = setting(0, "of parameters, data order and latents")
@@ -121,7 +124,7 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
         """Return the configuration that `to_dict` wrote; what older runs lack is as it was for them."""
-        values = {"keep_last": 0, "keep_every": 0, "own_loss": "", **values}
+        values = {"keep_last": 0, "keep_every": 0, "own_loss": "", "compile": False, **values}
         for name in _CHOICES:
             values[name] = Choice.from_dict(values[name])
         values["regularizers"] = tuple(Choice.from_dict(r) for r in values["regularizers"])
@@ -142,6 +145,7 @@ def require_positive(**flags: int | None) -> None:
 RESUMABLE = (
     "steps",
     "device",
+    "compile",
     "log_every",
     "sample_every",
     "spectrum_every",

@@ -27,6 +27,7 @@ from gantools.runs.store.kept_features import kept_features
 from gantools.runs.store.recorder import Recorder, writer_errors_once
 from gantools.runs.user_file import own_errors
 from gantools.signals import Stopped, StopRequests, stop_requested
+from gantools.trainers.compiling.steps import compiled
 from gantools.trainers.optimizer import State, StepInfo
 
 METRIC_SAMPLES = 2560
@@ -108,14 +109,13 @@ class Trainer:
     """
 
     def __init__(self, experiment: Experiment, folder: RunFolder, first: int = 0, processes: Processes | None = None):
-        self.processes = processes
-        self.experiment = experiment
-        self.config = experiment.config
-        self.folder = folder
-        self.first = first
+        self.processes, self.experiment, self.config = processes, experiment, experiment.config
+        self.folder, self.first = folder, first
         self.recorder = Recorder(folder, first, self.config.steps)
         self.features = kept_features(folder, experiment.source if self.config.sample_every else None, self.config.seed)
         self.reference = reference(experiment, METRIC_SAMPLES)
+        if self.config.compile:
+            compiled(experiment.optimizer, self.recorder.message)
         self.copies = 1  # runs that this one is stepped together with, itself included
         self.last: dict[str, Any] = {"spectra": {}, "metrics": {}}
         self.losses: dict[str, float] = {}

@@ -2,16 +2,19 @@
 
 The plain loop is stock PyTorch with `torch.optim.RMSprop` and computes the same numbers, which is checked first. All
 four are timed in turn, round after round, so that a busy machine slows them alike; the ratio is the median over rounds.
+With `--compile` the same steps compiled, `gantools.trainers.compiled`, are timed beside them.
 
-    python scripts/benchmarks/bench_step.py [--json FILE]
+    python scripts/benchmarks/bench_step.py [--compile] [--json FILE]
 """
 
 import argparse
 import copy
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +27,7 @@ from gantools.data.sources import make_source
 from gantools.networks import NETWORKS
 
 LR, GAMMA = 1e-4, 10.0
+PROBLEMS = ("digits dcgan", "ring8 mlp")
 
 
 def problem(name: str) -> tuple[nn.Module, nn.Module, dict[str, Tensor]]:
@@ -38,11 +42,15 @@ def problem(name: str) -> tuple[nn.Module, nn.Module, dict[str, Tensor]]:
     return generator, discriminator, {"real": source.batch(0, size, 0), "latent": latent(0, size, z, 0)}
 
 
-def ours(method: str, generator: nn.Module, discriminator: nn.Module, batch: dict[str, Tensor]) -> Callable[[], object]:
+def ours(
+    method: str, generator: nn.Module, discriminator: nn.Module, batch: dict[str, Tensor], compiled: bool = False
+) -> Callable[[], object]:
     """Return one step of a gantools optimizer."""
     game = gt.gan(generator, discriminator)
     settings = {"gamma": GAMMA} if method == "consensus" else {}
     optimizer = gt.trainers.make(method, game, lr=LR, base="rmsprop", **settings)
+    if compiled:
+        gt.trainers.compiled(optimizer, lambda text: print(f"compiled {method}: {text}", file=sys.stderr, flush=True))
     return lambda: optimizer.step(batch)
 
 
@@ -88,17 +96,18 @@ def check_equal(name: str) -> float:
     return float((ends[0] - ends[1]).norm() / ends[1].norm())
 
 
-def measure(name: str, rounds: int, seconds: float) -> dict[str, float]:
+def measure(name: str, rounds: int, seconds: float, compiled: bool) -> dict[str, float]:
     """Return milliseconds a step and the ratios, medians over rounds."""
     generator, discriminator, batch = problem(name)
+    kinds = {"gantools": ours, "plain": plain} | ({"compiled": partial(ours, compiled=True)} if compiled else {})
     contestants = {
         f"{who} {method}": make(method, copy.deepcopy(generator), copy.deepcopy(discriminator), batch)
-        for who, make in (("gantools", ours), ("plain", plain))
+        for who, make in kinds.items()
         for method in ("simultaneous", "consensus")
     }
     repeats = {}
     for label, step in contestants.items():
-        for _ in range(5):
+        for _ in range(8):  # compiled steps are checked at the eighth for the last time
             step()
         start = time.perf_counter()
         for _ in range(5):
@@ -119,6 +128,9 @@ def measure(name: str, rounds: int, seconds: float) -> dict[str, float]:
     result["consensus / simultaneous"] = ratio("gantools consensus", "gantools simultaneous")
     result["consensus / plain consensus"] = ratio("gantools consensus", "plain consensus")
     result["simultaneous / plain simultaneous"] = ratio("gantools simultaneous", "plain simultaneous")
+    if compiled:
+        for method in ("simultaneous", "consensus"):
+            result[f"compiled {method} / {method}"] = ratio(f"compiled {method}", f"gantools {method}")
     return result
 
 
@@ -128,14 +140,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--seconds", type=float, default=0.2, help="for each contestant in each round")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true", help="compiled steps too; minutes of compiling")
+    parser.add_argument("--only", choices=PROBLEMS, help="one of the two problems")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     results = {}
-    for name in ("digits dcgan", "ring8 mlp"):
+    for name in (args.only,) if args.only else PROBLEMS:
         difference = check_equal(name)
         assert difference < 1e-4, f"ours and the plain loop differ by {difference:.2g} on {name}"
-        results[name] = measure(name, args.rounds, args.seconds)
+        results[name] = measure(name, args.rounds, args.seconds, args.compile)
     labels = list(next(iter(results.values())))
     print("| | " + " | ".join(results) + " |\n|---|" + "--:|" * len(results))
     for label in labels:

@@ -2,7 +2,7 @@ r"""Consensus optimization whose weight and rate follow cheap estimates of the l
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -110,11 +110,11 @@ class Auto(GameOptimizer):
 
     # Estimates, which are no part of `update` -------------------------------------------------------------------------
 
-    def _with_fitting_kernels(self, state: State, batches: tuple[Any, ...]) -> tuple[Tensor, State]:
+    def taken_as_it_is(self, w: Tensor, state: State, batches: Sequence[Any]) -> tuple[Tensor, State]:
         note = None
         if self._affordable(state):
             state, note = self._estimated(state, batches[0])
-        w, state = super()._with_fitting_kernels(state, batches)
+        w, state = super().taken_as_it_is(w, state, batches)
         if note and state.info is not None:
             state = dataclasses.replace(state, info=dataclasses.replace(state.info, note=note))
         return w, state

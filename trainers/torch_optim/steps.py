@@ -70,7 +70,7 @@ class TorchStep(GameOptimizer):
         self._memory = {key: torch.cat(pieces) for key, pieces in memory.items()}
         self.rules = {}
         self.lr, self.rates, self.clip_norm = {}, {}, None
-        self._state, self._examined, self._kernels_fit = None, False, None
+        self._state, self._examined, self._kernels_fit, self.taken = None, False, None, None
 
     @property
     def batches_per_step(self) -> int:

@@ -27,6 +27,7 @@ from gantools.runs.training_loop import Outcome, Trainer, due, prepare
 from gantools.runs.user_file import own_errors
 from gantools.signals import stop_requested
 from gantools.trainers.averages import AVERAGES, Average
+from gantools.trainers.compiling.steps import compiled
 from gantools.trainers.copies import load_states_of_copies, states_of_copies
 from gantools.trainers.optimizer import OPTIMIZERS, State, StepInfo
 
@@ -173,6 +174,8 @@ class Together:
         try:
             self._game = Stacked([experiment.game for experiment in experiments])
             self._optimizer = make_optimizer(self._config.optimizer, self._game)
+            if self._config.compile:
+                compiled(self._optimizer, self.trainers[self._going[0]].recorder.message)
             if again:  # far from where they began, rounding may differ by more
                 self._game.take_as_examined()
             with warnings.catch_warnings():
