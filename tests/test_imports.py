@@ -20,6 +20,7 @@ BELOW = {
     "argument_kinds": ["errors"],
     "random_vectors": [],
     "precision": [],
+    "traced": [],
     "batches": ["registry"],
     "losses": ["registry", "argument_kinds"],
     "schedules": ["registry", "argument_kinds"],
@@ -27,7 +28,7 @@ BELOW = {
     "games": ["regularizers", "described"],
     "nn": ["games"],
     "networks": ["nn"],
-    "trainers": ["games"],
+    "trainers": ["games", "traced"],
     "board": ["argument_kinds"],
     "analysis": ["trainers", "board", "signals"],  # whose steps it linearises; what notebooks show
     "data": ["networks", "analysis"],
