@@ -219,7 +219,7 @@ class Differentiation:
             products = over_all(self.reversed, reverse)
         if self.method == "auto" and name == "forward":
             products = engines.MixedProducts(products, over_all(self.reversed, reverse))
-        if self.method == "auto" and not self.several:
+        if self.method == "auto" and not self.several and getattr(reverse, "has_room", True):  # a recording is as large
             products = PatientProducts(products, recorded, engines.operations(reverse.output))
         operator = DifferentiatedOperator(products, name, self.snapshot.slices, point, symmetric=self.symmetric)
         operator.parameters = self.snapshot.parameters

@@ -58,9 +58,10 @@ def jacobian(
             of one batch a recording once blocks have cost much, and, with a `GantoolsWarning`, differences where
             PyTorch has no right second derivative. A clock makes that choice, and so decides how results are rounded.
             With "reverse" and "forward" the same program on the same machine, with the same number of threads,
-            repeats its results to the last bit. Of several batches these walk over them at every product and have one
-            batch's activations in memory at a time. "replay" and "compiled" walk once and keep those of all: faster,
-            where memory has the room.
+            repeats its results to the last bit, unless memory has no room for the second graph of "reverse": dual
+            numbers take its place then, with a `GantoolsWarning` that says the bytes. Of several batches these walk
+            over them at every product and have one batch's activations in memory at a time. "replay" and "compiled"
+            walk once and keep those of all: faster, where memory has the room.
         check: whether to judge, once for a game, that its field is that of plain autograd, and its derivatives central
             differences of it. Of one player that takes 12 gradients of four samples, of two 14 of each, and one or two
             more where dual numbers are to be used (`gantools.games.arbiter`).

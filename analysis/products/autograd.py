@@ -9,12 +9,13 @@ Two ways, with different costs; `recorded` has two more:
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from gantools.analysis.products.batching import Batching, timed
+from gantools.analysis.products.memory import Room
 from gantools.errors import GantoolsError
 from gantools.games.functional import forward_product, lacks_derivative, no_derivative
 from gantools.games.plain_field import sizes
@@ -78,11 +79,15 @@ def linear_map(output: Tensor, by: Tensor, u: Tensor, batched: bool = False, cre
 class ReverseProducts:
     """Products through kept graphs of the function at a point.
 
+    The second graph, which J u needs, is not made where memory has no room for it: dual numbers take its place, once
+    they are seen to fit the products with the transpose.
+
     Args:
         function: F.
         point: (n,), where it is differentiated.
         symmetric: whether J = J^T, so that J u takes one backward pass instead of two.
-        batching: measurements of blocks of products of similar functions, by kind of product; updated in place.
+        batching: measurements of blocks of products of similar functions, by kind of product, and whether there is room
+            for their second graphs; updated in place.
         measure: whether a clock may decide how blocks are computed; without it the same numbers come every time.
     """
 
@@ -91,10 +96,11 @@ class ReverseProducts:
         function: Function,
         point: Tensor,
         symmetric: bool = False,
-        batching: dict[str, "Batching"] | None = None,
+        batching: dict[str, Any] | None = None,
         measure: bool = True,
     ):
         self._measure = measure
+        self._function = function
         self._symmetric = symmetric
         self.point = point.detach().clone()
         self._input = self.point.clone().requires_grad_()
@@ -103,6 +109,13 @@ class ReverseProducts:
         self.value = self.output.detach()
         self._dual: tuple[Tensor, Tensor] | None = None
         self._batching = {} if batching is None else batching
+        self._room = self._batching.setdefault("room", Room())
+        self._dual_numbers_fit: bool | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether memory had room for the second graph, or was not asked for it."""
+        return self._room.found is not False
 
     def transposed(self, u: Tensor) -> Tensor:
         return self._apply("transposed", self.output, self._input, u)
@@ -110,11 +123,30 @@ class ReverseProducts:
     def product(self, u: Tensor) -> Tensor:
         if self._symmetric:
             return self.transposed(u)
+        if self._dual is None and not self._room.has(self.output, self._input) and self._may_recompute():
+            columns = [u] if u.dim() == 1 else list(u.T.contiguous())
+            products = [forward_product(self._function, self.point, column) for column in columns]
+            return products[0] if u.dim() == 1 else torch.stack(products, dim=1)
         if self._dual is None:
             dummy = torch.zeros_like(self.output, requires_grad=True)
             with torch.enable_grad():
                 self._dual = linear_map(self.output, self._input, dummy, create_graph=True), dummy
         return self._apply("product", *self._dual, u)
+
+    def _may_recompute(self) -> bool:
+        """Return whether dual numbers give products that fit those with the transpose: |v|^2 = (J^T v) u of v = J u."""
+        if self._dual_numbers_fit is None:
+            u = probe(self.point, 1)
+            try:
+                v = forward_product(self._function, self.point, u)
+            except RuntimeError as error:  # an operation without a forward derivative
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+                self._dual_numbers_fit = False
+            else:
+                size = v.square().sum()
+                self._dual_numbers_fit = bool((size - self.transposed(v).dot(u)).abs() <= rounding(u.dtype) * size)
+        return self._dual_numbers_fit
 
     def _apply(self, which: str, output: Tensor, by: Tensor, u: Tensor) -> Tensor:
         if u.dim() == 1:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.analysis.products.memory import free_bytes
 from gantools.errors import GantoolsError
 
 PRODUCTS = 1600
@@ -114,7 +115,4 @@ def _kept(leading: int, together: int) -> int:
 
 
 def _free_bytes(device: torch.device) -> int | None:
-    if device.type != "cuda":
-        return None
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + unused
+    return free_bytes(device) if device.type == "cuda" else None
