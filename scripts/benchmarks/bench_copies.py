@@ -4,6 +4,7 @@ The GAN is that of ring8 (four hidden layers of 16 units, batches of 256), data 
 take turns, so that whatever else the machine does meets both. Prints a Markdown table.
 
     python scripts/benchmarks/bench_copies.py
+    python scripts/benchmarks/bench_copies.py --compile     # the steps of all copies as one compiled graph; minutes each
 """
 
 import argparse
@@ -34,9 +35,10 @@ class Copies:
         case: a key of `CASES`.
         count: the number of copies.
         device: of all of them.
+        compile: whether the step of all is compiled, as `gantools.trainers.compiled` does it.
     """
 
-    def __init__(self, case: str, count: int, device: str):
+    def __init__(self, case: str, count: int, device: str, compile: bool = False):
         name, settings, regularizers = CASES[case]
         source = make_source("ring8")
         self.batches = [GanBatches(source, 256, 16, seed, device, regularizers) for seed in range(count)]
@@ -51,6 +53,8 @@ class Copies:
 
         self.many = gt.stacked([build(seed) for seed in range(count)])
         self.together, self.alone = optimizer(self.many), [optimizer(build(seed)) for seed in range(count)]
+        if compile:
+            gt.trainers.compiled(self.together, tell=lambda sentence: None)
         self.together.step(self.drawn(0))
         for one, batches in zip(self.alone, self.batches, strict=True):
             one.step(batches[0])
@@ -79,13 +83,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print("| method | copies | alone, ms a step and copy | together, ms | times faster | drawing data, ms |")
     print("|---|--:|--:|--:|--:|--:|")
     for case in CASES:
         for count in args.copies:
-            copies = Copies(case, count, args.device)
+            copies = Copies(case, count, args.device, args.compile)
             alone, together, data = [], [], []
             for step in range(1, args.steps + 1):
                 alone.append(copies.seconds(step, together=False) / count)
