@@ -238,7 +238,6 @@ def test_the_compiler_itself(name, base, dtype):
     def optimizer():
         return make(name, cases.tanh_gan(dtype=dtype), lr=0.02, **({"base": base} if name != "sga" else {}))
 
-    torch._dynamo.reset()
     plain, _ = stepped(optimizer, 5, batch_of=lambda step: cases.gan_batch(seed=step, dtype=dtype))
     ours, _ = stepped(optimizer, 5, [], batch_of=lambda step: cases.gan_batch(seed=step, dtype=dtype))
     assert relative(ours.game.vector(), plain.game.vector()) <= (1e-12 if dtype == F64 else 1e-5)
