@@ -113,7 +113,7 @@ class Program:
 
     Attributes:
         steps: taken with it.
-        seconds: by "compiled" and "eager", the shortest of each that was measured.
+        seconds: of "compiling", and of a step, "compiled" and "eager", once these were measured.
     """
 
     def __init__(self, recorded: Recorded, call: Callable[..., Sequence[Tensor]]):
