@@ -29,6 +29,10 @@ class MissingDependencyError(GantoolsError):
     """A package that this needs, an extra of gantools, is not installed."""
 
 
+class FolderInUseError(GantoolsError):
+    """Another process writes the folder."""
+
+
 class GantoolsWarning(UserWarning):
     """What a user should know of a result, in one sentence: how it was had where the usual way is closed."""
 

@@ -35,7 +35,8 @@ BELOW = {
     "metrics": ["data"],
     "watching": ["data", "board"],
     "runs": ["metrics", "board", "signals"],
-    "compare": ["runs"],
+    "sweeps": ["runs"],
+    "compare": ["sweeps"],
     "cli": ["compare"],
 }
 ALIASES = ["tasks", "toy_games", "evaluations", "__main__"]  # earlier names of modules; the command line's door

@@ -31,6 +31,8 @@ from gantools.runs.store.lock import LOCK_FILES, lock_folder
 from gantools.runs.store.provenance import provenance
 from gantools.runs.together.training import NotTogetherError
 from gantools.runs.user_file import is_target, target_code
+from gantools.sweeps.once import once
+from gantools.sweeps.pool import Pool
 
 GAMES = [*TOY_GAMES, RING]
 TOY_STEPS = 1000
@@ -56,10 +58,7 @@ class Comparison:
         self.results = path / "results.json"
         self.rows: list[Row] = []
         self._code: Row = {}
-        if is_target(game):  # named by the user, so its runs may execute it
-            code = target_code(game)
-            remember(code, game.rpartition(":")[2])
-            self._code = {"code": digest(code.to_dict())}
+        self._trust()
         try:
             if self.results.exists():
                 self._read()
@@ -68,6 +67,13 @@ class Comparison:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(path, error) from None
+
+    def _trust(self) -> None:
+        """Let the runs execute a file that the user named, on this machine."""
+        if is_target(self.game):
+            code = target_code(self.game)
+            remember(code, self.game.rpartition(":")[2])
+            self._code = {"code": digest(code.to_dict())}
 
     @property
     def _setting(self) -> Row:
@@ -94,8 +100,16 @@ class Comparison:
         wanted = [(method, seed) for method in methods for seed in ((0,) if self.analytic else seeds)]
         return [pair for pair in wanted if pair not in done]
 
-    def complete(self, methods: Iterable[str], seeds: Sequence[int], say: Callable[[str], None]) -> None:
-        """Compute the missing rows one after the other; keep each at once, and `say` its result in a line.
+    def complete(
+        self, methods: Iterable[str], seeds: Sequence[int], say: Callable[[str], None], pool: Pool | None = None
+    ) -> None:
+        """Compute the missing rows; keep each at once, and `say` its result in a line.
+
+        Args:
+            methods: names of optimizers.
+            seeds: of training runs; an analytic game has none.
+            say: called with a line.
+            pool: processes that compute a row each; by default this one computes all, one after the other.
 
         Raises:
             GantoolsError: when another process computes in the folder.
@@ -104,13 +118,29 @@ class Comparison:
         try:
             if self.results.exists():
                 self._read()  # another process may have added rows
-            for method, pairs in itertools.groupby(self.missing(methods, seeds), lambda pair: pair[0]):
-                for row in self._rows(method, [seed for _, seed in pairs], say):
-                    self.add(row)
-                    seed = "" if self.analytic else f", seed {row['seed']}"
-                    say(f"{method}{seed}: {news(row)}")
+            missing = self.missing(methods, seeds)
+            for row in self._here(missing, say) if pool is None or pool.alone else self._by(pool, missing):
+                self.add(row)
+                seed = "" if self.analytic else f", seed {row['seed']}"
+                say(f"{row['method']}{seed}: {news(row)}")
         finally:
             lock.release()
+
+    def _here(self, missing: Iterable[tuple[str, int]], say: Callable[[str], None]) -> Iterator[Row]:
+        for method, pairs in itertools.groupby(missing, lambda pair: pair[0]):
+            yield from self._rows(method, [seed for _, seed in pairs], say)
+
+    def _by(self, pool: Pool, missing: Sequence[tuple[str, int]]) -> Iterator[Row]:
+        """Yield the rows that other processes compute, as they end; each of them is kept where it is computed too."""
+        (self.path / "runs").mkdir(exist_ok=True)
+        for _, row in pool.completed(self.computed_once, missing):
+            yield row
+
+    def computed_once(self, method: str, seed: int) -> Row:
+        """Return the row of one method and seed from beside its run, computed before or now, by one process alone."""
+        self._trust()  # this may be another machine than that of the user
+        path = self.path / "runs" / f"{method}-seed{seed}.json"
+        return once(path, {**self._setting, "method": method, "seed": seed}, lambda: self.compute(method, seed))
 
     def _rows(self, method: str, seeds: Sequence[int], say: Callable[[str], None]) -> Iterator[Row]:
         """Yield the rows of a method, of all seeds together where they can be trained in one program."""

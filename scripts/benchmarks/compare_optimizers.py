@@ -10,10 +10,8 @@ every method, two runs at a time. What is finished is not computed again, and wh
 
 import argparse
 import json
-import multiprocessing
 import sys
 import textwrap
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
@@ -25,6 +23,7 @@ from gantools.compare.contraction import FALLBACK_LR, GRID, TOY_SETTINGS
 from gantools.compare.tables import RATES, TRAININGS, Row, ordered
 from gantools.compare.trainings import RING, RING_LR, RING_PLAIN_LR, RING_STEPS, Interrupted
 from gantools.games.analytic import TOY_GAMES
+from gantools.sweeps.pool import Pool
 
 TOLERANCE = 0.02
 FORMULAS = {
@@ -70,26 +69,6 @@ Runs shared the machine, two at a time and with other programs: evaluations a st
 {table}
 
 ![Ring of eight Gaussians](results/optimizers-ring8.png)"""
-
-
-def one_thread() -> None:
-    """Limit the process to one thread: kernels are small, and there are as many processes as cores."""
-    torch.set_num_threads(1)
-
-
-def train_missing(comparison: Comparison, methods: list[str], seeds: list[int], workers: int) -> None:
-    """Train the missing runs, several at a time, and keep each result as it ends."""
-    missing = comparison.missing(methods, seeds)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool:
-        futures = {pool.submit(comparison.compute, method, seed): (method, seed) for method, seed in missing}
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                comparison.add(future.result())
-                print(f"{done}/{len(missing)} {' seed '.join(map(str, futures[future]))}", flush=True)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def disagreements(rows: list[Row]) -> dict[str, float]:
@@ -175,7 +154,7 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path("runs/optimizers"))
     parser.add_argument("--out", type=Path, default=Path("docs"))
     args = parser.parse_args()
-    one_thread()
+    torch.set_num_threads(1)  # kernels are small, and there are as many processes as cores
     methods = chosen_methods(args.optimizers)
     comparisons = {game: Comparison(args.root / game, game, None, args.toy_steps) for game in TOY_GAMES}
     ring = Comparison(args.root / RING, RING, None, args.steps, "cpu")
@@ -184,7 +163,7 @@ def main() -> int:
             for game, comparison in comparisons.items():
                 comparison.complete(methods, [0], lambda text, game=game: print(f"{game}: {text}", flush=True))
         if args.part != "analytic":
-            train_missing(ring, methods, args.seeds, args.workers)
+            ring.complete(methods, args.seeds, lambda text: print(text, flush=True), Pool(args.workers))
     except (KeyboardInterrupt, Interrupted):
         print("stopped; run again to go on")
         return 130

@@ -46,7 +46,7 @@ def main(command: list[str] | None = None) -> None:
     options.add_argument("--verify", action="store_true", help="sickness and known cures alone, without a diagnosis")
     options.add_argument("--only", nargs="+", choices=list(ENTRIES), metavar="NAME", help="entries; all by default")
     options.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
-    options.add_argument("--jobs", type=int, default=1, help="processes at the same time, of one thread each")
+    study.add_pool(options)
     options.add_argument("--root", type=Path, help="where results are kept; by default runs/sick_games[-verify]")
     options.add_argument("--out", type=Path, help="folder of the table; by default the root")
     args = options.parse_args(command)
@@ -54,7 +54,7 @@ def main(command: list[str] | None = None) -> None:
     root = args.root or Path("runs") / name
     job = study.Study(name, verify if args.verify else run, chosen(args.only), {}, {}, args.seeds)
     results: dict[str, dict[int, dict[str, Any]]] = {
-        cell: dict(by_seed) for cell, by_seed in study.execute(job, root, args.jobs).by_cell.items()
+        cell: dict(by_seed) for cell, by_seed in study.execute(job, root, study.pool_of(args)).by_cell.items()
     }
     shown = {kind: [e for e in entries if e.name in results] for kind, entries in KINDS.items()}
     text = (tables.verification if args.verify else tables.diagnosis)(shown, results)

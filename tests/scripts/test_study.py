@@ -11,6 +11,7 @@ from harness import study
 
 from gantools import GantoolsError
 from gantools.errors import MissingDependencyError
+from gantools.sweeps.pool import Pool
 
 CALLS = []
 
@@ -93,7 +94,7 @@ def test_a_package_that_is_missing_is_no_result(tmp_path, capsys):
 def test_processes_give_the_same_results(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{Path(study.__file__).parents[1]}")
     alone = study.execute(small(seeds=range(2)), tmp_path / "a")
-    together = study.execute(small(seeds=range(2)), tmp_path / "b", jobs=2)
+    together = study.execute(small(seeds=range(2)), tmp_path / "b", Pool(jobs=2))
     np.testing.assert_allclose(alone.values("mean 1.0", "value"), together.values("mean 1.0", "value"), rtol=1e-12)
 
 

@@ -20,6 +20,7 @@ from gantools.runs.configure import OWN_GAME
 from gantools.runs.experiment import resolve_device
 from gantools.runs.store.atomic import new_folder
 from gantools.runs.user_file import is_target
+from gantools.sweeps.pool import Pool
 from gantools.trainers.optimizer import OPTIMIZERS
 
 
@@ -37,6 +38,9 @@ class CompareArguments:
         steps: updates; on an analytic game at most 1000 by default, on ring8 2500, on your own game 1000.
         seeds: of the training runs.
         device: auto, cpu, cuda, ...; analytic games are on the CPU.
+        jobs: processes of this machine, a run in each; with 1 seeds are trained in one program where that can be.
+        backend: joblib, or dask for the workers of a cluster, which share this folder.
+        scheduler: address of the cluster's scheduler, tcp://HOST:8786.
         out: folder for table, figure, numbers and runs, by default a new one in runs/; one that exists is gone on with.
     """
 
@@ -46,6 +50,9 @@ class CompareArguments:
     steps: int | None = None
     seeds: tuple[int, ...] = (0,)
     device: str = "auto"
+    jobs: int = 1
+    backend: str = "joblib"
+    scheduler: str | None = None
     out: Path | None = None
 
 
@@ -54,6 +61,7 @@ def run(argv: list[str]) -> int:
     args = tyro.cli(CompareArguments, args=argv, prog="gantools compare")
     methods = chosen_methods(args.optimizers)
     _check(args)
+    pool = Pool(args.jobs, args.backend, args.scheduler)
     default = TOY_STEPS if args.game in TOY_GAMES else RING_STEPS if args.game == RING else OWN_GAME["steps"]
     steps = default if args.steps is None else args.steps
     name = Path(args.game.rpartition(":")[0]).stem if is_target(args.game) else args.game
@@ -63,7 +71,7 @@ def run(argv: list[str]) -> int:
         torch.set_num_threads(1)  # its kernels last microseconds
     with random_state_kept():
         try:
-            comparison.complete(methods, args.seeds, lambda text: print(text, flush=True))
+            comparison.complete(methods, args.seeds, lambda text: print(text, flush=True), pool)
         except (KeyboardInterrupt, Interrupted) as stop:
             code = 128 + getattr(stop, "number", signal.SIGINT)
     if comparison.rows:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import stat
 import sys
 from contextlib import suppress
@@ -28,9 +29,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     A link at `path` is replaced, not followed.
     """
-    # One name for each process, as several may write into a folder of results; without "tfevents" in it, by which
-    # TensorBoard knows its files.
-    part = path.with_name(f"{PART}-{os.getpid()}")
+    # One name for each process of each machine, as several may write into a folder of results; without "tfevents" in
+    # it, by which TensorBoard knows its files.
+    part = path.with_name(f"{PART}-{file_part(platform.node())}-{os.getpid()}")
     part.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gantools.errors import GantoolsError
+from gantools.errors import FolderInUseError, GantoolsError
 from gantools.runs.store.atomic import read_file, unwritable, write_atomically
 
 LOCK, HOLDER = ".lock", ".lock.json"
@@ -20,8 +20,8 @@ def lock_folder(folder: Path) -> FileLock:
     """Take the lock of an existing folder and return it, to be released; readers need none.
 
     Raises:
-        GantoolsError: when another process holds it, with the process, its machine and since when; or when the folder
-            cannot be written.
+        FolderInUseError: when another process holds it, with the process, its machine and since when.
+        GantoolsError: when the folder cannot be written.
     """
     for name in LOCK_FILES:
         if (folder / name).is_symlink():
@@ -30,7 +30,7 @@ def lock_folder(folder: Path) -> FileLock:
     try:
         lock.acquire()
     except Timeout:
-        raise GantoolsError(
+        raise FolderInUseError(
             f"{folder} is in use by {_holder(folder)}: let it end, or stop it, or choose another --out."
         ) from None
     except (OSError, NotImplementedError) as error:

@@ -4,6 +4,7 @@ A study is a function of a cell's settings, a seed and a folder that returns num
 page. A finished result is not computed again, so a stopped study goes on where it was:
 
     python scripts/studies/NAME.py [--quick] [--jobs 2] [--seeds 0 1 2]
+    python scripts/studies/NAME.py --backend dask --scheduler tcp://HOST:8786
     tensorboard --logdir runs/NAME
 """
 
@@ -15,9 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,13 @@ from torch.utils.tensorboard import SummaryWriter
 import gantools as gt
 from gantools import GantoolsError
 from gantools.cli.flags import parse_train
-from gantools.errors import MissingDependencyError
+from gantools.errors import FolderInUseError, MissingDependencyError
 from gantools.runs.store.atomic import write_atomically
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.together.training import prepare_together
 from gantools.runs.training_loop import train
+from gantools.sweeps.once import held
+from gantools.sweeps.pool import Pool
 
 __all__ = [
     "Cell",
@@ -74,7 +75,7 @@ def train_gan(args: Sequence[str], folder: Path) -> tuple[RunFolder, Result]:
     return run, last
 
 
-def execute(study: Study, root: Path, jobs: int = 1) -> Results:
+def execute(study: Study, root: Path, pool: Pool | None = None) -> Results:
     """Run the cells and seeds without a result, each in its own folder below `root`, and return all results."""
     root.mkdir(parents=True, exist_ok=True)
     tasks = [(cell, seed) for seed in study.seeds for cell in study.cells]
@@ -82,20 +83,11 @@ def execute(study: Study, root: Path, jobs: int = 1) -> Results:
     begun = time.perf_counter()
     groups = {cell: [seed for other, seed in missing if other == cell] for cell in study.cells}
     groups = {cell: seeds for cell, seeds in groups.items() if study.flags is not None and len(seeds) > 1}
-    if jobs == 1 or len(missing) < 2:
-        for cell, seeds in groups.items():
-            _train_together(study, cell, seeds, root)
-        for done, (cell, seed) in enumerate(missing, 1):
-            _keep(root, cell, seed, _run_one(study, cell, seed, root))
-            _tell(study, cell, seed, done, len(missing), begun)
-    else:
-        # Spawned: a forked process would inherit the threads of PyTorch half alive.
-        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-            list(pool.map(partial(_train_together, study, root=root), groups, groups.values()))
-            waiting = {pool.submit(_run_one, study, *task, root): task for task in missing}
-            for done, future in enumerate(as_completed(waiting), 1):
-                _keep(root, *waiting[future], future.result())
-                _tell(study, *waiting[future], done, len(missing), begun)
+    pool = Pool() if pool is None or len(missing) < 2 else pool
+    for _ in pool.completed(partial(_train_together, study, root), list(groups.items())):
+        pass
+    for done, (place, _) in enumerate(pool.completed(partial(_run_one, study, root), missing), 1):
+        _tell(study, *missing[place], done, len(missing), begun)
     found: dict[str, dict[int, Result]] = {cell: {} for cell in study.cells}
     for cell, seed in tasks:
         found[cell][seed] = json.loads(result_path(root, cell, seed).read_text())
@@ -115,18 +107,20 @@ def result_path(root: Path, cell: str, seed: int) -> Path:
     return root / f"{re.sub(r'[^A-Za-z0-9.=-]+', '_', cell)}-seed{seed}.json"
 
 
-def _keep(root: Path, cell: str, seed: int, result: Result) -> None:
-    # Only the parent process writes: unfinished files of one folder share a name.
-    write_atomically(result_path(root, cell, seed), (json.dumps(result) + "\n").encode())
-
-
-def _run_one(study: Study, cell: str, seed: int, root: Path) -> Result:
-    torch.set_num_threads(1)
+def _run_one(study: Study, root: Path, cell: str, seed: int) -> None:
+    """Compute the result of a cell and a seed and keep it, where no other process did, or does."""
     path = result_path(root, cell, seed)
+    with held(path):
+        if not path.exists():
+            write_atomically(path, (json.dumps(_result(study, cell, seed, path)) + "\n").encode())
+
+
+def _result(study: Study, cell: str, seed: int, path: Path) -> Result:
+    torch.set_num_threads(1)
     begun = time.perf_counter()
     try:
         result: Result = study.run(dict(study.cells[cell]), seed, path.with_suffix(""))
-    except MissingDependencyError:
+    except (MissingDependencyError, FolderInUseError):
         raise  # not a result of the study
     except GantoolsError as error:
         result = {"failed": str(error)}
@@ -139,7 +133,7 @@ def _run_one(study: Study, cell: str, seed: int, root: Path) -> Result:
     return result
 
 
-def _train_together(study: Study, cell: str, seeds: Sequence[int], root: Path) -> None:
+def _train_together(study: Study, root: Path, cell: str, seeds: Sequence[int]) -> None:
     """Train the GANs of a cell's seeds in one program where they can be; `study.run` finds them trained."""
     torch.set_num_threads(1)
     assert study.flags is not None
@@ -194,7 +188,7 @@ def main(
     out = args.out or (root if args.quick else Path("docs/results"))
     out.mkdir(parents=True, exist_ok=True)
     try:
-        results = execute(dataclasses.replace(study, seeds=args.seeds or study.seeds), root, args.jobs)
+        results = execute(dataclasses.replace(study, seeds=args.seeds or study.seeds), root, pool_of(args))
     except MissingDependencyError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -208,11 +202,27 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="a small form of it, in a minute or two")
     options.add_argument("--page", action="store_true", help="write the page anew from its numbers, without any run")
-    options.add_argument("--jobs", type=int, default=1, help="processes at the same time, of one thread each")
+    add_pool(options)
     options.add_argument("--seeds", type=int, nargs="+", help="instead of the study's own")
     options.add_argument("--root", type=Path, help="where runs are kept; by default runs/NAME")
     options.add_argument("--out", type=Path, help="where the page goes; docs/results, or the root of a quick run")
     return options
+
+
+def add_pool(options: argparse.ArgumentParser) -> None:
+    """Add the options that say where runs are computed."""
+    options.add_argument("--jobs", type=int, default=1, help="processes at the same time, of one thread each")
+    options.add_argument("--backend", default="joblib", help="joblib, or dask for the workers of a cluster")
+    options.add_argument("--scheduler", help="address of the cluster's scheduler, tcp://HOST:8786")
+
+
+def pool_of(args: argparse.Namespace) -> Pool:
+    """Return the processes that these options ask for; ends the program where they do not fit together."""
+    try:
+        return Pool(args.jobs, args.backend, args.scheduler)
+    except GantoolsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def _plain(results: Results) -> dict[str, Any]:
