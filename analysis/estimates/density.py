@@ -81,7 +81,7 @@ class Density:
         from gantools.board.live.looks import density_look  # notebooks alone need them
         from gantools.board.live.notebook import frame
 
-        return frame("spectral density", density_look(self), str(self), height=450)
+        return frame("spectral density", density_look(self), str(self), height=500)
 
     def __str__(self) -> str:
         gap = self.upper - self.lower

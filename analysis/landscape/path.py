@@ -6,6 +6,7 @@ cosine at the end of the path, rotation as a bump there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,12 @@ class PathAngle:
         arrays |= {f"norm {player}": values for player, values in self.norms.items()}
         return arrays | {f"loss {player}": values for player, values in self.losses.items()}
 
+    def _repr_html_(self) -> str:
+        from gantools.board.live.looks import path_look  # notebooks alone need them
+        from gantools.board.live.notebook import frame
+
+        return frame("path-angle", path_look(self), str(self), height=460)
+
     def __str__(self) -> str:
         words = [f"Path of length {self.distance:.4g} in {self.n} dimensions, {len(self.alpha)} points."]
         if np.isfinite(self.attraction):
@@ -102,6 +109,7 @@ def path_angle(
     batch: Any,
     points: int = 121,
     span: tuple[float, float] = (-0.1, 1.1),
+    progress: Callable[[int, int], None] | None = None,
 ) -> PathAngle:
     r"""Measure the field along the path from `start` to `end`, and somewhat beyond both.
 
@@ -116,6 +124,7 @@ def path_angle(
         batch: one batch, or several: their mean, weighted by size. The same at every point, latents included.
         points: how many, evenly spaced; one lies exactly at the end by default.
         span: first and last position; 0 is the start, 1 the end.
+        progress: called at each point with how many were measured before it, and how many there are.
 
     Raises:
         GantoolsError: for points that do not fit the game, that are the same, or fewer than two steps.
@@ -134,7 +143,9 @@ def path_angle(
     # (1.1 + 0.1) / 120 is not 0.01 in binary: the end itself, not a point beside it.
     alphas[np.abs(alphas - 1.0) < 1e-9] = 1.0
     rows, losses = [], []
-    for alpha in alphas.tolist():
+    for measured, alpha in enumerate(alphas.tolist()):
+        if progress is not None:
+            progress(measured, points)
         field, values = sampler((1 - alpha) * first.vector + alpha * last.vector, buffers_at(alpha))
         norms = [field[part].norm() for part in game.slices.values()]
         rows.append(torch.stack([field.dot(towards), field.norm(), *norms]).double())

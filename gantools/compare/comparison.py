@@ -118,11 +118,13 @@ class Comparison:
         try:
             if self.results.exists():
                 self._read()  # another process may have added rows
-            missing = self.missing(methods, seeds)
-            for row in self._here(missing, say) if pool is None or pool.alone else self._by(pool, missing):
+            missing, here = self.missing(methods, seeds), pool is None or pool.alone
+            if not here:
+                say(f"{len(missing)} runs in processes of their own; each result is told as it comes.")
+            for done, row in enumerate(self._here(missing, say) if here else self._by(pool, missing), 1):
                 self.add(row)
                 seed = "" if self.analytic else f", seed {row['seed']}"
-                say(f"{row['method']}{seed}: {news(row)}")
+                say(f"{row['method']}{seed}: {news(row)}" + ("" if here else f" ({done} of {len(missing)})"))
         finally:
             lock.release()
 

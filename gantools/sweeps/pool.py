@@ -12,6 +12,7 @@ from typing import Any
 
 from gantools.errors import GantoolsError, MissingDependencyError
 from gantools.registry import suggest
+from gantools.runs.store.progress import Progress
 
 Function = Callable[..., Any]
 Tasks = Sequence[tuple[Any, ...]]
@@ -142,6 +143,7 @@ def _numbered(place: int, function: Function, task: tuple[Any, ...]) -> tuple[in
     """Return a task's place and result, computed with one thread: there are as many processes as cores."""
     import torch
 
+    Progress.shown = False  # in this process, which is one of many
     torch.set_num_threads(1)
     return place, function(*task)
 

@@ -16,6 +16,7 @@ from gantools.runs.config import require_positive
 from gantools.runs.experiment import set_threads
 from gantools.runs.load import load
 from gantools.runs.store.atomic import step_name, write_atomically
+from gantools.runs.store.progress import Working
 from gantools.runs.user_file import own_errors
 
 
@@ -59,9 +60,20 @@ def run(argv: list[str]) -> int:
         known = ", ".join(map(str, run.steps))
         raise GantoolsError(f"The path from step {steps[0]} to itself has no length: pass two steps of {known}.")
     first, last = (analysis.point(run.at(step).game) for step in steps)
-    with own_errors(run.config.target):
-        batch = run.experiment.analysis_batch(args.batch_size)
-        result = analysis.path_angle(run.game, first, last, batch, points=args.points)
+    working = Working()
+    try:
+        with own_errors(run.config.target):
+            batch = run.experiment.analysis_batch(args.batch_size)
+            result = analysis.path_angle(
+                run.game,
+                first,
+                last,
+                batch,
+                args.points,
+                progress=lambda made, planned: working("points", made, planned),
+            )
+    finally:
+        working.close()
     print(f"{run.path.name}, from step {steps[0]} to step {steps[1]}")
     print(wrapped(str(result)))
     folder = args.out or run.path / "analysis"

@@ -23,29 +23,45 @@ def _terminal() -> bool:
 
 
 class Progress:
-    """A bar on a terminal; elsewhere plain lines, at most one every ten seconds. Where it cannot be shown it is not."""
+    """A bar on a terminal; elsewhere plain lines, at most one every ten seconds. Where it cannot be shown it is not.
+
+    Attributes:
+        shown: whether steps are shown at all, by the progress of any run in this process or by this one.
+    """
+
+    shown = True  # not in one of many processes, whose bars would write over each other
 
     def __init__(self, first: int, last: int):
         self._step, self._last = first, last
-        self._bar = tqdm(total=last, initial=first, unit="step", dynamic_ncols=True) if _terminal() else None
+        self._bar: tqdm | None = None
         self._shown = time.monotonic()
+
+    def _begun(self) -> tqdm | None:
+        """Return the bar, made when there is something to show first: of runs stepped together one shows all."""
+        if self._bar is None and _terminal():
+            self._bar = tqdm(total=self._last, initial=self._step, unit="step", dynamic_ncols=True)
+        return self._bar
 
     def show(self, step: int, values: dict[str, float]) -> None:
         """Show how many steps are done, and a few numbers."""
-        self._step = step
-        if self._bar is not None:
+        if not self.shown:
+            return
+        bar, self._step = self._begun(), step
+        if bar is not None:
             with suppress(OSError):
-                self._bar.set_postfix_str(_numbers(values), refresh=False)
-                self._bar.update(step - self._bar.n)
+                bar.set_postfix_str(_numbers(values), refresh=False)
+                bar.update(step - bar.n)
         elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
             self._shown = time.monotonic()
             tell(f"step {step}/{self._last}  {_numbers(values)}")
 
     def aside(self, text: str) -> None:
         """Say, in place of the numbers, what is done beside the steps."""
-        if self._bar is not None:
+        if not self.shown:
+            return
+        if (bar := self._begun()) is not None:
             with suppress(OSError):
-                self._bar.set_postfix_str(text)
+                bar.set_postfix_str(text)
         elif text:
             tell(f"step {self._step}/{self._last}, {text}")
 

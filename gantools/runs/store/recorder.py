@@ -93,6 +93,10 @@ class Recorder:
                     frame.include(saved["values"])
         return frame
 
+    def show_progress(self, shown: bool) -> None:
+        """Show how far training is, or leave that to another of the runs that are stepped together."""
+        self._progress.shown = shown and Progress.shown
+
     def progress(self, step: int, values: dict[str, float]) -> None:
         """Show how far training is: a bar on a terminal, else a plain line from time to time."""
         self._progress.show(step, values)

@@ -114,6 +114,12 @@ class Together:
         if any(trainer.first != self.first for trainer in self.trainers):
             raise NotTogetherError("The runs stand at different steps, so they go on one after another.")
         self._stack()
+        self._lead()
+
+    def _lead(self) -> None:
+        """Let the first of the runs that go on show how far they are."""
+        for place, trainer in enumerate(self.trainers):
+            trainer.recorder.show_progress(place == self._going[0])
 
     def run(self) -> list[Outcome | NonFiniteFieldError]:
         """Train to the last step, or until a signal asks to stop; return what became of each run, in order.
@@ -262,6 +268,7 @@ class Together:
         self._going = [place for copy, place in enumerate(self._going) if copy not in copies]
         if self._going:
             self._stack(again=True)
+            self._lead()
 
 
 class _NotFinite(GantoolsError):

@@ -85,6 +85,13 @@ def test_the_end_is_a_point_and_the_span_can_be_chosen():
     assert str(q).startswith("Path of length 1.414 in 2 dimensions, 3 points.")
 
 
+def test_how_far_it_is_is_told_before_each_point():
+    game, _ = swirl(1.0, 0.5)
+    told = []
+    path_angle(game, torch.ones(2, dtype=F64), torch.zeros(2, dtype=F64), None, 3, progress=lambda *x: told.append(x))
+    assert told == [(0, 3), (1, 3), (2, 3)]
+
+
 def test_of_a_gan_on_several_batches():
     """The field, its norms and the losses by player; the game stands still."""
     game, batches = cases.tanh_gan(), [cases.gan_batch(8, seed=1), cases.gan_batch(4, seed=2)]

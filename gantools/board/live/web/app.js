@@ -59,7 +59,7 @@ export class View {
     this.legend = element("div", { class: "legend" });
     this.about = element("p");
     this.explained = element("details", { class: "about", open: !this.source.live }, element("summary", {}, "What is shown"), this.about);
-    this.help = element("details", {}, element("summary", {}, "Keys"), element("p", {}, "Space plays; , and . move a step. On a focused plane: arrows pan, + and − zoom, 0 shows all, n and p go from one eigenvalue to the next. With the pointer: drag pans, Shift or Ctrl with the wheel zooms, a double click shows all."));
+    this.help = element("details", { hidden: this.options.compact }, element("summary", {}, "Keys"), element("p", {}, "Space plays; , and . move a step. On a focused plane: arrows pan, + and − zoom, 0 shows all, n and p go from one eigenvalue to the next. With the pointer: drag pans, Shift or Ctrl with the wheel zooms, a double click shows all."));
     // A report may be somebody's first; who has the tab open sees it often.
     const [first, later] = this.source.live ? [[], [this.explained]] : [[this.explained], []];
     this.root.replaceChildren(this.controls.top, this.analyses.row, this.controls.steps, ...first, this.legend, this.message, this.panels, this.said.box, this.over.box, this.details, ...later, this.help, this.tooltip.box, this.spoken);

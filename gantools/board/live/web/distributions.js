@@ -98,11 +98,12 @@ export function indexOfSpectra(looks) {
 
 /** Draw the fractions of one step as bars with their intervals. */
 function drawBars(painter, look, ink) {
-  const names = ["positive", "zero", "negative"];
+  const names = ["positive", "zero", "negative"]; // at 1, 2, 3: a line at 0 would be an axis
   const colours = { positive: ink.attracts, zero: ink.neutral, negative: ink.repels };
-  const chart = new Chart(painter, { x: [0, 1], y: [-0.6, 2.6], left: 70 });
-  chart.fill(ink, { xLabel: "fraction", yLabel: "", yTicks: names.map((label, at) => ({ at, label })) }, () => {
-    names.forEach((name, row) => {
+  const chart = new Chart(painter, { x: [0, 1], y: [0.4, 3.6], left: 70 });
+  chart.fill(ink, { xLabel: "fraction", yLabel: "", yTicks: names.map((label, k) => ({ at: k + 1, label })) }, () => {
+    names.forEach((name, k) => {
+      const row = k + 1;
       const [low, high] = look.interval[name];
       const top = chart.y(row + 0.3);
       painter.rect(chart.x(0), top, chart.x(look[name] ?? low) - chart.x(0), chart.y(row - 0.3) - top, colours[name]);
@@ -133,13 +134,16 @@ export function drawIndex(painter, { looks, step }, ink) {
   return chart;
 }
 
+const METHODS = { exact: "counted", "whole spectrum": "counted" };
+
 /** Return one sentence on an index. */
 export function indexSummary(look) {
   const part = (name) => {
     const [low, high] = look.interval[name].map((x) => `${short(100 * x)} %`);
-    return `${name} ${look[name] === null ? "" : `${short(100 * look[name])} % `}${low === high ? "" : `(${low} to ${high})`}`;
+    const known = look[name] === null ? "" : ` ${short(100 * look[name])} %`;
+    return name + known + (low === high ? "" : ` (${low} to ${high})`);
   };
-  return `${look.n} eigenvalues by ${look.method}: ${["negative", "zero", "positive"].map(part).join(", ")}`;
+  return `${look.n} eigenvalues, ${METHODS[look.method] ?? `by ${look.method}`}: ${["negative", "zero", "positive"].map(part).join(", ")}`;
 }
 
 /** Draw the cosine between the field and the path, and the norm of the field, along the path; one line for each run. */

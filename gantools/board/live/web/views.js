@@ -26,7 +26,7 @@ export function planePanels(view) {
   const common = planeScene(view);
   const layers = view.shown().map((series) => ({ series, index: lookAt(series.looks, view.step()), colour: null }));
   const lookOf = ({ series, index }) => series.looks[index];
-  const sentence = (layer) => `step ${lookOf(layer).step}: ${summary(lookOf(layer), common.judgedBy)}${unreadableText(layer.series)}`;
+  const sentence = (layer) => `${stepText(view, lookOf(layer).step)}${summary(lookOf(layer), common.judgedBy)}${unreadableText(layer.series)}`;
   const panel = (own, number, title, text, colour) => {
     const scene = { ...common, layers: own, chosen: view.chosen?.panel === number ? view.chosen : null };
     const pictures = own.map(({ series }) => view.pictureOf(series.run, view.step())).filter(Boolean);
@@ -40,6 +40,8 @@ export function planePanels(view) {
   return layers.map((layer, k) => panel([layer], k, titleOf(layer.series), sentence(layer), colour(layer)));
 }
 
+/** A result in a notebook is of no step. */
+const stepText = (view, step) => (view.options.compact ? "" : `step ${step}: `);
 const titleOf = (series) => series.run && series.run !== "." ? series.run : series.tag;
 const unreadableText = ({ unreadable }) => (unreadable ? `; ${unreadable} steps could not be read` : "");
 
@@ -50,7 +52,7 @@ export function densityPanels(view) {
     const index = lookAt(series.looks, view.step());
     const look = series.looks[index];
     const draw = (painter) => drawDensity(painter, { looks: series.looks, index, axis }, view.ink);
-    return { title: titleOf(series), sentence: `step ${look.step}: ${densitySummary(look)}`, draw, aspect: 1, series };
+    return { title: titleOf(series), sentence: stepText(view, look.step) + densitySummary(look), draw, aspect: 1, series };
   });
 }
 
@@ -62,14 +64,14 @@ export function indexPanels(view) {
     }
     const look = looks[lookAt(looks, view.step())];
     const draw = (painter) => void drawIndex(painter, { looks, step: view.step() }, view.ink);
-    return { title: titleOf(series), sentence: `step ${look.step}: ${indexSummary(look)}`, draw, aspect: 0.6, series, looks };
+    return { title: titleOf(series), sentence: stepText(view, look.step) + indexSummary(look), draw, aspect: 0.6, series, looks };
   });
 }
 
 export function pathPanels(view) {
   const shown = view.shown().map((series) => ({ series, path: series.looks[lookAt(series.looks, view.step())] }));
   const colour = ({ series }) => view.ink.runs[view.colourOf(series.run)];
-  const sentence = ({ path }) => `to step ${path.step}: ${pathSummary(path)}`;
+  const sentence = ({ path }) => (view.options.compact ? "" : `to step ${path.step}: `) + pathSummary(path);
   const panel = (own, title, text) => ({ title, sentence: text, aspect: 0.9, draw: (painter) => drawPath(painter, { paths: own.map(({ path }) => path), colours: own.map(colour) }, view.ink) });
   if (view.state.layout === "over" && shown.length > 1) return [panel(shown, view.state.tag, shown.map((own) => `${own.series.run}, ${sentence(own)}`).join("; "))];
   return shown.map((own) => ({ ...panel([own], titleOf(own.series), sentence(own)), colour: shown.length > 1 ? colour(own) : null }));

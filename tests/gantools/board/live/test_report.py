@@ -18,6 +18,7 @@ from gantools.board.live import report as module
 from gantools.board.live.looks import decode
 from gantools.board.live.page import script
 from gantools.cli import main
+from gantools.games.analytic import bilinear
 from tests.gantools.board.live.logs import DIAGNOSIS, loss, turning, write_runs, write_scalars
 
 
@@ -155,7 +156,9 @@ def test_the_diagnosis_of_a_run_is_inside_and_a_damaged_one_is_told(runs, tmp_pa
 
 def test_notebooks_show_frame_and_text():
     A = gt.analysis.LinearOperator(lambda u: u, 3, symmetric=True, dtype=torch.float64)
-    for result in (gt.analysis.spectrum(A), gt.analysis.index(A), gt.analysis.spectral_density(A, 1, 3)):
+    game, batch = bilinear([1.0])
+    path = gt.analysis.path_angle(game, game.vector() + 1, game.vector(), batch, points=5)
+    for result in (gt.analysis.spectrum(A), gt.analysis.index(A), gt.analysis.spectral_density(A, 1, 3), path):
         text = result._repr_html_()
         # Scripts without the notebook's origin: they reach neither its cells nor its server.
         assert 'sandbox="allow-scripts allow-downloads"' in text and "allow-same-origin" not in text

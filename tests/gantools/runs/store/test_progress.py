@@ -121,3 +121,23 @@ def test_training_says_between_its_steps_what_is_computed_beside_them(monkeypatc
     shown.aside("")
     assert "products" not in terminal.getvalue().split("\r")[-1]
     shown.close()
+
+
+def test_of_runs_stepped_together_one_bar_shows_all(monkeypatch):
+    """A bar is made by what it shows first; one that is to show nothing is none, and a process of many shows none."""
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    shown, quiet = Progress(0, 50), Progress(0, 50)
+    quiet.shown = False
+    assert terminal.getvalue() == ""
+    for step in (1, 2):
+        quiet.show(step, {})
+        quiet.aside("products")
+        shown.show(step, {"loss": 2.5})
+    quiet.close()
+    shown.close()
+    assert "2/50" in terminal.getvalue() and "loss 2.5" in terminal.getvalue()
+    assert "products" not in terminal.getvalue() and "\n" not in terminal.getvalue().rstrip("\n")
+    monkeypatch.setattr(Progress, "shown", False)
+    before = terminal.getvalue()
+    Progress(0, 50).show(50, {})
+    assert terminal.getvalue() == before

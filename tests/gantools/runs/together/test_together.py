@@ -172,6 +172,36 @@ def test_a_run_that_becomes_nan_stops_alone(tmp_path, monkeypatch):
         assert_alike(paths[place], tmp_path / f"alone-{place}")
 
 
+def test_the_first_of_those_that_go_on_shows_how_far_they_are(tmp_path, monkeypatch):
+    from gantools.runs.store.recorder import Recorder
+
+    shown, progress = [], Recorder.progress
+
+    def noted(self, step, values):
+        shown.append((step, self._progress.shown, self.folder.path.name))
+        progress(self, step, values)
+
+    monkeypatch.setattr(Recorder, "progress", noted)
+    configs, paths = configured(), folders(tmp_path, "together")
+    runs = prepare_together(configs, paths)
+    assert [trainer.recorder._progress.shown for trainer in runs.trainers] == [True, False, False]
+    step = Together._step
+
+    def ending(self, number):
+        if number == 3 and 0 in self._going:
+            self._going.remove(0)
+            self._stack(again=True)
+            self._lead()
+        step(self, number)
+
+    monkeypatch.setattr(Together, "_step", ending)
+    runs.run()
+    assert all(visible for _, visible, _ in shown) and [name for _, _, name in shown][2:4] == [
+        "together-0",
+        "together-3",
+    ]
+
+
 def test_all_runs_may_become_nan(tmp_path):
     configs, paths = own(tmp_path, "nan_later", steps=20), folders(tmp_path, "together")
     assert [error.step for error in together(configs, paths)] == [5, 5, 5]
