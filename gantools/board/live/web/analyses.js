@@ -3,9 +3,9 @@
 import { element } from "./controls.js";
 import { tagText } from "./numbers.js";
 
-const MOST_ANALYSES = 6; // the selection of tags has all
+const NAMED = 2; // by a button; a list has those that are older
 
-/** A row of buttons: back to the training, and the newest analyses. */
+/** A row of buttons: back to the training, and the newest analyses; and a list of the others. */
 export class Analyses {
   constructor(view) {
     this.view = view;
@@ -21,12 +21,23 @@ export class Analyses {
     this.row.dataset.present = present;
     const button = (text, pressed, change) => element("button", { type: "button", "aria-pressed": String(pressed), onclick: () => view.set(change) }, text);
     const analysed = found.some(({ tag }) => tag === view.state.tag);
-    const words = ({ tag, step, newer }) => `${tagText(tag.slice(tag.indexOf("/") + 1))}, step ${step}${newer ? " (new)" : ""}`;
     this.row.replaceChildren(
       button("the training", !analysed, { view: "plane", tag: "" }),
       element("span", {}, "analyses of its checkpoints"),
-      ...found.slice(0, MOST_ANALYSES).map((one) => button(words(one), one.tag === view.state.tag, { view: one.view, tag: one.tag })),
-      ...(found.length > MOST_ANALYSES ? [element("span", {}, `and ${found.length - MOST_ANALYSES} more in the selection`)] : []),
+      ...found.slice(0, NAMED).map((one) => button(wordsOf(one), one.tag === view.state.tag, { view: one.view, tag: one.tag })),
+      ...(found.length > NAMED ? [this.others(found.slice(NAMED))] : []),
     );
   }
+
+  others(found) {
+    const choose = ({ target }) => {
+      const one = found[target.value];
+      if (one) this.view.set({ view: one.view, tag: one.tag });
+    };
+    const select = element("select", { "aria-label": "older analyses", onchange: choose }, element("option", { value: "" }, `${found.length} older`));
+    select.append(...found.map((one, k) => element("option", { value: k, selected: one.tag === this.view.state.tag }, wordsOf(one))));
+    return select;
+  }
 }
+
+const wordsOf = ({ tag, step, newer }) => `${tagText(tag.slice(tag.indexOf("/") + 1))}, step ${step}${newer ? " (new)" : ""}`;

@@ -131,6 +131,26 @@ class TestInABrowser:
         assert list(self.offered(page))[1:] == [text.removesuffix(" (new)") for text in (spectrum, index)]
         assert page.errors == []
 
+    def test_older_analyses_are_in_a_list(self, page, tmp_path):
+        write_runs(tmp_path / "logs", runs=1, steps=1, pictures=False)
+        for step, which in enumerate(("LI", "LR", "SR", "SM")):
+            with SummaryWriter(str(tmp_path / "logs" / "a" / "analysis")) as writer:
+                add_spectrum(writer, f"analysis/jacobian/{which}", turning(step), 10 + step)
+        self.opened(page, tmp_path / "logs", tmp_path)
+        buttons = [
+            "the training",
+            "jacobian/SM: smallest |λ|, step 13 (new)",
+            "jacobian/SR: smallest Re λ, step 12 (new)",
+        ]
+        assert list(self.offered(page)) == buttons
+        select = "document.querySelector('.analyses select')"
+        listed = page.evaluate(f"[...{select}.options].map(o => o.innerText)")
+        assert listed[0] == "2 older" and [text.split(":")[0] for text in listed[1:]] == ["jacobian/LR", "jacobian/LI"]
+        page.evaluate(f"(s => {{ s.value = '1'; s.dispatchEvent(new Event('change')); }})({select})")
+        drawn(page, "document", "plane 10")
+        assert self.tag(page) == "analysis/jacobian/LI" and page.evaluate(f"{select}.selectedIndex") == 2
+        assert not any(self.offered(page).values())
+
     def test_without_a_training_it_opens_on_the_analysis_that_was_made_last(self, page, tmp_path):
         hessian = gt.analysis.LinearOperator(lambda u: u, 3, symmetric=True, dtype=torch.float64)
         with SummaryWriter(str(tmp_path / "logs")) as writer:
