@@ -94,7 +94,7 @@ def walk(value: Any) -> Iterable[Any]:
     return batches if isinstance(batches, (tuple, list)) else Walk(batches)
 
 
-class Parts(tuple):
+class Parts(tuple[Any, ...]):
     """One batch in parts, for steps on more samples than memory holds at once.
 
     The field of the parts is their mean weighted by size, and so is its derivative of any order: each part's graph is
@@ -106,7 +106,7 @@ class Parts(tuple):
     __slots__ = ()
 
 
-class Each(tuple):
+class Each(tuple[Any, ...]):
     """A batch for each copy of a game, in the order of the copies; see `gantools.stacked`."""
 
     def stacked(self) -> tuple[list[Tensor], list[int | None]] | None:
@@ -231,7 +231,7 @@ def halves(batch: Any) -> tuple[Any, Any]:
     return even, odd
 
 
-def fingerprint(batch: Any) -> tuple:
+def fingerprint(batch: Any) -> tuple[Any, ...]:
     """Return a hashable summary of a batch's numbers, equal when the same batch comes again."""
     real = (torch.view_as_real(x) if x.is_complex() else x for x in tensors(batch))
     # As hexadecimal text, since NaN differs from itself.

@@ -28,7 +28,15 @@ def only_gpu(markexpr):
     return (fast or slow) and not any(others)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--shapes", action="store_true", help="check shapes of public functions in every test")
+
+
 def pytest_configure(config):
+    if config.option.shapes:
+        from tests import shapes
+
+        shapes.hold()
     if not only_gpu(config.option.markexpr):  # some tests fork, and what most expect is on the CPU
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 

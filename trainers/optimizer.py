@@ -59,7 +59,7 @@ class GameOptimizer:
     )
 
     second_order = adapts = False
-    memory_units: ClassVar[Mapping[str, scales.Unit]] = {}
+    memory_units: ClassVar[dict[str, scales.Unit]] = {}
     cost: ClassVar[str]
     paper: ClassVar[str]
     couples: ClassVar[str] = ""

@@ -143,8 +143,17 @@ def _in_single(A: LinearOperator) -> LinearOperator:
     """
     transpose = A.T if A.has_transpose and not A.symmetric else None
     reverse = None if transpose is None else transpose.__matmul__
-    kwargs = {"matmat": A.__matmul__, "rmatvec": reverse, "rmatmat": reverse, "symmetric": A.symmetric, "kind": A.kind}
-    single = LinearOperator(A.__matmul__, A.n, torch.float32, A.device, **kwargs)
+    single = LinearOperator(
+        A.__matmul__,
+        A.n,
+        torch.float32,
+        A.device,
+        rmatvec=reverse,
+        matmat=A.__matmul__,
+        rmatmat=reverse,
+        symmetric=A.symmetric,
+        kind=A.kind,
+    )
     single.slices, single.parameters = A.slices, A.parameters
     return single
 

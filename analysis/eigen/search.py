@@ -94,7 +94,7 @@ def search(
 
 def verified(A: LinearOperator, first: Spectrum, request: SearchRequest, size: int) -> Spectrum:
     """Search again, orthogonally to what is known, until a search finds nothing new; return the union."""
-    known, products, added = first, 0, 0
+    known, products, added, clear = first, 0, 0, False
     # More values than are locked must converge: a search that stops where it began has examined nothing.
     further = dataclasses.replace(request, k=request.k + (1 if A.symmetric else 2))
     for attempt in range(1, SEARCHES + 1):

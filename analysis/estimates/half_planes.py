@@ -179,8 +179,8 @@ def _bendixson(A: LinearOperator, relative: float, tol: float | None, seed: int)
 
 def _outermost(S: LinearOperator, which: str, seed: int) -> Spectrum:
     # A few digits will do, since the residual is allowed for. The edge of a spectrum is dense: a large basis pays.
-    options = {"basis": min(40, S.n), "max_matvecs": PRODUCTS // 2, "vectors": False, "guard": False}
-    return eigenvalues(S, 1, which, tol=1e-3, seed=seed, **options)
+    basis, limit = min(40, S.n), PRODUCTS // 2
+    return eigenvalues(S, 1, which, tol=1e-3, seed=seed, basis=basis, max_matvecs=limit, vectors=False, guard=False)
 
 
 def _certain(ends: list[_End], tau: float, sign: int) -> int:

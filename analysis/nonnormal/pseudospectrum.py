@@ -110,7 +110,7 @@ def _smallest_singular_value(T: Array, z: complex, rtol: float) -> float:
     Q = [q / np.linalg.norm(q)]
     diagonal: list[float] = []
     off: list[float] = []
-    before = 0.0
+    before = largest = 0.0
     for _ in range(n):
         v = solve_triangular(shifted, Q[-1], check_finite=False, trans=2)
         v = solve_triangular(shifted, v, check_finite=False)

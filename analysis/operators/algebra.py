@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,7 +65,7 @@ def gram(A: LinearOperator) -> LinearOperator:
     return _like(A, A.T @ A, symmetric=True, kind="hessian")
 
 
-def _like(A: LinearOperator, product: LinearOperator, **kwargs) -> LinearOperator:
+def _like(A: LinearOperator, product: LinearOperator, **kwargs: Any) -> LinearOperator:
     if "rmatvec" in kwargs:
         kwargs["rmatmat"] = kwargs["rmatvec"]
     made = LinearOperator(product.__matmul__, A.n, A.dtype, A.device, matmat=product.__matmul__, **kwargs)
@@ -101,8 +102,17 @@ def restrict(A: LinearOperator, part: Part) -> LinearOperator:
         return (A.T @ _spread(u, where, A.n))[where]
 
     there = transposed if A.has_transpose else None
-    options = {"matmat": product, "rmatvec": there, "rmatmat": there, "symmetric": A.symmetric, "kind": A.kind}
-    made = LinearOperator(product, len(where), A.dtype, A.device, **options)
+    made = LinearOperator(
+        product,
+        len(where),
+        A.dtype,
+        A.device,
+        rmatvec=there,
+        matmat=product,
+        rmatmat=there,
+        symmetric=A.symmetric,
+        kind=A.kind,
+    )
     made.slices, made.parameters = kept(A.slices, where, A.n), kept(A.parameters, where, A.n)
     made.scales = None if A.scales is None else A.scales[where]
     return made

@@ -48,7 +48,7 @@ class Recording:
     constants: tuple[Tensor, ...]
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> tuple[Any, ...]:
         """A key that is equal for recordings that can share a graph and its compiled code."""
         attributes = tuple(id(self.graph) for node in self.graph.graph.nodes if node.op == "get_attr")
         return self.graph.code, attributes, tuple((c.shape, c.stride(), c.dtype, c.device) for c in self.constants)
@@ -211,7 +211,7 @@ class ReplayProducts:
         self._transposed = transposed
         self._compiled = compiled
         self._batching = Batching()
-        self._programs: dict[tuple, Program] = {}
+        self._programs: dict[tuple[Any, ...], Program] = {}
         self._recordings: list[tuple[float, Program, tuple[Tensor, ...]]] = []
         try:
             for weight, function, make_products in parts:

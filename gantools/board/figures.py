@@ -111,7 +111,7 @@ def _groups(values: Any, kind: str, neutral: float) -> list[Group]:
 
 
 def _plane(axes: Any, values: Any, groups: list[Group], converged: np.ndarray, kind: str, frame: Frame) -> None:
-    size = 4 if len(values) > 200 else 10
+    size, note = 4 if len(values) > 200 else 10, ""
     for mask, colour, label in groups:
         # The neutral lie on one spot, however many they are: a cross there, their number in the legend.
         marker = "x" if colour == NEUTRAL else "o"
@@ -129,7 +129,7 @@ def _plane(axes: Any, values: Any, groups: list[Group], converged: np.ndarray, k
         axes.axvline(0, color="#444444", linewidth=0.8, zorder=0)
         _shade(axes.axvspan, axes.set_xlim, *frame.real)
     axes.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
-    axes.set_xlabel("Re λ" + ("" if kind == "map" else note), fontsize=SMALL, labelpad=1)
+    axes.set_xlabel("Re λ" + note, fontsize=SMALL, labelpad=1)
     axes.set_ylabel("Im λ", fontsize=SMALL, labelpad=1)
 
 

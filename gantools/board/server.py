@@ -62,7 +62,7 @@ def _plugins() -> list[Any]:
     from gantools.board.live.entry import Loader
 
     found = default.get_plugins()
-    return found if Loader in found else [*found, Loader]
+    return found if Loader in found else [*found, Loader]  # pyright: ignore[reportUnnecessaryContains]
 
 
 def _require_free(port: int) -> None:

@@ -20,7 +20,7 @@ def _generators(batches: Any) -> list[torch.Generator]:
 def random_state(batches: Any = None) -> dict[str, Any]:
     """Return the state of the global generators, and of those that batches hold, as plain tensors and numbers."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 - a user's data set may draw from the legacy generator
-    state = {
+    state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
         "python": random.getstate(),
         "numpy": [str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), *map(float, rest)],

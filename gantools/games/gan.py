@@ -35,7 +35,7 @@ def gan(
     generator: nn.Module,
     discriminator: nn.Module,
     loss: Any = "nonsaturating",
-    regularizers: Sequence = (),
+    regularizers: Sequence[Any] = (),
     metrics: Any = None,
 ) -> Game:
     """Return the game of a generator and a discriminator, in this order.

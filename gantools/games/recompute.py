@@ -12,13 +12,14 @@ import torch.utils.checkpoint
 from torch import Tensor
 
 Function = Callable[[Sequence[Tensor]], Tensor]
+Context = Callable[[], AbstractContextManager[Any]]
 
 
 class _Recomputed(torch.autograd.Function):
     """Unlike `torch.utils.checkpoint`, it keeps nothing after a backward pass that retains the graph."""
 
     @staticmethod
-    def forward(ctx: Any, function: Function, context: Callable[[], AbstractContextManager], *leaves: Tensor) -> Tensor:
+    def forward(ctx: Any, function: Function, context: Context, *leaves: Tensor) -> Tensor:
         ctx.function, ctx.context = function, context
         ctx.save_for_backward(*leaves)
         with torch.enable_grad():
@@ -40,7 +41,7 @@ class _Recomputed(torch.autograd.Function):
         return None, None, *pulled
 
 
-def recomputed(function: Function, context: Callable[[], AbstractContextManager], leaves: Sequence[Tensor]) -> Tensor:
+def recomputed(function: Function, context: Context, leaves: Sequence[Tensor]) -> Tensor:
     """Return `function(leaves)`, whose derivatives of any order come from evaluating it again.
 
     Args:
@@ -51,7 +52,7 @@ def recomputed(function: Function, context: Callable[[], AbstractContextManager]
     return _Recomputed.apply(function, context, *leaves)
 
 
-def uncompiled() -> AbstractContextManager:
+def uncompiled() -> AbstractContextManager[Any]:
     """Run what `torch.compile` compiled as it was written, in this block: compiled graphs are differentiated once."""
     if "torch._dynamo" not in sys.modules:  # nothing was compiled, and loading the compiler takes seconds
         return nullcontext()

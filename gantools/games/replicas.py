@@ -193,19 +193,19 @@ class _Copies(torch.autograd.Function):
         return tuple(t.view_as(t) for t in tensors)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.group = inputs[0]
         ctx.set_materialize_grads(True)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         joined = _Total.apply(ctx.group, torch.cat([g.reshape(-1) for g in gradients]))
         parts = joined.split([g.numel() for g in gradients])
         return None, *(part.view(g.shape) for part, g in zip(parts, gradients, strict=True))
 
     @staticmethod
-    def jvp(ctx: Any, _: None, *tangents: Tensor) -> tuple[Tensor, ...]:
-        return tuple(t.view_as(t) for t in tangents)
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, ...]:
+        return tuple(t.view_as(t) for t in tangents[1:])
 
 
 class _Total(torch.autograd.Function):
@@ -216,13 +216,13 @@ class _Total(torch.autograd.Function):
         return _summed(x, group)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.group = inputs[0]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
-        return None, _Copies.apply(ctx.group, gradient)[0]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, _Copies.apply(ctx.group, gradients[0])[0]
 
     @staticmethod
-    def jvp(ctx: Any, _: None, tangent: Tensor) -> Tensor:
-        return _Total.apply(ctx.group, tangent)
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _Total.apply(ctx.group, tangents[1])

@@ -200,8 +200,8 @@ class _Traced(torch.autograd.Function):
         return (None, *gradients, *[None] * call.inputs)
 
     @staticmethod
-    def jvp(ctx: Any, _: Any, *tangents: Any) -> Any:
-        return tuple(None if t is None else t.view_as(t) for t in tangents[: ctx.call.count])
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return tuple(None if t is None else t.view_as(t) for t in tangents[1 : ctx.call.count + 1])
 
 
 class _Call:
@@ -266,7 +266,7 @@ class _Replacement(torch._C._FunctionBase):
 _code = _Replacement.apply.__func__.__code__  # type: ignore[attr-defined]
 
 
-def _dispatch(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _dispatch(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # pyright: ignore[reportUnusedFunction]
     mode = getattr(_active, "mode", None)
     own = cls.__module__.partition(".")[0] in ("torch", "gantools") and not hasattr(cls, "like_a_users")
     if mode is None or own or not any(isinstance(x, Tensor) and x.requires_grad for x in args):

@@ -6,6 +6,7 @@ numbers. NaN or infinite values, sets of different width and sets that are too s
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -192,7 +193,7 @@ def _radii(x: Tensor, k: int) -> Tensor:
     return torch.cat([_distances(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(_ROWS)])
 
 
-def _chunks(x: Tensor, values: Tensor) -> zip:
+def _chunks(x: Tensor, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(x.split(_ROWS), values.split(_ROWS), strict=True)
 
 

@@ -36,7 +36,13 @@ RECOMMENDED: dict[str, dict[str, Any]] = {
         "optimizer": {"lr": 1e-3, "base": "rmsprop"},
     },
 }  # fmt: skip
-OWN_GAME = {"steps": 1000, "every": 100, "batch_size": 64, "latent_size": 16, "optimizer": {"lr": 1e-4, "base": "sgd"}}
+OWN_GAME: dict[str, Any] = {
+    "steps": 1000,
+    "every": 100,
+    "batch_size": 64,
+    "latent_size": 16,
+    "optimizer": {"lr": 1e-4, "base": "sgd"},
+}
 
 
 def configure(

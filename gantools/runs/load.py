@@ -84,7 +84,8 @@ class Run:
         record = folder.record().at(saved, folder.checkpoint_path(step))
         known = self.record is None or record.code == self.record.code
         if not known and self.opened.get("code") != "current":  # another text is another game
-            other = load(self.path, step, **{**self.opened, "code": self.opened.get("code") or "stored"})
+            opened: dict[str, Any] = {**self.opened, "code": self.opened.get("code") or "stored"}
+            other = load(self.path, step, **opened)
             return other.double() if self.experiment.wide else other
         config = dataclasses.replace(record.config, device=self.config.device)
         with random_state_kept():

@@ -20,7 +20,7 @@ def lightning_callback(players: Sequence[str], losses: Any, **options: Any) -> A
     except ImportError:
         raise MissingDependencyError("Lightning is not installed: pip install lightning.") from None
 
-    class WatchCallback(Callback):
+    class WatchCallback(Callback):  # pyright: ignore[reportUntypedBaseClass]
         watch: Watch | None = None
         steps = 0
 

@@ -157,8 +157,10 @@ class Looker:
                     turns = self._tried("The step of the optimizers", lambda: self._closed_form(game))
         if self.subject.update is not None:
             error = self._tried("The step", self._differences)
-        found = {"index": index, "turns": turns or {}, "difference_error": error, "products": self.products}
-        return Look(step, self.spectra, notes=tuple(self.notes), **found)
+        notes = tuple(self.notes)
+        return Look(
+            step, self.spectra, index, notes=notes, turns=turns or {}, difference_error=error, products=self.products
+        )
 
     def _tried(self, what: str, part: Callable[[], Any]) -> Any:
         try:

@@ -137,8 +137,8 @@ class _Solution(torch.autograd.Function):
         return solve(b)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _Solution.apply(gradient, *ctx.solvers), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return _Solution.apply(gradients[0], *ctx.solvers), None, None
 
 
 def solution(b: Tensor, solve: Solver, solve_transposed: Solver) -> Tensor:

@@ -144,8 +144,10 @@ def find_known(A: LinearOperator, leading: int, seed: int, progress: Progress | 
 def _leading_pairs(
     A: LinearOperator, k: int, seed: int, progress: Progress | None
 ) -> tuple[Array, Array, Tensor | None, float]:
-    options = {"basis": k + SPARE, "max_matvecs": 6 * k + 40, "guard": False, "progress": progress}
-    s = eigenvalues(A, k, "LM", tol=TOLERANCE, seed=seed + 2, **options)
+    basis, limit = k + SPARE, 6 * k + 40
+    s = eigenvalues(
+        A, k, "LM", tol=TOLERANCE, seed=seed + 2, basis=basis, max_matvecs=limit, guard=False, progress=progress
+    )
     values, residuals = s.values.numpy(), s.residuals.numpy()
     floor = max(NEGLIGIBLE, A.precision) * s.scale
     useful = residuals**2 <= floor * np.abs(values)

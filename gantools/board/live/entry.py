@@ -18,7 +18,7 @@ class Loader(base_plugin.TBLoader):
         # TensorBoard would keep a random hundred of them, or ten.
         flags.samples_per_plugin = {PLUGIN: STEPS_KEPT, "text": STEPS_KEPT} | (flags.samples_per_plugin or {})
 
-    def load(self, context: Any) -> base_plugin.TBPlugin | None:
+    def load(self, context: Any) -> base_plugin.TBPlugin | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the tab, or None."""
         try:
             from gantools.board.live.tab import SpectraTab

@@ -55,7 +55,7 @@ class Stacked(Game):
         self.games = list(games)
         _require_alike(self.games)
         first = self.games[0]
-        own = {"games": self.games, "verdict": None, "field_is_checked": False}
+        own: dict[str, Any] = {"games": self.games, "verdict": None, "field_is_checked": False}
         own["constraints"] = {player: f for game in self.games for player, f in game.constraints.items()}
         vars(self).update({**vars(first), **own})
         self.layout = StackedLayout([game.layout for game in self.games])

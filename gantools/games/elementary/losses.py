@@ -16,7 +16,8 @@ def _reduced(loss: Tensor, size_average: bool | None, reduce: bool | None, reduc
             return loss.mean()
         case "sum":
             return loss.sum()
-    raise ValueError(f"{reduction} is not a valid value for reduction")
+        case _:
+            raise ValueError(f"{reduction} is not a valid value for reduction")
 
 
 def mse_loss(

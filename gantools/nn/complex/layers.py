@@ -34,7 +34,7 @@ class _Stored:
     draws the weights, with He's variance $E|W|^2 = 2/n_{in}$ (the global generator without it). Biases are zero.
     """
 
-    weight: nn.Parameter
+    weight: nn.Parameter  # PyTorch's stubs say Tensor
     bias: nn.Parameter | None
     transposed = False
 
@@ -76,7 +76,7 @@ def joined(x: Tensor) -> Tensor:
     return as_complex(x)
 
 
-class ComplexLinear(_Stored, nn.Linear):
+class ComplexLinear(_Stored, nn.Linear):  # pyright: ignore[reportIncompatibleVariableOverride]
     """`torch.nn.Linear` of complex numbers: `weight` (out, in, 2), `bias` (out, 2)."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -127,21 +127,21 @@ class _Convolution(_Stored):
         return torch.complex(p + q, r - p + q)
 
 
-class ComplexConv1d(_Convolution, nn.Conv1d):
+class ComplexConv1d(_Convolution, nn.Conv1d):  # pyright: ignore[reportIncompatibleVariableOverride]
     """`torch.nn.Conv1d` of complex numbers: `weight` (out, in / groups, kernel, 2), `bias` (out, 2)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return self._convolve(input)
 
 
-class ComplexConv2d(_Convolution, nn.Conv2d):
+class ComplexConv2d(_Convolution, nn.Conv2d):  # pyright: ignore[reportIncompatibleVariableOverride]
     """`torch.nn.Conv2d` of complex numbers: `weight` (out, in / groups, *kernel, 2), `bias` (out, 2)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return self._convolve(input)
 
 
-class ComplexConvTranspose2d(_Convolution, nn.ConvTranspose2d):
+class ComplexConvTranspose2d(_Convolution, nn.ConvTranspose2d):  # pyright: ignore[reportIncompatibleVariableOverride]
     """`torch.nn.ConvTranspose2d` of complex numbers: `weight` (in, out / groups, *kernel, 2), `bias` (out, 2)."""
 
     transposed = True

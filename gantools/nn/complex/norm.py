@@ -12,6 +12,7 @@ are right, unlike those of PyTorch's fused norms (`gantools.games.elementary`).
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +89,7 @@ class ComplexBatchNorm(nn.Module):
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        options = {"device": device, "dtype": real_dtype(dtype)}
+        options: dict[str, Any] = {"device": device, "dtype": real_dtype(dtype)}
         self.weight = nn.Parameter(torch.empty(num_features, 3, **options)) if affine else None
         self.bias = nn.Parameter(torch.empty(num_features, 2, **options)) if affine else None
         tracked = track_running_stats
@@ -172,7 +173,7 @@ class ComplexLayerNorm(nn.Module):
             (normalized_shape,) if isinstance(normalized_shape, int) else tuple(int(size) for size in normalized_shape)
         )
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        options = {"device": device, "dtype": real_dtype(dtype)}
+        options: dict[str, Any] = {"device": device, "dtype": real_dtype(dtype)}
         shape = self.normalized_shape
         self.weight = nn.Parameter(torch.empty(*shape, 3, **options)) if elementwise_affine else None
         self.bias = nn.Parameter(torch.empty(*shape, 2, **options)) if elementwise_affine and bias else None

@@ -1,5 +1,7 @@
 """Unitary linear maps by the matrix exponential."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +31,7 @@ class UnitaryLinear(nn.Module):
     ):
         super().__init__()
         self.features = features
-        options = {"device": device, "dtype": real_dtype(dtype)}
+        options: dict[str, Any] = {"device": device, "dtype": real_dtype(dtype)}
         self.weight = nn.Parameter(torch.zeros(features, features, **options))
         self.bias = nn.Parameter(torch.zeros(features, 2, **options)) if bias else None
         self.register_buffer("base", torch.view_as_real(haar_unitary(features, rng)).to(**options))

@@ -26,7 +26,7 @@ def event_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("events.out.tfevents.*"))
 
 
-def records(data: bytes) -> Iterator[tuple[bytes, Event]]:
+def records(data: bytes) -> Iterator[tuple[bytes, Any]]:
     """Walk over (record, event) of an event file; stops at a record that is damaged or unfinished.
 
     A record is its length (8 bytes), a checksum (4), the event, and a checksum (4).
