@@ -73,6 +73,10 @@ def stability(s: Spectrum, lr: float | None = None, neutral: float | None = None
 
     Raises:
         GantoolsError: for lr <= 0, lr with a map, or no converged eigenvalue.
+
+    >>> verdict = gt.analysis.stability(gt.analysis.spectrum(gt.analysis.jacobian(*quadratic)))
+    >>> verdict.stable, round(verdict.max_lr, 3)  # eigenvalues 0.2 + i and 0.2 - i: 2 * 0.2 / (0.2^2 + 1)
+    (True, 0.385)
     """
     if s.kind == "map" and lr is not None:
         raise GantoolsError("An update operator already contains its step size: call stability(s) without lr.")

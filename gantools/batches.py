@@ -145,6 +145,9 @@ def split(batch: Any, count: int) -> Parts:
 
     Raises:
         GantoolsError: when it does not divide, or not every other tensor has the samples along its first dimension.
+
+    >>> [len(part["real"]) for part in gt.split({"real": torch.zeros(10, 3)}, 2)]
+    [5, 5]
     """
     size = batch_size(batch)
     shared = all(x.shape[0] == size for x in tensors(batch) if x.dim())

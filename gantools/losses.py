@@ -38,6 +38,9 @@ def nonsaturating(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Ten
     r"""Logistic loss whose generator gradient survives a confident discriminator (arXiv:1406.2661, section 3).
 
     $$L_D = E[\mathrm{softplus}(-r)] + E[\mathrm{softplus}(f)], \qquad L_G = E[\mathrm{softplus}(-f)].$$
+
+    >>> gt.losses.nonsaturating(torch.zeros(4), torch.zeros(4))  # log 2, and twice that
+    (tensor(0.6931), tensor(1.3863))
     """
     return softplus(-fake_scores).mean(), softplus(-real_scores).mean() + softplus(fake_scores).mean()
 

@@ -88,7 +88,12 @@ class Linear(_Ramp):
 @SCHEDULES.register("cosine")
 @dataclasses.dataclass(frozen=True)
 class Cosine(_Ramp):
-    r"""Go from start to end along half a cosine (arXiv:1608.03983), as R3GAN does with rate, beta_2 and gamma."""
+    r"""Go from start to end along half a cosine (arXiv:1608.03983), as R3GAN does with rate, beta_2 and gamma.
+
+    >>> schedule = gt.schedules.Cosine(1.0, 0.0, 100)
+    >>> schedule.at(0), schedule.at(50), schedule.at(100)
+    (1.0, 0.5, 0.0)
+    """
 
     def between(self, done: float) -> float:
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * done)) / 2

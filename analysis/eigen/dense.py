@@ -37,6 +37,9 @@ def spectrum(operator: LinearOperator, vectors: bool = False, limit: int = MAX_D
 
     Raises:
         GantoolsError: when n exceeds `limit`, or a product is not finite.
+
+    >>> gt.analysis.spectrum(gt.analysis.jacobian(game, batch)).values.imag
+    tensor([ 1.0000, -1.0000,  0.5000, -0.5000], dtype=torch.float64)
     """
     return dense_eigenvalues(operator, operator.n, "LR", vectors, limit)
 

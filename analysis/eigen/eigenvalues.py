@@ -90,6 +90,10 @@ def eigenvalues(
 
     Raises:
         GantoolsError: for an invalid k, which, basis or tol, and for products that are not finite.
+
+    >>> A = gt.analysis.LinearOperator(lambda u: torch.arange(1.0, 101.0, dtype=u.dtype) * u, 100, symmetric=True)
+    >>> gt.analysis.eigenvalues(A, k=2).values
+    tensor([100.0000,  99.0000], dtype=torch.float64)
     """
     name = criterion(which, A.symmetric)
     _check_start(A, start, block)

@@ -129,6 +129,11 @@ def spectral_density(
 
     Raises:
         GantoolsError: for a non-symmetric operator, no probes or steps, or products that are not finite.
+
+    >>> A = gt.analysis.LinearOperator(lambda u: torch.arange(1.0, 101.0, dtype=u.dtype) * u, 100, symmetric=True)
+    >>> low, high = gt.analysis.spectral_density(A, probes=4, steps=20).cdf(torch.tensor([50.5], dtype=torch.float64))
+    >>> bool(low <= 0.5 <= high)
+    True
     """
     work = plan(A, probes, steps, leading, PRODUCTS)
     found = Probing(A, work, seed, progress).run(interruptible)

@@ -32,6 +32,9 @@ def effective_dimension(
 
     Raises:
         GantoolsError: for an operator that is not symmetric or has negative eigenvalues, and a damping <= 0.
+
+    >>> gt.analysis.effective_dimension(gt.analysis.identity(10), damping=1.0).value
+    5.0
     """
     if not A.symmetric:
         raise GantoolsError("The effective dimension belongs to a symmetric operator: take gauss_newton or fisher.")

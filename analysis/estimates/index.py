@@ -80,6 +80,11 @@ def index(
     Raises:
         GantoolsError: for an unknown method, one that is not for this operator, and an update map (its eigenvalues are
             judged by the unit circle).
+
+    >>> values = torch.tensor([-1.0, 0.0, 1.0, 2.0], dtype=torch.float64)
+    >>> i = gt.analysis.index(gt.analysis.LinearOperator(lambda u: values * u, 4, symmetric=True))
+    >>> i.negative, i.zero, i.positive
+    (0.25, 0.25, 0.5)
     """
     _check(A, tol, method, confidence)
     if method in ("exact", "factors") or (method == "auto" and max_exact >= A.n):

@@ -95,6 +95,9 @@ def trace(A: LinearOperator, method: str = "xtrace", matvecs: int = 60, seed: in
 
     Raises:
         GantoolsError: for an unknown method, too few products for an error, and products that are not finite.
+
+    >>> gt.analysis.trace(gt.analysis.identity(10)).value
+    10.0
     """
     estimator = METHODS[method]
     least = {"hutchinson": 2, "hutch++": 6, "xtrace": 4}.get(method, 2)

@@ -128,6 +128,10 @@ def path_angle(
 
     Raises:
         GantoolsError: for points that do not fit the game, that are the same, or fewer than two steps.
+
+    >>> path = gt.analysis.path_angle(game, game.vector(), 0.5 * game.vector(), batch, points=3, span=(0, 1))
+    >>> path.cosine + 0.0  # on the way to the equilibrium of a game that only rotates
+    array([0., 0., 0.])
     """
     first, last = as_point(game, start), as_point(game, end)
     if points < 2 or not span[0] < span[1]:

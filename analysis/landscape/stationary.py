@@ -113,6 +113,10 @@ def stationary_point(
 
     Raises:
         GantoolsError: as `jacobian`; and for an invalid tol, max_steps or basis.
+
+    >>> found = gt.analysis.stationary_point(game, batch)
+    >>> found.converged, float(found.vector.abs().max()) < 1e-9
+    (True, True)
     """
     game, batch = game_of(subject, loss, batch, "stationary_point")
     if tol is not None and not tol >= 0:

@@ -68,6 +68,10 @@ def pseudospectrum(
         points: of the grid along its longer side.
         limit: refuse larger n: each of about points^2 values costs some n^2.
         rtol: relative tolerance of the singular values; a picture needs no more than the default.
+
+    >>> p = gt.analysis.pseudospectrum(gt.analysis.jacobian(game, batch), bounds=(-1, 1, -1, 1), points=3)
+    >>> float(p.distance[1, 1])  # from 0 to the eigenvalue nearest to it
+    0.5
     """
     T = schur(assemble(A, limit), output="complex")[0]
     values = T.diagonal().copy()

@@ -44,6 +44,10 @@ def symmetric_part(A: LinearOperator) -> LinearOperator:
 
     A product costs two of A's. The real parts of A's eigenvalues lie between the least and the largest eigenvalue of S
     (Bendixson 1902).
+
+    >>> gt.analysis.symmetric_part(gt.analysis.jacobian(*quadratic)).dense()
+    tensor([[0.2000, 0.0000],
+            [0.0000, 0.2000]], dtype=torch.float64)
     """
     if A.symmetric:
         return A
@@ -61,7 +65,11 @@ def antisymmetric_part(A: LinearOperator) -> LinearOperator:
 
 
 def gram(A: LinearOperator) -> LinearOperator:
-    r"""Return $A^\top A$, whose eigenvalues are the squared singular values of A; a product costs two."""
+    r"""Return $A^\top A$, whose eigenvalues are the squared singular values of A; a product costs two.
+
+    >>> gt.analysis.spectrum(gt.analysis.gram(gt.analysis.jacobian(game, batch))).values
+    tensor([1.0000, 1.0000, 0.2500, 0.2500], dtype=torch.float64)
+    """
     return _like(A, A.T @ A, symmetric=True, kind="hessian")
 
 
@@ -90,6 +98,9 @@ def restrict(A: LinearOperator, part: Part) -> LinearOperator:
 
     Raises:
         GantoolsError: for a name that nothing bears, and for an empty part.
+
+    >>> gt.analysis.restrict(gt.analysis.jacobian(*quadratic), "y").dense()
+    tensor([[0.2000]], dtype=torch.float64)
     """
     where = indices(A, part)
     if A.restricted is not None:
@@ -128,6 +139,9 @@ def coupling(A: LinearOperator, rows: Part, columns: Part) -> LinearOperator:
         A: an operator with a transpose.
         rows: the part that gives B its rows, as in `restrict`.
         columns: the part that gives B its columns.
+
+    >>> gt.analysis.spectrum(gt.analysis.coupling(gt.analysis.jacobian(*quadratic), "x", "y")).values
+    tensor([ 1., -1.], dtype=torch.float64)
     """
     above, below = indices(A, rows), indices(A, columns)
 

@@ -64,6 +64,12 @@ def gauss_newton(
     Raises:
         GantoolsError: for active dropout, outputs that differ between evaluations, a shuffled loader, a criterion that
             is no scalar, and outputs that are not finite.
+
+    >>> data = torch.eye(2), torch.zeros(2, 1)  # inputs and targets
+    >>> mse = lambda output, data: nn.functional.mse_loss(output, data[1])
+    >>> gt.analysis.gauss_newton(nn.Linear(2, 1, bias=False), mse, data).dense()
+    tensor([[1., 0.],
+            [0., 1.]])
     """
 
     def middle_of(outputs: Tensor, rebuild: Callable[[Tensor], Any], one: Any, number: int) -> Middle:

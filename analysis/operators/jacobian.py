@@ -59,19 +59,20 @@ def jacobian(
             PyTorch has no right second derivative. A clock makes that choice, and so decides how results are rounded.
             With "reverse" and "forward" the same program on the same machine, with the same number of threads,
             repeats its results to the last bit, unless memory has no room for the second graph of "reverse": dual
-            numbers take its place then, with a `GantoolsWarning` that says the bytes. Of several batches these walk
-            over them at every product and have one batch's activations in memory at a time. "replay" and "compiled"
-            walk once and keep those of all: faster, where memory has the room.
+            numbers take its place then, with a `GantoolsWarning` of the bytes. Of several batches these walk over them
+            at every product, one batch's activations in memory at a time; "replay" and "compiled" once, and keep all.
         check: whether to judge, once for a game, that its field is that of plain autograd, and its derivatives central
             differences of it. Of one player that takes 12 gradients of four samples, of two 14 of each, and one or two
             more where dual numbers are to be used (`gantools.games.arbiter`).
         spectral_norm: "exact": singular vectors of spectral norm follow the weights, by each layer's own power
-            iterations in training mode, as in the field that training follows; "frozen": they stand still. In eval
-            mode they are constants.
+            iterations in training mode, as in the field that training follows; "frozen", or in eval mode: they stand.
 
     Raises:
         GantoolsError: for active dropout, a field that differs between evaluations, a shuffled loader, a field, or a
             derivative of the method asked for, that the arbiter finds wrong, and either of them not finite.
+
+    >>> gt.analysis.jacobian(*quadratic).dense().tolist()
+    [[0.2, 1.0], [-1.0, 0.2]]
     """
     return _field_operator(_field_derivative(game, batch, size, method, spectral_norm), check)
 
@@ -92,14 +93,14 @@ def hessian(
     Args:
         subject: any module; or a game, whose second argument is the batch.
         loss: for a module, `loss(model, batch)` returns a scalar.
-        batch: see `jacobian`.
         player: the player whose block is wanted: the second derivative of its own loss by its own parameters. Needed
             when there are several players.
-        size: see `jacobian`.
-        method: see `jacobian`.
-        check: see `jacobian`.
+        batch, size, method, check: see `jacobian`.
         spectral_norm: see `jacobian`; here the vectors stand still by default, as other buffers do, since the gradient
             with vectors that are still on their way is that of no function, and its derivative not symmetric.
+
+    >>> gt.analysis.hessian(nn.Linear(2, 1), lambda model, x: model(x).square().sum(), torch.eye(2)).dense().diagonal()
+    tensor([2., 2., 4.])
     """
     game, batch = game_of(subject, loss, batch, "hessian")
     if player is None and len(game.slices) > 1:
@@ -241,8 +242,7 @@ def update_operator(
         batch: the first batch of a step.
         more: its further batches; fewer than the optimizer takes are used in turn.
         game: for optimizers of `torch.optim`, the game that they move.
-        turns: for these, how often each moves in a step, in order, or "together", see
-            `gantools.trainers.torch_optim.steps.TorchStep`.
+        turns: for these, how often each moves in a step, in order, or "together".
         dtype: of the products; by default that of the parameters, or float64, at the same point, where the scales of
             the parameters differ by more than 100 and the losses compute in it.
         method: "reverse", "difference" (the step by dual numbers, and in it the derivative of the field by central
@@ -250,8 +250,10 @@ def update_operator(
             `GantoolsWarning` differences where PyTorch has no right second derivative.
 
     Raises:
-        GantoolsError: for a field that differs between evaluations, a step that is not finite, and a dtype in which
-            the losses do not compute.
+        GantoolsError: for a field that differs between evaluations, a step not finite, a dtype that losses refuse.
+
+    >>> gt.analysis.spectrum(gt.analysis.update_operator(gt.trainers.Simultaneous(game, lr=0.5), batch)).values.abs()
+    tensor([1.1180, 1.1180, 1.0308, 1.0308], dtype=torch.float64)
     """
     stepped = _game_optimizer(optimizer, game, turns)
     step = TrainingStep.present(stepped, batch, *more)

@@ -50,6 +50,9 @@ class LinearOperator(Described):
 
     Raises:
         GantoolsError: for an invalid order, dtype or kind, and in products for a wrong shape or dtype.
+
+    >>> gt.analysis.LinearOperator(lambda u: 2 * u, 3) @ torch.ones(3, dtype=torch.float64)
+    tensor([2., 2., 2.], dtype=torch.float64)
     """
 
     no_transpose = "This operator has no transpose: give rmatvec= (products with A^T) to LinearOperator."

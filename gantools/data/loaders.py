@@ -76,6 +76,11 @@ def batches(
 
     Raises:
         GantoolsError: for an iterator or a single batch.
+
+    >>> loader = torch.utils.data.DataLoader(torch.randn(10, 3), batch_size=5)
+    >>> first, second = gt.batches(loader, latent=2)
+    >>> first["real"].shape, first["latent"].shape
+    (torch.Size([5, 3]), torch.Size([5, 2]))
     """
     if isinstance(loader, Iterator) or is_batch(loader):
         raise GantoolsError(

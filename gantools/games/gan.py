@@ -48,6 +48,11 @@ def gan(
             random numbers need them in the batch, from `gantools.regularizers.draw(game, batch, generator)`; those with
             a schedule need the number of updates made, `batch["step"]`. `SpectralNorm` changes the discriminator.
         metrics: success numbers, see `Game`.
+
+    >>> generator, discriminator = nn.Linear(2, 1), nn.Linear(1, 1)
+    >>> gan = gt.gan(generator, discriminator, "nonsaturating", [gt.regularizers.R1(gamma=0.1)])
+    >>> gan.field({"real": torch.randn(8, 1), "latent": torch.randn(8, 2)}).shape
+    torch.Size([5])
     """
     objective = LOSSES[loss] if isinstance(loss, str) else loss
     checked, constraints = attach(regularizers, generator, discriminator)

@@ -10,13 +10,14 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-# Formulas and code, in which nothing may change, before all else.
+# Examples, formulas and code, in which nothing may change, before all else.
 PIECES = re.compile(
-    r"(?P<display>\$\$(?P<block>.+?)\$\$)"
+    r"(?P<example>^ *>>> .*?(?=\n *\n|\Z))"
+    r"|(?P<display>\$\$(?P<block>.+?)\$\$)"
     r"|``(?P<literal>[^`]+)``"
     r"|`(?P<code>[^`]+)`"
     r"|(?<![\w$\\])\$(?P<inline>[^\s$](?:[^$]*[^\s$])?)\$(?!\d)",
-    re.DOTALL,
+    re.DOTALL | re.MULTILINE,
 )
 SPECIAL = re.compile(r"[*|]|(?<=\w)_(?!\w)")
 
@@ -38,6 +39,8 @@ def _plain(text: str) -> str:
 
 
 def _marked(piece: re.Match[str], text: str) -> str:
+    if piece["example"]:
+        return piece[0]
     if piece["display"]:
         line = text[: piece.start()].rpartition("\n")[2]
         indent = re.match(r"\s*", line)[0]  # type: ignore[index]

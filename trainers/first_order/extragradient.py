@@ -32,6 +32,12 @@ class Extragradient(GameOptimizer):
 
     With `sample="independent"` a step takes two batches, the second for the update, as the paper's stochastic method
     does; with "same" both fields are of one batch, which on a fixed batch is the deterministic method.
+
+    >>> optimizer = gt.trainers.Extragradient(game, lr=0.5)
+    >>> for _ in range(300):
+    ...     info = optimizer.step(batch)
+    >>> float(info.field_norm) < 1e-3
+    True
     """
 
     base: BaseChoice = base_setting()

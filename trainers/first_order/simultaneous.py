@@ -18,6 +18,11 @@ class Simultaneous(GameOptimizer):
 
     On a game with purely imaginary eigenvalues $\pm i s$ it diverges for every step size: the update's eigenvalues are
     $1 \mp i h s$. With one player it is gradient descent.
+
+    >>> optimizer = gt.trainers.Simultaneous(game, lr=0.1)
+    >>> info = optimizer.step(batch)
+    >>> {player: float(loss) for player, loss in info.losses.items()}
+    {'x': -0.75, 'y': 0.75}
     """
 
     base: BaseChoice = base_setting()

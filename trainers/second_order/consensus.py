@@ -41,6 +41,12 @@ class Consensus(GameOptimizer):
     plain method to first order in $h$ only, and no proof of convergence for consensus or gradient penalties covers it
     (R3GAN's authors say so of R1): with a large k the players rotate freely between two penalties, and then take a step
     that may be too long.
+
+    >>> optimizer = gt.trainers.Consensus(game, lr=0.5, gamma=1.0, base="sgd")
+    >>> for _ in range(300):
+    ...     info = optimizer.step(batch)
+    >>> float(info.field_norm) < 1e-6
+    True
     """
 
     base: BaseChoice = base_setting()

@@ -34,6 +34,11 @@ def stacked(games: Sequence[Game]) -> Stacked:
 
     Raises:
         GantoolsError: where they differ in more than the numbers in their parameters and buffers.
+
+    >>> games = [gt.minimization(nn.Linear(2, 1), lambda model, x: model(x).square().mean()) for _ in range(3)]
+    >>> many = gt.stacked(games)
+    >>> many.field(many.each([torch.ones(4, 2)] * 3)).shape
+    torch.Size([9])
     """
     return Stacked(games)
 

@@ -138,12 +138,8 @@ class RunFolder:
                 if self.config_path.exists():
                     aside.move(self.config_path)
             self.cut_after(step, logs, aside)
-            content: dict[str, Any] = {
-                **record.content,
-                "config": record.config.to_dict(),
-                "code": record.code,
-                "data": record.data,
-            }
+            content: dict[str, Any] = dict(record.content)
+            content |= {"config": record.config.to_dict(), "code": record.code, "data": record.data}
             note = {"step": step, **({"changed": dict(changed)} if changed else {}), **provenance()}
             content["resumed"] = [*content.get("resumed", []), note]
             content.pop("ended", None)
