@@ -56,3 +56,16 @@ def test_another_number_or_word_is_seen():
     said = Close().check_output
     assert said("tensor([1.0000, 2.0000])\n", "tensor([1., 2.])\n", 0)
     assert not said("tensor([1.0000, 2.0000])\n", "tensor([1., 2.1])\n", 0) and not said("True\n", "False\n", 0)
+
+
+NN = [name for module, name in PUBLIC if module == "gantools.nn" and callable(getattr(gt.nn, name))]
+
+
+@pytest.mark.parametrize("name", NN)
+def test_layers_say_their_errors(name):
+    """Of a class, those of the classes that it is derived from too."""
+    entry = getattr(gt.nn, name)
+    family = inspect.getmro(entry) if inspect.isclass(entry) else [inspect.unwrap(entry)]
+    source = "".join(inspect.getsource(one) for one in family if one.__module__.startswith("gantools."))
+    if re.search(r"raise Gantools|require_complex\(|raise suggest|fans\(", source):
+        assert "Raises:" in inspect.getdoc(entry)

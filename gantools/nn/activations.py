@@ -193,8 +193,7 @@ def activation(
 ) -> nn.Module:
     """Return a new activation module from a name with optional arguments, such as "relu" or "esp(beta=2.0)".
 
-    Arguments are Python literals; nothing is evaluated. An unknown name, a malformed specification or an argument of
-    the wrong type raises `GantoolsError`.
+    Arguments are Python literals; nothing is evaluated.
 
     Args:
         spec: the name and arguments.
@@ -202,6 +201,10 @@ def activation(
             one for the layer.
         domain: "real" or "complex", what the input will be; an activation that does not take it is refused.
         rng: draws initial parameters where there are any to draw.
+
+    Raises:
+        GantoolsError: for an unknown name, a malformed specification, an argument of the wrong type, and an activation
+            that does not take numbers of the domain.
     """
     try:
         name, args, kwargs = parse_call(spec)

@@ -36,6 +36,10 @@ class QuantumMixture(WaveFunction):
         converged_: whether the best fit converged.
         n_iter_: its number of iterations.
         message_: the optimizer's sentence on how it ended.
+
+    Raises:
+        GantoolsError: for settings out of their range; in `fit`, for points that are not finite (N, d) or fewer than
+            the components; before `fit` or `set_parameters`, in all that needs the parameters.
     """
 
     def __init__(

@@ -30,7 +30,11 @@ def apply_modrelu(z: Tensor, bias: Tensor) -> Tensor:
 
 
 class CReLU(nn.Module):
-    r"""Apply $\mathrm{ReLU}(x) + i\,\mathrm{ReLU}(y)$ to $z = x + iy$ (Deep Complex Networks, arXiv:1705.09792)."""
+    r"""Apply $\mathrm{ReLU}(x) + i\,\mathrm{ReLU}(y)$ to $z = x + iy$ (Deep Complex Networks, arXiv:1705.09792).
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         require_complex(self, z)
@@ -38,7 +42,11 @@ class CReLU(nn.Module):
 
 
 class ZReLU(nn.Module):
-    r"""Keep z whose phase lies in $[0, \pi/2]$, else 0 (Guberman, arXiv:1602.09046)."""
+    r"""Keep z whose phase lies in $[0, \pi/2]$, else 0 (Guberman, arXiv:1602.09046).
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         require_complex(self, z)
@@ -70,7 +78,11 @@ class ModReLU(nn.Module):
 
 
 class Cardioid(nn.Module):
-    r"""Apply $\tfrac12(1 + \cos\arg z)\, z$ (Virtue, Yu and Lustig, arXiv:1707.00070): ReLU where z is real."""
+    r"""Apply $\tfrac12(1 + \cos\arg z)\, z$ (Virtue, Yu and Lustig, arXiv:1707.00070): ReLU where z is real.
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         require_complex(self, z)

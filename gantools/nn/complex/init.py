@@ -49,7 +49,11 @@ def complex_independent_(weight: Tensor, variance: float, rng: torch.Generator |
 def complex_he_(
     weight: Tensor, rng: torch.Generator | None = None, transposed: bool = False, independent: bool = False
 ) -> Tensor:
-    r"""Draw weights with He's variance for rectified parts, $E|W|^2 = 2/n_{in}$ (arXiv:1705.09792, section 3.6)."""
+    r"""Draw weights with He's variance for rectified parts, $E|W|^2 = 2/n_{in}$ (arXiv:1705.09792, section 3.6).
+
+    Raises:
+        GantoolsError: for a weight that is not stored as (out, in, ..., 2).
+    """
     draw = complex_independent_ if independent else complex_normal_
     return draw(weight, 2 / fans(weight, transposed)[0], rng)
 
@@ -57,6 +61,10 @@ def complex_he_(
 def complex_glorot_(
     weight: Tensor, rng: torch.Generator | None = None, transposed: bool = False, independent: bool = False
 ) -> Tensor:
-    r"""Draw weights with Glorot's variance, $E|W|^2 = 2/(n_{in} + n_{out})$ (arXiv:1705.09792, section 3.6)."""
+    r"""Draw weights with Glorot's variance, $E|W|^2 = 2/(n_{in} + n_{out})$ (arXiv:1705.09792, section 3.6).
+
+    Raises:
+        GantoolsError: for a weight that is not stored as (out, in, ..., 2).
+    """
     draw = complex_independent_ if independent else complex_normal_
     return draw(weight, 2 / sum(fans(weight, transposed)), rng)

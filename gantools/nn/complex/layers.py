@@ -77,7 +77,11 @@ def joined(x: Tensor) -> Tensor:
 
 
 class ComplexLinear(_Stored, nn.Linear):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """`torch.nn.Linear` of complex numbers: `weight` (out, in, 2), `bias` (out, 2)."""
+    """`torch.nn.Linear` of complex numbers: `weight` (out, in, 2), `bias` (out, 2).
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         require_complex(self, input)
@@ -128,21 +132,33 @@ class _Convolution(_Stored):
 
 
 class ComplexConv1d(_Convolution, nn.Conv1d):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """`torch.nn.Conv1d` of complex numbers: `weight` (out, in / groups, kernel, 2), `bias` (out, 2)."""
+    """`torch.nn.Conv1d` of complex numbers: `weight` (out, in / groups, kernel, 2), `bias` (out, 2).
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return self._convolve(input)
 
 
 class ComplexConv2d(_Convolution, nn.Conv2d):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """`torch.nn.Conv2d` of complex numbers: `weight` (out, in / groups, *kernel, 2), `bias` (out, 2)."""
+    """`torch.nn.Conv2d` of complex numbers: `weight` (out, in / groups, *kernel, 2), `bias` (out, 2).
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return self._convolve(input)
 
 
 class ComplexConvTranspose2d(_Convolution, nn.ConvTranspose2d):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """`torch.nn.ConvTranspose2d` of complex numbers: `weight` (in, out / groups, *kernel, 2), `bias` (out, 2)."""
+    """`torch.nn.ConvTranspose2d` of complex numbers: `weight` (in, out / groups, *kernel, 2), `bias` (out, 2).
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     transposed = True
 

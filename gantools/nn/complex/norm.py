@@ -157,6 +157,9 @@ class ComplexLayerNorm(nn.Module):
 
     The arguments are those of `torch.nn.LayerNorm`. Parameters: `weight` (*normalized_shape, 3), the matrix gamma as
     (rr, ri, ii), and `bias` (*normalized_shape, 2).
+
+    Raises:
+        GantoolsError: for real numbers, and where the last axes are not `normalized_shape`, when it is called.
     """
 
     def __init__(

@@ -15,7 +15,11 @@ def _ones(z: Tensor) -> Tensor:
 
 
 class ComplexDropout(nn.Dropout):
-    """`torch.nn.Dropout` of complex numbers: drops a number, both parts at once, or scales it by 1 / (1 - p)."""
+    """`torch.nn.Dropout` of complex numbers: drops a number, both parts at once, or scales it by 1 / (1 - p).
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         require_complex(self, input)
@@ -23,7 +27,11 @@ class ComplexDropout(nn.Dropout):
 
 
 class ComplexDropout2d(nn.Dropout2d):
-    """`torch.nn.Dropout2d` of complex numbers: drops whole channels (B, C, H, W)."""
+    """`torch.nn.Dropout2d` of complex numbers: drops whole channels (B, C, H, W).
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         require_complex(self, input)
@@ -41,21 +49,33 @@ class _MaxPool:
 
 
 class ComplexMaxPool1d(_MaxPool, nn.MaxPool1d):
-    """`torch.nn.MaxPool1d` by modulus: the number with the largest modulus of each window, phase and all."""
+    """`torch.nn.MaxPool1d` by modulus: the number with the largest modulus of each window, phase and all.
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(input, F.max_pool1d, 1)
 
 
 class ComplexMaxPool2d(_MaxPool, nn.MaxPool2d):
-    """`torch.nn.MaxPool2d` by modulus: the number with the largest modulus of each window, phase and all."""
+    """`torch.nn.MaxPool2d` by modulus: the number with the largest modulus of each window, phase and all.
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(input, F.max_pool2d, 2)
 
 
 class ComplexAvgPool2d(nn.AvgPool2d):
-    """`torch.nn.AvgPool2d` of complex numbers: the mean of each window, of both parts."""
+    """`torch.nn.AvgPool2d` of complex numbers: the mean of each window, of both parts.
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         require_complex(self, input)

@@ -66,6 +66,9 @@ def complex_spectral_norm(
     The singular value is that of the complex matrix (out, in * kernel), by power iterations in training mode, as in
     `torch.nn.utils.parametrizations.spectral_norm`, which would take the stored real and imaginary parts for separate
     inputs. `rng` draws the first vectors.
+
+    Raises:
+        GantoolsError: for a module that has no complex parameter of this name.
     """
     weight = getattr(module, name, None)
     if not isinstance(weight, Tensor) or weight.dim() < 3 or weight.shape[-1] != 2 or not hasattr(module, "transposed"):

@@ -17,6 +17,9 @@ class UnitaryLinear(nn.Module):
     (n, n, 2), is drawn from the uniform (Haar) distribution, and `weight` starts at 0.
     (`torch.nn.utils.parametrizations.orthogonal` takes the same map of 2 n^2 numbers, half of which move nothing: each
     would be an eigenvalue 0 of every Jacobian.)
+
+    Raises:
+        GantoolsError: for real numbers, when it is called.
     """
 
     base: Tensor

@@ -24,6 +24,9 @@ class RevBlock(Integrator):
         g: another one.
         step: h.
         dim: the axis along which x and y are joined.
+
+    Raises:
+        GantoolsError: for a step of 0, and, when it is called, an odd number of entries along `dim`.
     """
 
     scheme, order = "symplectic Euler", 1

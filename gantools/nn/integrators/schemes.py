@@ -18,7 +18,11 @@ from gantools.nn.recurrent.base import uniform
 
 
 class Integrator(nn.Module):
-    """Base class of the blocks: one step of a numerical scheme, with its name, its order and the step length."""
+    """Base class of the blocks: one step of a numerical scheme, with its name, its order and the step length.
+
+    Raises:
+        GantoolsError: for a step of 0, or one that is not finite.
+    """
 
     scheme: str
     order: int
@@ -42,7 +46,11 @@ class Flow(nn.Sequential):
 
 
 class ResidualBlock(Integrator):
-    r"""Forward Euler, the ResNet block: $u + h f(u)$ (He et al., arXiv:1512.03385)."""
+    r"""Forward Euler, the ResNet block: $u + h f(u)$ (He et al., arXiv:1512.03385).
+
+    Raises:
+        GantoolsError: for a step of 0, or one that is not finite.
+    """
 
     scheme, order = "forward Euler", 1
 
@@ -71,6 +79,10 @@ class LMBlock(Integrator):
         learned: whether k is a parameter.
         first: whether the block begins a chain.
         rng: draws k where it is None (the global generator without it).
+
+    Raises:
+        GantoolsError: for a step of 0, and, when it is called, one state where a pair is needed, or the other way
+            round.
     """
 
     scheme = "linear two-step"
@@ -117,6 +129,9 @@ class PolyBlock(Integrator):
     $u + F(u) + G(u)$. For linear f, $(I - F)^{-1} = I + F + F^2 + \dots$ is backward Euler, from which poly-2 differs
     by $O(h^3)$; its order is 1. For other f the inner F sees h f(u), not a state: it is a step of $\dot u = f(u)$ only
     where f(0) = 0.
+
+    Raises:
+        GantoolsError: for a step of 0, an unknown kind, and a `g` that the kind does not take, or lacks.
     """
 
     def __init__(
@@ -188,6 +203,9 @@ class FractalBlock(Integrator):
         drop_path: p of `DropPath`; 0.15 in the paper.
         residual: whether a unit adds its input. Without it a unit is f(u), as in FractalNet, and the block no scheme:
             its order is 0.
+
+    Raises:
+        GantoolsError: for a step of 0, columns below 1, an unknown `shallow`, and another number of modules than units.
     """
 
     def __init__(

@@ -41,6 +41,10 @@ class AssociativeLSTM(Recurrent):
         device: as in `torch.nn.LSTM`.
         dtype: as in `torch.nn.LSTM`.
         rng: draws the weights and the permutations (the global generator without it).
+
+    Raises:
+        GantoolsError: for sizes below 1, an odd hidden_size, copies below 1, and, when it is called, an input or a
+            state of another shape.
     """
 
     permutations: Tensor

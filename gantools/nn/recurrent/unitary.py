@@ -80,6 +80,9 @@ class URNN(UnitaryRecurrent):
     See `UnitaryRecurrent` for the step and `FactoredUnitary` for W. The authors train it with RMSprop at 1e-3, decay
     0.9, without gradient clipping. Calls and shapes are those of `torch.nn.RNN`, with outputs of 2 hidden_size reals;
     `rng` draws the weights (the global generator without it).
+
+    Raises:
+        GantoolsError: for sizes below 1, and, when it is called, an input or a state of another shape.
     """
 
     def __init__(
@@ -115,6 +118,9 @@ class FullUnitaryRNN(UnitaryRecurrent):
     Wisdom et al. (arXiv:1611.00035) show that 7n reals cannot reach all of U(n) for n > 7, and step along the group by
     Cayley transforms. Here A is free and the exponential exact, so any optimizer and any spectrum applies, and W can
     cross the eigenvalue -1, where Cayley transforms stall. The exponential is taken once for a sequence.
+
+    Raises:
+        GantoolsError: for sizes below 1, and, when it is called, an input or a state of another shape.
     """
 
     def __init__(
@@ -134,6 +140,10 @@ class EUNN(UnitaryRecurrent):
 
     See `RotationProduct` for the map and its arguments. `is_complex=False` makes the cell real: orthogonal map, outputs
     of hidden_size reals.
+
+    Raises:
+        GantoolsError: for sizes below 1, an unknown style, a capacity that the units do not have, and, when it is
+            called, an input or a state of another shape.
     """
 
     def __init__(
@@ -158,6 +168,10 @@ class KRU(UnitaryRecurrent):
 
     Factors 2 x 2 make 8 log2 n recurrent reals. Add `cell.penalty()`, times a factor, to the loss: the soft unitary
     constraint $\sum_f \|W_f^H W_f - I\|_F^2$. See `KroneckerMap`.
+
+    Raises:
+        GantoolsError: for sizes below 1, factors whose product is not hidden_size, and, when it is called, an input or
+            a state of another shape.
     """
 
     recurrent: KroneckerMap
@@ -191,6 +205,10 @@ class GORU(Recurrent):
 
     Q is a real `RotationProduct`. As in the authors' code, weights start uniform in ±0.01, b_r = 2 and b_c = 0.01;
     b_z starts at 0 here and h_0 is 0. It can forget, which a uRNN cannot; its gradients decay like a gated net's.
+
+    Raises:
+        GantoolsError: for sizes below 1, an unknown style, a capacity that the units do not have, and, when it is
+            called, an input or a state of another shape.
     """
 
     def __init__(
