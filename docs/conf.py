@@ -20,6 +20,7 @@ extensions = [
     "docstrings",
     "api_directive",
     "command_help",
+    "benchmark_history",
     "repository_pages",
 ]
 source_suffix = {".md": "markdown"}

@@ -2,7 +2,7 @@
 
 Each number of parts runs in a process of its own, so that its peak of memory is its own. Prints a Markdown table.
 
-    python scripts/benchmarks/bench_accumulate.py
+    python scripts/benchmarks/bench_accumulate.py [--json FILE]
 """
 
 import argparse
@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="samples in a batch")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--alone", action="store_true", help="measure in this process and print JSON")
     args = parser.parse_args()
     if args.alone:
@@ -51,12 +53,15 @@ def main() -> None:
         options = ["--alone", "--parts", str(parts), "--size", str(args.size), "--steps", str(args.steps)]
         output = subprocess.run([sys.executable, __file__, *options], check=True, capture_output=True, text=True).stdout
         rows[parts] = json.loads(output)
-    first = rows[args.parts[0]]
+    first, results = rows[args.parts[0]], {}
     print("| parts | peak memory of the step, MiB | of the first row's | time of a step, of the first row's |")
     print("|--:|--:|--:|--:|")
     for parts, row in rows.items():
         share, longer = row["mebibytes"] / first["mebibytes"], row["seconds"] / first["seconds"]
         print(f"| {parts} | {row['mebibytes']:.0f} | {share:.2f} | {longer:.2f} |")
+        results[f"{parts} parts"] = {"memory / first": share, "time / first": longer}
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,19 @@
 The GAN is that of ring8 (four hidden layers of 16 units, batches of 256), data drawn for every copy in both; the two
 take turns, so that whatever else the machine does meets both. Prints a Markdown table.
 
+<<<<<<< HEAD
     python scripts/benchmarks/bench_copies.py
     python scripts/benchmarks/bench_copies.py --compile     # the steps of all copies as one compiled graph; minutes each
+=======
+    python scripts/benchmarks/bench_copies.py [--json FILE]
+>>>>>>> 0134fcd (Benchmarks over the project's commits: each measured by its own script, drawn on the site)
 """
 
 import argparse
+import json
 import statistics
 import time
+from pathlib import Path
 
 import torch
 
@@ -83,11 +89,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+<<<<<<< HEAD
     parser.add_argument("--compile", action="store_true")
+=======
+    parser.add_argument("--json", type=Path)
+>>>>>>> 0134fcd (Benchmarks over the project's commits: each measured by its own script, drawn on the site)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print("| method | copies | alone, ms a step and copy | together, ms | times faster | drawing data, ms |")
     print("|---|--:|--:|--:|--:|--:|")
+    results: dict[str, dict[str, float]] = {}
     for case in CASES:
         for count in args.copies:
             copies = Copies(case, count, args.device, args.compile)
@@ -99,8 +110,11 @@ def main() -> None:
                 copies.drawn(step)
                 data.append((time.perf_counter() - begun) / count)
             ratio = statistics.median(one / other for one, other in zip(alone, together, strict=True))
+            results[f"{case}, {count} copies"] = {"alone / together": ratio}
             times = (f"{1e3 * statistics.median(found):.3f}" for found in (alone, together))
             print(f"| {case} | {count} | {' | '.join(times)} | {ratio:.1f} | {1e3 * statistics.median(data):.3f} |")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
