@@ -3,12 +3,8 @@
 The GAN is that of ring8 (four hidden layers of 16 units, batches of 256), data drawn for every copy in both; the two
 take turns, so that whatever else the machine does meets both. Prints a Markdown table.
 
-<<<<<<< HEAD
-    python scripts/benchmarks/bench_copies.py
-    python scripts/benchmarks/bench_copies.py --compile     # the steps of all copies as one compiled graph; minutes each
-=======
     python scripts/benchmarks/bench_copies.py [--json FILE]
->>>>>>> 0134fcd (Benchmarks over the project's commits: each measured by its own script, drawn on the site)
+    python scripts/benchmarks/bench_copies.py --compile     # steps of all copies as one compiled graph; minutes each
 """
 
 import argparse
@@ -89,11 +85,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-<<<<<<< HEAD
     parser.add_argument("--compile", action="store_true")
-=======
     parser.add_argument("--json", type=Path)
->>>>>>> 0134fcd (Benchmarks over the project's commits: each measured by its own script, drawn on the site)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print("| method | copies | alone, ms a step and copy | together, ms | times faster | drawing data, ms |")
