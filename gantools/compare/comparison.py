@@ -118,13 +118,15 @@ class Comparison:
         try:
             if self.results.exists():
                 self._read()  # another process may have added rows
-            missing, here = self.missing(methods, seeds), pool is None or pool.alone
-            if not here:
+            missing = self.missing(methods, seeds)
+            pool = None if pool is None or pool.alone else pool
+            if pool is not None:
                 say(f"{len(missing)} runs in processes of their own; each result is told as it comes.")
-            for done, row in enumerate(self._here(missing, say) if here else self._by(pool, missing), 1):
+            rows = self._here(missing, say) if pool is None else self._by(pool, missing)
+            for done, row in enumerate(rows, 1):
                 self.add(row)
                 seed = "" if self.analytic else f", seed {row['seed']}"
-                say(f"{row['method']}{seed}: {news(row)}" + ("" if here else f" ({done} of {len(missing)})"))
+                say(f"{row['method']}{seed}: {news(row)}" + ("" if pool is None else f" ({done} of {len(missing)})"))
         finally:
             lock.release()
 

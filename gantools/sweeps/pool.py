@@ -83,12 +83,13 @@ def _by_joblib(pool: Pool, function: Function, tasks: Tasks) -> Iterator[tuple[i
         from joblib.externals.loky.process_executor import TerminatedWorkerError
     except ImportError:
         raise MissingDependencyError("--jobs needs joblib: pip install 'gantools[sweeps]'.") from None
+    one_by_one: Any = {"return_as": "generator_unordered", "batch_size": 1}
     left, killed = dict(enumerate(tasks)), 0
     while left:
         calls = [delayed(_numbered)(place, function, task) for place, task in left.items()]
         try:
             # One by one, and none sent before its turn: runs are long, and the first ones are wanted first.
-            found = Parallel(pool.jobs, backend="loky", return_as="generator_unordered", batch_size=1)(calls)
+            found: Any = Parallel(pool.jobs, backend="loky", **one_by_one)(calls)
             for place, result in found:
                 del left[place]
                 yield place, result
