@@ -19,6 +19,7 @@ _NAMES = {
     "minimization": "gantools.games.game",
     "load": "gantools.runs.load",
     "replicated": "gantools.games.replicas",
+    "sharded": "gantools.games.sharding.sharded",
     "split": "gantools.batches",
     "stacked": "gantools.games.copies.stacked",
     "watch": "gantools.watching.watch",
@@ -45,6 +46,7 @@ __all__ = [
     "regularizers",
     "replicated",
     "schedules",
+    "sharded",
     "split",
     "stacked",
     "trainers",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from gantools.games.game import Game, minimization
     from gantools.games.gan import gan
     from gantools.games.replicas import replicated
+    from gantools.games.sharding.sharded import sharded
     from gantools.runs.load import load
     from gantools.watching.watch import watch
 

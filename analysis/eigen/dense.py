@@ -123,4 +123,4 @@ def _selected(operator: LinearOperator, matrix: Array, k: int, which: str, vecto
 
 def _to_operator(right: Array, operator: LinearOperator) -> Tensor:
     dtype = operator.dtype.to_complex() if np.iscomplexobj(right) else operator.dtype
-    return torch.from_numpy(np.ascontiguousarray(right)).to(device=operator.device, dtype=dtype)
+    return operator.space.own(torch.from_numpy(np.ascontiguousarray(right)).to(device=operator.device, dtype=dtype))

@@ -67,7 +67,7 @@ def eigenvalues(
         max_matvecs: stop after so many products, by default 50 bases (under SM, NI, NU: vectors from each start, by
             default 2000); values that did not converge are marked.
         seed: of the start vector.
-        vectors: return them, unit length, (n, k), on the operator's device.
+        vectors: return them, unit length, (n, k), on the operator's device; of a sharded game, this process's range.
         verify: search again from a random start orthogonal to the vectors found, with twice the basis and at least as
             many products again. Residuals prove that a value is an eigenvalue, not that none was missed: one hidden
             from the first start, or a further copy of a multiple one, of which a Krylov space contains a single one.
@@ -127,6 +127,8 @@ def _searched(
     A: LinearOperator, request: SearchRequest, size: int, verify: bool, guard: bool, store: str | Path | None
 ) -> Spectrum:
     """Search at an end of the spectrum or inside it, and test whether anything is missing."""
+    if store is not None and A.space.shared:
+        raise GantoolsError("store= keeps a basis of whole vectors, and processes divide these: leave it out.")
     if request.name in INTERIOR:
         if store is not None:
             raise GantoolsError(
@@ -157,6 +159,7 @@ def _in_single(A: LinearOperator) -> LinearOperator:
         rmatmat=reverse,
         symmetric=A.symmetric,
         kind=A.kind,
+        space=A.space,
     )
     single.slices, single.parameters = A.slices, A.parameters
     return single
@@ -197,9 +200,10 @@ def _check(
 def _check_start(A: LinearOperator, start: Tensor | None, block: int) -> None:
     if start is None:
         return
-    if block > 1 or start.shape != (A.n,) or start.is_complex() or not start.isfinite().all() or not start.any():
+    held, fits = A.space.held, block == 1 and start.shape == (A.space.held,) and not start.is_complex()
+    if not (fits and 0 < float(A.space.norm(start.double())) < float("inf")):
         raise GantoolsError(
-            f"start= has shape {tuple(start.shape)}: pass a finite real vector ({A.n},) other than zero, and block=1."
+            f"start= has shape {tuple(start.shape)}: pass a finite real vector ({held},) other than zero, and block=1."
         )
 
 

@@ -16,7 +16,6 @@ from torch import Tensor
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.krylov.selection import leading, scores
 from gantools.analysis.operators.linear_operator import LinearOperator
-from gantools.random_vectors import normal_columns
 
 PROBES = 2
 NOT_ALL = "Not all converged, so better ones may be missing."
@@ -39,25 +38,30 @@ def find_doubt(A: LinearOperator, s: Spectrum, k: int, name: str, seed: int) -> 
     if not s.converged.all():
         return dataclasses.replace(s, doubt=NOT_ALL)
     generator = torch.Generator().manual_seed(seed + 7)
-    u = normal_columns(A.n, PROBES, A.dtype, A.device, generator)
+    u = A.space.normal_columns(PROBES, A.dtype, A.device, generator)
     halves = not A.symmetric and name in ("LI", "LR", "SR")
     if not (halves or name in ("LM", "LR", "SR")):
         return s
     product, spent = (A @ u).double(), PROBES
-    doubts = [_trace_doubt(s, name, u.double(), product)]
+    trace, square = A.space.total(torch.stack([(u.double() * product).sum(), product.square().sum()])).tolist()
+    doubts = [_trace_doubt(s, name, trace / PROBES, square / PROBES)]
     if halves:
-        doubts.append(_box_doubt(s, name, product, (A.T @ u).double() if A.has_transpose else None))
+        half = None
+        if A.has_transpose:
+            across = (product + (-1 if name == "LI" else 1) * (A.T @ u).double()) / 2
+            half = float(A.space.total(across.square().sum()) / PROBES) ** 0.5
+        doubts.append(_box_doubt(s, name, half))
         spent += PROBES * A.has_transpose
     elif name == "LM" and A.symmetric:
-        doubts.append(_room_doubt(s, float(product.square().sum()) / PROBES))
+        doubts.append(_room_doubt(s, square / PROBES))
     return dataclasses.replace(s, doubt=" ".join(filter(None, doubts)), guard_matvecs=s.guard_matvecs + spent)
 
 
-def _trace_doubt(s: Spectrum, name: str, u: Tensor, product: Tensor) -> str:
-    """Compare the mean of all eigenvalues, estimated by the quadratic forms u.(A u), with the values found."""
-    values, mean = s.values.numpy(), float((u * product).sum()) / PROBES / s.n
+def _trace_doubt(s: Spectrum, name: str, trace: float, square: float) -> str:
+    """Compare the mean of all eigenvalues, by estimates of the trace and the squared norm, with the values found."""
+    values, mean = s.values.numpy(), trace / s.n
     # Of normal probes: var u.(A u) = 2 ||(A + A^T)/2||_F^2, at most 2 ||A||_F^2.
-    deviation = (2 * float(product.square().sum()) / PROBES / PROBES) ** 0.5 / s.n
+    deviation = (2 * square / PROBES) ** 0.5 / s.n
     beyond = {
         "LM": abs(mean) - np.abs(values).max(),
         "LR": mean - np.real(values).max(),
@@ -82,15 +86,15 @@ def _room_doubt(s: Spectrum, square: float) -> str:
     )
 
 
-def _box_doubt(s: Spectrum, name: str, product: Tensor, transposed: Tensor | None) -> str:
+def _box_doubt(s: Spectrum, name: str, size: float | None) -> str:
+    """Compare the values with the Frobenius norm of the half that moves them off their axis; None without transpose."""
     values = s.values.numpy()
-    parts, sign, word = (np.imag(values), -1, "real") if name == "LI" else (np.real(values), 1, "imaginary")
+    parts, word = (np.imag(values), "real") if name == "LI" else (np.real(values), "imaginary")
     if (np.abs(parts) > 1e-6 * s.scale).any():
         return ""
     half = "antisymmetric" if name == "LI" else "symmetric"
     known = f"the {half} part cannot be judged, for lack of a transpose"
-    if transposed is not None:
-        size = float(torch.linalg.vector_norm((product + sign * transposed) / 2)) / PROBES**0.5
+    if size is not None:
         if size <= 1e-3 * s.scale:
             return ""
         known = f"the {half} part is not zero (Frobenius norm about {size:.2g})"

@@ -27,7 +27,6 @@ from gantools.analysis.krylov.iteration import ignore
 from gantools.analysis.krylov.selection import scores
 from gantools.analysis.operators.algebra import gram, symmetric_part
 from gantools.analysis.operators.linear_operator import LinearOperator
-from gantools.random_vectors import normal_columns
 
 NAMES = {"SM": "0", "NI": "the imaginary axis", "NU": "the unit circle"}
 BOUND_PRODUCTS, BOUND_BASIS = 400, 40
@@ -44,7 +43,7 @@ def interior(A: LinearOperator, request: SearchRequest, size: int) -> Spectrum:
     else:
         found, certified = wide(A, request, size)
         few = room(A) < min(A.n, MOST, request.limit)  # so that products of a solve, which keep nothing, may do better
-        if few and not found.converged.all() and A.symmetric and request.name != "NU":
+        if few and not A.space.shared and not found.converged.all() and A.symmetric and request.name != "NU":
             found = _better(found, shift_invert(A, request, size))
     near = -scores(found.values.numpy(), request.name)
     if found.converged.all() and len(found) >= request.k and near.max() <= _floor(A, found.scale):
@@ -82,17 +81,17 @@ def _end(A: LinearOperator, name: str) -> tuple[str, str]:
     """Return the selection of an end of the spectrum that the target lies beyond, and what shows it; else nothing."""
     if name == "SM" or not A.has_transpose or (name == "NI" and A.symmetric):
         return "", ""
-    u = normal_columns(A.n, 1, A.dtype, A.device, torch.Generator().manual_seed(0))[:, 0]
+    u = A.space.normal(A.dtype, A.device, torch.Generator().manual_seed(0))
     product = (A @ u).double()
     u = u.double()
     # What one vector disproves needs no search.
     if name == "NU":
-        if product.norm() >= u.norm():
+        if A.space.norm(product) >= A.space.norm(u):
             return "", ""
         bound = _outermost(gram(A), "LA", 1.0)
         why = f"The norm is at most {max(bound, 0.0) ** 0.5:.6g}, so the nearest have the largest modulus"
         return ("LM", why) if bound < 1 else ("", "")
-    which = "SA" if float(u @ product) > 0 else "LA"
+    which = "SA" if float(A.space.total(u @ product)) > 0 else "LA"
     bound = _outermost(symmetric_part(A), which, 0.0)
     if which == "SA" and bound > 0:
         return "SR", f"All real parts are at least {bound:.3g} (Bendixson), so the nearest are the smallest"

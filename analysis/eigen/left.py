@@ -19,18 +19,20 @@ from gantools.analysis.eigen.search import SearchRequest, search
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.eigen.uncertainty import hinging
 from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.analysis.sharding.space import Space
 
 Array = NDArray[Any]
 
 LEFT_TOL = 1e-4
 
 
-def matched(s: Spectrum, other: Spectrum) -> tuple[Tensor, Array]:
+def matched(s: Spectrum, other: Spectrum, space: Space) -> tuple[Tensor, Array]:
     """Return left eigenvectors (n, k) and condition numbers (k,) of a spectrum; NaN where none was found.
 
     Args:
         s: with vectors.
         other: of the transpose, with vectors.
+        space: of the vectors.
     """
     assert s.vectors is not None and other.vectors is not None
     left = torch.full_like(s.vectors, float("nan"))
@@ -45,7 +47,7 @@ def matched(s: Spectrum, other: Spectrum) -> tuple[Tensor, Array]:
         if distance[j] <= near:
             free[j] = False
             left[:, i] = other.vectors[:, j].conj()
-            overlap = _overlap(left[:, i], s.vectors[:, i], s.scales)
+            overlap = _overlap(left[:, i], s.vectors[:, i], s.scales, space)
             numbers[i] = 1 / overlap if overlap > 0 else np.inf
     return left, numbers
 
@@ -64,15 +66,16 @@ def with_conditions(A: LinearOperator, s: Spectrum, request: SearchRequest, size
         request, k=len(s), tol=max(request.tol, LEFT_TOL), limit=limit, start=None, progress=lambda *_: None
     )
     other = search(A.T, request, max(size, min(2 * len(s) + 20, A.n - request.block)), request.seed + 1)
-    numbers = matched(s, other)[1]
+    numbers = matched(s, other, A.space)[1]
     conditions = torch.from_numpy(np.where(np.isnan(numbers) & needed, np.inf, numbers))
     spent = s.guard_matvecs + other.matvecs + other.check_matvecs
     return dataclasses.replace(s, conditions=conditions, guard_matvecs=spent)
 
 
-def _overlap(y: Tensor, x: Tensor, scales: Tensor | None) -> float:
+def _overlap(y: Tensor, x: Tensor, scales: Tensor | None, space: Space) -> float:
     """Return |y* x| of a left and a right eigenvector (n,), each of unit length in the coordinates of the scales."""
     y, x = y.to(torch.complex128), x.to(torch.complex128)
     if scales is not None:
         y, x = y * scales, x / scales
-    return float(torch.vdot(y, x).abs() / (torch.linalg.vector_norm(y) * torch.linalg.vector_norm(x)))
+    inner = torch.view_as_complex(space.total(torch.view_as_real(torch.vdot(y, x))))
+    return float(inner.abs() / (space.norm(y) * space.norm(x)))

@@ -29,7 +29,8 @@ class Spectrum:
             rounding times the eigenvalue's condition number; else the residual (times the condition number, unknown).
         converged: (k,) bool: `errors` within tol * max(|value|, eps^(2/3) scale), ARPACK's rule, or within the
             rounding of products of this dtype, 10 eps scale; the final residual is allowed that much on top.
-        vectors: (n, k) of unit length on the operator's device, or None.
+        vectors: (n, k) of unit length on the operator's device, or None; where processes divide the operator's vectors,
+            what this one holds of them.
         scale: a lower estimate of $\|A\|_2$, the largest $\|A v\|$ seen.
         matvecs: products the solver used.
         check_matvecs: products spent afterwards on the residuals.
@@ -94,20 +95,21 @@ class Spectrum:
     def shares(self) -> dict[str, Tensor]:
         """The share of each part in each unit eigenvector, the sum of its squared moduli: (k,) float64, on the CPU.
 
-        Empty without vectors or named parts. Eigenvectors of a Jacobian are not orthogonal: a share says which
-        parameters move along one, not how much of the field it carries.
+        Empty without vectors or named parts, and where processes divide the vectors. Eigenvectors of a Jacobian are not
+        orthogonal: a share says which parameters move along one, not how much of the field it carries.
         """
-        if self.vectors is None:
+        if self.vectors is None or len(self.vectors) != self.n:
             return {}
         norm, vectors = torch.linalg.vector_norm, self.vectors
         return {name: norm(vectors[part], dim=0).double().square().cpu() for name, part in self.parts.items()}
 
     def start(self, seed: int = 5) -> Tensor | None:
-        """Return a unit vector (n,) from which to search for these values of a similar operator; None without vectors.
+        """Return a unit vector (n,) from which to search for these values of a similar operator.
 
         It has a part along each eigenvector, and a random one, which finds those that were not among the leading ones.
+        None without vectors, and where processes divide them.
         """
-        if self.vectors is None:
+        if self.vectors is None or len(self.vectors) != self.n:
             return None
         scales = 1.0 if self.scales is None else self.scales.cpu().double()
         vectors = self.vectors.cpu()

@@ -117,7 +117,7 @@ def _least_conditions(s: Spectrum) -> Array:
     """Return lower bounds (k,) on the condition numbers: within the span of the converged vectors, or the basis."""
     least = np.ones(len(s)) if s.least_conditions is None else s.least_conditions.numpy()
     least = least[s.converged.numpy()]
-    if s.vectors is None:
+    if s.vectors is None or len(s.vectors) != s.n:  # this process may hold a range of their entries only
         return least
     vectors = s.vectors if s.scales is None else s.vectors / s.scales[:, None]
     vectors = vectors[:, s.converged.to(vectors.device)].to("cpu", torch.complex128)

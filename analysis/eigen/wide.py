@@ -81,7 +81,7 @@ def wide(A: LinearOperator, request: SearchRequest, size: int) -> tuple[Spectrum
 
 def room(A: LinearOperator) -> int:
     """Return how many vectors memory holds."""
-    return MEMORY // (A.n * A.dtype.itemsize)
+    return MEMORY // (A.space.held * A.dtype.itemsize)
 
 
 def _from_start(

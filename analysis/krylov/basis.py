@@ -18,7 +18,6 @@ from gantools.analysis.krylov.gram_schmidt import (
 from gantools.analysis.krylov.storage import BasisState, allocate_basis
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
-from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
 
@@ -43,7 +42,8 @@ class KrylovBasis:
             about 0.2 % of the norm of A).
 
     Attributes:
-        vectors: (size + width, n), one tensor; the rows up to `length` are the basis, the next ones its continuation.
+        vectors: (size + width, n), or what this process holds of each, one tensor; the rows up to `length` are the
+            basis, the next ones its continuation.
         projected: (size + width, size): A V[:j]^T = V[:j + width]^T projected[:j + width, :j].
         length: vectors in the basis at present, j.
         scale: the largest ||A v|| seen, a lower estimate of the norm of A.
@@ -58,7 +58,7 @@ class KrylovBasis:
         width: int = 1,
         storage: str = "device",
     ):
-        self.operator = operator
+        self.operator, self.space = operator, operator.space
         self.generator = generator
         self.size = size
         self.width = width
@@ -79,20 +79,20 @@ class KrylovBasis:
 
     def _fresh(self, rows: int, beside: Tensor | None = None) -> Tensor:
         """Return a random unit vector orthogonal to the first rows, and to the columns of `beside` (n, b)."""
-        w = normal_vector(self.operator.n, self.operator.dtype, self.vectors.device, self.generator)
+        w = self.space.normal(self.operator.dtype, self.vectors.device, self.generator)
         for _ in range(2):
             if rows:
-                w = orthogonalise(self.vectors[:rows], w)[1]
+                w = orthogonalise(self.vectors[:rows], w, self.space)[1]
             if beside is not None:
-                w = w - beside @ (beside.T @ w)
-        return w / torch.linalg.vector_norm(w)
+                w = w - beside @ self.space.total(beside.T @ w)
+        return w / self.space.norm(w)
 
     def lock(self, vectors: Tensor, square: Array) -> None:
         """Start from an invariant subspace: A X = X `square` for X = `vectors` (n, p) with independent columns.
 
         The next directions are random and orthogonal to it, so that only eigenvectors outside of it can appear.
         """
-        Q, R = torch.linalg.qr(vectors.double())
+        Q, R = self.space.orthonormal(vectors.double())
         triangle = R.cpu().numpy()
         count = len(triangle)
         self.vectors[:count] = Q.T.to(self.vectors)
@@ -103,7 +103,7 @@ class KrylovBasis:
 
     def start_from(self, vector: Tensor) -> None:
         """Make a vector (n,) the first one, before any product."""
-        self.vectors[0] = vector.to(self.vectors) / torch.linalg.vector_norm(vector)
+        self.vectors[0] = vector.to(self.vectors) / self.space.norm(vector)
 
     def expand(self) -> None:
         """Append one vector or block: as many products, and two passes of Gram-Schmidt.
@@ -162,7 +162,7 @@ class KrylovBasis:
     def _append_unread(self) -> None:
         j = self.length
         w = self._times(self.vectors[j])
-        coefficients, w, norms = orthogonalise(self.vectors[: j + 1], w, *self._recurrence())
+        coefficients, w, norms = orthogonalise(self.vectors[: j + 1], w, self.space, *self._recurrence())
         self._unread.append(torch.cat([coefficients, norms]))
         self.vectors[j + 1] = w / norms[-1]
         self.length = j + 1
@@ -170,14 +170,14 @@ class KrylovBasis:
     def _append_vector(self) -> None:
         j = self.length
         w = self._times(self.vectors[j])
-        coefficients, w, norms = orthogonalise(self.vectors[: j + 1], w, *self._recurrence())
+        coefficients, w, norms = orthogonalise(self.vectors[: j + 1], w, self.space, *self._recurrence())
         host = torch.cat([coefficients, norms]).cpu().numpy()
         self._require_finite(host)
         column, (before, once, beta) = host[: j + 1], host[j + 1 :]
         self.scale = max(self.scale, float(before))
         if not self._breaks_down(beta) and beta < 0.5 * once:
             # The second pass removed much again, so its own rounding matters; rare, hence outside the fixed two.
-            more, w, norms = orthogonalise(self.vectors[: j + 1], w)
+            more, w, norms = orthogonalise(self.vectors[: j + 1], w, self.space)
             column, beta = column + more.cpu().numpy(), float(norms[-1])
         breakdown = self._breaks_down(beta)
         self.projected[: j + 1, j] = column
@@ -196,12 +196,12 @@ class KrylovBasis:
         b, end = self.width, self.length + self.width
         rows = self.vectors[:end]
         w = self._times(self.vectors[self.length : end])
-        norms = torch.linalg.vector_norm(w, dim=0)
+        norms = self.space.norm(w, dim=0)
         self._require_finite(norms.cpu().numpy())
         self.scale = max(self.scale, float(norms.max()))
-        column, border, w = orthogonalise_block(rows, w)
+        column, border, w = orthogonalise_block(rows, w, self.space)
         # Rotated so that a lack of rank shows in whole columns.
-        left, sizes, right = torch.linalg.svd(border)
+        left, sizes, right = self.space.agreed(tuple(torch.linalg.svd(border)))
         w = w @ left.to(w)
         lost = (sizes <= ROUNDING * self.epsilon * self.scale).tolist()
         for i in (i for i in range(b) if lost[i]):
@@ -276,7 +276,7 @@ class KrylovBasis:
     def restore(self, state: BasisState) -> bool:
         """Go on from a state if it fits and is this operator's, which one product shows; return whether it is."""
         vectors, projected = state.vectors, state.projected.numpy()
-        if projected.shape != self.projected.shape or vectors.shape[1] != self.operator.n:
+        if projected.shape != self.projected.shape or vectors.shape[1] != self.space.held:
             return False
         if vectors.dtype != self.vectors.dtype:
             return False

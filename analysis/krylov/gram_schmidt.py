@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gantools.analysis.sharding.space import Space
+
 # What rounding leaves of an orthogonalised product, in units of eps * scale. Anything smaller is noise: as a
 # recurrence coefficient it would only steer the basis to a random direction, which we then take on purpose.
 ROUNDING = 10.0
@@ -37,13 +39,14 @@ def cleared(rows: Tensor, w: Tensor, coefficients: Tensor) -> Tensor:
 
 
 def orthogonalise(
-    basis: Tensor, w: Tensor, known: Tensor | None = None, start: int = 0
+    basis: Tensor, w: Tensor, space: Space, known: Tensor | None = None, start: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Remove the rows of `basis` (j + 1, n) from w (n,), twice: once is not enough (Giraud et al., 2005).
 
     Args:
         basis: orthonormal rows.
         w: the vector.
+        space: that both are of.
         known: coefficients (j - start,) on the rows from `start` to the last but one, where a symmetric operator's
             recurrence tells them; those before are 0. The first pass then computes only that of the last row, which
             halves the work. The second pass, over all rows, corrects them.
@@ -53,21 +56,21 @@ def orthogonalise(
         The coefficients (j + 1,) float64, the remainder of w, and its norms before and after each pass, (3,) float64.
     """
     # The first two only scale tolerances; the last is a coefficient of the recurrence, so it is summed in float64.
-    norms = [torch.linalg.vector_norm(w).double()]
+    norms = [space.norm(w).double()]
     coefficients = torch.zeros(basis.shape[0], dtype=torch.float64, device=w.device)
     for first in (True, False):
         rows = basis[start:] if first else basis
         if known is None or not first:
-            part = coefficients_on(rows, w)
+            part = space.total(coefficients_on(rows, w))
         else:
-            part = torch.cat([known, coefficients_on(basis[-1:], w)])
+            part = torch.cat([known, space.total(coefficients_on(basis[-1:], w))])
         w = cleared(rows, w, part)
         coefficients[len(basis) - len(rows) :] += part
-        norms.append(torch.linalg.vector_norm(w, dtype=None if first else torch.float64).double())
+        norms.append(space.norm(w, dtype=None if first else torch.float64).double())
     return coefficients, w, torch.stack(norms)
 
 
-def orthogonalise_block(basis: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def orthogonalise_block(basis: Tensor, w: Tensor, space: Space) -> tuple[Tensor, Tensor, Tensor]:
     """Remove the rows of `basis` (j, n) from the columns of w (n, b), and these from each other.
 
     Block Gram-Schmidt, repeated until a pass removes little (Barlow and Smoktunowicz, Numer. Math. 123, 2013).
@@ -79,8 +82,8 @@ def orthogonalise_block(basis: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tenso
     b = w.shape[1]
     column, border = torch.zeros(len(basis), b, dtype=torch.float64), torch.eye(b, dtype=torch.float64)
     for attempt in range(4):
-        part = coefficients_on(basis, w)
-        w, triangle = torch.linalg.qr(cleared(basis, w, part))
+        part = space.total(coefficients_on(basis, w))
+        w, triangle = space.orthonormal(cleared(basis, w, part))
         column += part.double().cpu() @ border
         border = triangle.double().cpu() @ border
         # From the second pass on w is orthonormal before: if the pass shrinks it much, rounding was removed.

@@ -159,7 +159,7 @@ def iterate(
             products += basis.width
             if not schedule.due(basis, products) or not basis.settle():
                 continue
-            ritz = method.extract(basis)
+            ritz = basis.space.agreed(method.extract(basis))
             errors = error_bounds(ritz.residuals, ritz.gaps)
             ratios = excess(errors, ritz.values, stopping.tol, basis.scale, basis.epsilon)
             good = int((ratios <= 1).sum())
@@ -171,6 +171,6 @@ def iterate(
         if schedule.terminate(basis, products, ratios):
             return ritz, products
         if basis.full:
-            basis.restart(*method.compress(basis, _kept(basis, method.k, good)))
+            basis.restart(*basis.space.agreed(method.compress(basis, _kept(basis, method.k, good))))
             schedule.restarted(basis)
             save(products)

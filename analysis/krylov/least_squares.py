@@ -113,7 +113,7 @@ class GolubKahan(KrylovLeastSquares):
             return
         self.projected[k + 1, k] = beta
         self._left = left / beta
-        _, right, norms = orthogonalise(self.vectors[: k + 1], self.J.T @ self._left)
+        _, right, norms = orthogonalise(self.vectors[: k + 1], self.J.T @ self._left, self.J.space)
         self.products += 1
         alpha = float(norms[-1])
         _require_finite(alpha)
@@ -158,7 +158,7 @@ class RangeRestrictedLanczos(KrylovLeastSquares):
     def _ahead(self) -> None:
         """Multiply J with the vector after the basis, and orthogonalise the product to get the next one."""
         k = self.length
-        column, w, norms = orthogonalise(self.vectors[: k + 1], self.J @ self.vectors[k])
+        column, w, norms = orthogonalise(self.vectors[: k + 1], self.J @ self.vectors[k], self.J.space)
         host = torch.cat([column, norms]).cpu().numpy()
         self.products += 1
         self.projected[: k + 1, k], beta = host[: k + 1], float(host[-1])

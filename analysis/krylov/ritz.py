@@ -13,6 +13,7 @@ from torch import Tensor
 from gantools.analysis.krylov.basis import KrylovBasis
 from gantools.analysis.krylov.gram_schmidt import ROUNDING
 from gantools.analysis.operators.linear_operator import LinearOperator
+from gantools.analysis.sharding.space import Space
 
 Array = NDArray[Any]
 
@@ -78,7 +79,8 @@ def final_residuals(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[
     small[lower, upper] = -np.imag(values)[upper]
     partner = np.arange(len(values))
     partner[upper], partner[lower] = lower, upper
-    measured = [_measured(X, product, i, int(partner[i]), small, A.symmetric) for i in range(len(values))]
+    columns = range(len(values))
+    measured = [_measured(X, product, i, int(partner[i]), small, A.symmetric, A.space) for i in columns]
     lengths, residuals, quotients = torch.stack(measured).cpu().numpy().T
     for part in (lengths, residuals):
         part[upper] = part[lower] = np.hypot(part[upper], part[lower])
@@ -91,13 +93,13 @@ def final_residuals(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[
     return values, residuals / lengths, Z
 
 
-def _measured(X: Tensor, product: Tensor, i: int, partner: int, small: Array, symmetric: bool) -> Tensor:
+def _measured(X: Tensor, product: Tensor, i: int, partner: int, small: Array, symmetric: bool, space: Space) -> Tensor:
     """Return the length of column i of X (n, k), the norm of column i of A X - X `small`, and x.(A x) / x.x."""
     x, image = X[:, i].double(), product[:, i].double()
-    square = x @ x
-    quotient = (x @ image) / square
+    square, along = space.total(torch.stack([x @ x, x @ image]))
+    quotient = along / square
     # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
     image -= x * (quotient if symmetric else small[i, i])
     if partner != i:
         image -= X[:, partner].double() * small[partner, i]
-    return torch.stack([square.sqrt(), torch.linalg.vector_norm(image), quotient])
+    return torch.stack([square.sqrt(), space.norm(image), quotient])

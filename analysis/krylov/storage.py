@@ -14,7 +14,7 @@ STORAGES = ("device", "host", "bfloat16")
 
 
 def allocate_basis(rows: int, operator: LinearOperator, storage: str) -> Tensor:
-    """Return an uninitialised tensor (rows, n) for vectors of an operator, in one of the `STORAGES`.
+    """Return an uninitialised tensor (rows, n) for what is held of vectors of an operator, in one of the `STORAGES`.
 
     Raises:
         GantoolsError: when it does not fit.
@@ -22,13 +22,13 @@ def allocate_basis(rows: int, operator: LinearOperator, storage: str) -> Tensor:
     device = torch.device("cpu") if storage == "host" else operator.device
     dtype = torch.bfloat16 if storage == "bfloat16" else operator.dtype
     try:
-        return torch.empty((rows, operator.n), dtype=dtype, device=device)
+        return torch.empty((rows, operator.space.held), dtype=dtype, device=device)
     except RuntimeError as error:  # also torch.OutOfMemoryError
-        gigabytes = rows * operator.n * dtype.itemsize / 2**30
+        gigabytes = rows * operator.space.held * dtype.itemsize / 2**30
         elsewhere = ", keep the basis in main memory (storage='host')" if device.type != "cpu" else ""
         raise GantoolsError(
-            f"A basis of {rows} vectors of {operator.n} numbers needs {gigabytes:.3g} GiB on {device}, more than "
-            f"there is: lower basis= or k=, store it as bfloat16{elsewhere}, or take a player or a layer instead "
+            f"A basis of {rows} vectors of {operator.space.held} numbers needs {gigabytes:.3g} GiB on {device}, more "
+            f"than there is: lower basis= or k=, store it as bfloat16{elsewhere}, or take a player or a layer instead "
             "of the whole."
         ) from error
 

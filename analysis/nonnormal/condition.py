@@ -53,5 +53,5 @@ def conditions(A: LinearOperator, s: Spectrum, basis: int | None = None, max_mat
     if A.symmetric:
         return Conditions(s.vectors, torch.ones(len(s), dtype=torch.float64), 0)
     other = eigenvalues(A.T, len(s), s.which, tol=max(s.tol, 1e-12), basis=basis, max_matvecs=max_matvecs, guard=False)
-    left, numbers = matched(s, other)
+    left, numbers = matched(s, other, A.space)
     return Conditions(left, torch.from_numpy(numbers), other.matvecs + other.check_matvecs)

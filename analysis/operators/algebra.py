@@ -35,6 +35,7 @@ def identity(like: LinearOperator | int, dtype: torch.dtype | None = None, kind:
         lambda u: u.clone(), n, dtype or torch.float64, device, matmat=lambda u: u.clone(), symmetric=True, kind=kind
     )
     if not isinstance(like, int):
+        made.space = like.space
         made.slices, made.parameters = like.slices, like.parameters
     return made
 
@@ -76,6 +77,7 @@ def gram(A: LinearOperator) -> LinearOperator:
 def _like(A: LinearOperator, product: LinearOperator, **kwargs: Any) -> LinearOperator:
     if "rmatvec" in kwargs:
         kwargs["rmatmat"] = kwargs["rmatvec"]
+    kwargs["space"] = A.space
     made = LinearOperator(product.__matmul__, A.n, A.dtype, A.device, matmat=product.__matmul__, **kwargs)
     made.slices, made.parameters = A.slices, A.parameters
     return made

@@ -46,9 +46,10 @@ class DifferentiatedOperator(LinearOperator):
     ):
         transposed = products.product if kwargs.get("symmetric") else products.transposed
         kwargs.setdefault("precision", getattr(products, "error", None))
+        space = kwargs.get("space")
         super().__init__(
             products.product,
-            like.numel(),
+            space.n if space else like.numel(),
             dtype=like.dtype,
             device=like.device,
             rmatvec=transposed,
@@ -199,7 +200,7 @@ class Differentiation:
 
         def over_all(make: Callable[..., engines.Products], kept: engines.Products | None = None) -> engines.Products:
             if self.several:
-                return engines.MeanProducts(self._weighted, point, make)
+                return engines.MeanProducts(self.weighted, point, make)
             return make(function, point) if kept is None else kept
 
         def recorded(compiled: bool = False) -> ReplayProducts:
@@ -208,7 +209,7 @@ class Differentiation:
             there = None if self.symmetric else over_all(self.reversed, reverse).transposed
             if not self.several:
                 return ReplayProducts([(1.0, function, lambda: reverse)], point, there, compiled)
-            parts = ((weight, one, partial(self.reversed, one)) for weight, one in self._weighted())
+            parts = ((weight, one, partial(self.reversed, one)) for weight, one in self.weighted())
             return ReplayProducts(parts, point, there, compiled)
 
         if name in ("replay", "compiled"):
@@ -254,7 +255,7 @@ class Differentiation:
         total = sum(weight for weight, _ in parts)
         return lambda w: functools.reduce(torch.add, (weight / total * field(w) for weight, field in parts))
 
-    def _weighted(self) -> Iterator[tuple[float, engines.Function]]:
+    def weighted(self) -> Iterator[tuple[float, engines.Function]]:
         for number, batch in enumerate(self.batches):
             yield self._weight(batch), self.function(batch, number)
 

@@ -19,6 +19,7 @@ from gantools.analysis.operators.training_step import TrainingStep
 from gantools.analysis.products import autograd as engines
 from gantools.analysis.products import checks
 from gantools.analysis.products.cancellation import tell_of_cancellation
+from gantools.analysis.sharding.operator import sharded_operator
 from gantools.batches import batch_size
 from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
 from gantools.games import arbiter, functional
@@ -74,7 +75,8 @@ def jacobian(
     >>> gt.analysis.jacobian(*quadratic).dense().tolist()
     [[0.2, 1.0], [-1.0, 0.2]]
     """
-    return _field_operator(_field_derivative(game, batch, size, method, spectral_norm), check)
+    derivative = _field_derivative(game, batch, size, method, spectral_norm)
+    return (sharded_operator if game.layout.divided else _field_operator)(derivative, check)
 
 
 def hessian(
@@ -110,7 +112,7 @@ def hessian(
         )
     derivative = _field_derivative(game, batch, size, method, spectral_norm)
     if len(game.slices) == 1 and player in (None, *game.slices):
-        return _field_operator(derivative, check)
+        return (sharded_operator if game.layout.divided else _field_operator)(derivative, check)
     game.require_player(cast(str, player))
     derivative.require_same_order()
     part = game.slices[cast(str, player)]
@@ -133,7 +135,7 @@ def _field_derivative(
 ) -> Differentiation:
     if spectral_norm not in VECTORS:
         raise suggest("spectral_norm", spectral_norm, list(VECTORS))
-    there = snapshot(game, follow=spectral_norm == "exact")
+    there = snapshot(game, follow=spectral_norm == "exact", divided=True)
     return Differentiation.over(there, batch, size, method, lambda there, one, _: there.field(one))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
+from gantools.analysis.sharding.space import Space
 from gantools.argument_kinds import checked
 from gantools.described import Described
 from gantools.errors import GantoolsError
@@ -36,6 +37,8 @@ class LinearOperator(Described):
             of searches and counts follow it.
         kind: meaning of the eigenvalues: "field" (of a game's Jacobian: positive real part attracts), "hessian", or
             "map" (of an update: inside the unit circle attracts). By default "hessian" when symmetric, else "field".
+        space: of the vectors, where processes divide them: all that are multiplied are what this process holds, (held,)
+            or (held, k). By default each vector is whole.
 
     Attributes:
         matvecs: products done so far, a block of k counting k, a complex vector 2. The transpose counts its own.
@@ -71,6 +74,7 @@ class LinearOperator(Described):
         symmetric: bool = False,
         kind: str | None = None,
         precision: float | None = None,
+        space: Space | None = None,
     ):
         if n < 1:
             raise GantoolsError(f"A linear operator needs at least one dimension, but n = {n}: are there parameters?")
@@ -80,6 +84,7 @@ class LinearOperator(Described):
         if kind not in KINDS:
             raise GantoolsError(f"Unknown kind of operator {kind!r}: use one of {', '.join(KINDS)}.")
         self.n = int(n)
+        self.space = space or Space(n)
         self.dtype = dtype
         self.device = torch.device(device)
         self.symmetric = symmetric
@@ -108,17 +113,9 @@ class LinearOperator(Described):
             return self
         if self._rmatvec is None:
             raise GantoolsError(self.no_transpose)
-        transposed = LinearOperator(
-            self._rmatvec,
-            self.n,
-            self.dtype,
-            self.device,
-            rmatvec=self._matvec,
-            matmat=self._rmatmat,
-            rmatmat=self._matmat,
-            kind=self.kind,
-            precision=self.precision,
-        )
+        blocks = {"matmat": self._rmatmat, "rmatvec": self._matvec, "rmatmat": self._matmat}
+        like: dict[str, Any] = {"kind": self.kind, "precision": self.precision, "space": self.space}
+        transposed = LinearOperator(self._rmatvec, self.n, self.dtype, self.device, **blocks, **like)
         transposed.slices, transposed.parameters = self.slices, self.parameters
         transposed.scales = None if self.scales is None else self.scales.reciprocal()
         return transposed
@@ -144,7 +141,7 @@ class LinearOperator(Described):
             return _composed(self, u)
         self._check(u)
         if u.is_complex():
-            parts = torch.cat([u.real.reshape(self.n, -1), u.imag.reshape(self.n, -1)], dim=1)
+            parts = torch.cat([u.real.reshape(len(u), -1), u.imag.reshape(len(u), -1)], dim=1)
             real, imaginary = (self @ parts).chunk(2, dim=1)
             return torch.complex(real, imaginary).reshape(u.shape)
         u = u.to(device=self.device, dtype=self.dtype)
@@ -161,9 +158,11 @@ class LinearOperator(Described):
     def _check(self, u: Tensor) -> None:
         if not isinstance(u, Tensor):
             raise GantoolsError(f"Multiply the operator with a torch tensor, not with {type(u).__name__}.")
-        if u.dim() not in (1, 2) or u.shape[0] != self.n:
+        held = self.space.held
+        if u.dim() not in (1, 2) or u.shape[0] != held:
+            here = f", {held} of whose entries are held here," if self.space.shared else ""
             raise GantoolsError(
-                f"The operator is {self.n} x {self.n} and multiplies tensors of shape ({self.n},) or ({self.n}, k), "
+                f"The operator is {self.n} x {self.n}{here} and multiplies tensors of shape ({held},) or ({held}, k), "
                 f"not {tuple(u.shape)}."
             )
         if not (u.is_floating_point() or u.is_complex()):
@@ -192,7 +191,10 @@ class LinearOperator(Described):
         return product.detach().to(self.dtype)
 
     def dense(self, chunk: int | None = None) -> Tensor:
-        """Return the whole matrix (n, n), assembled from blocks of `chunk` columns (default: at most 256)."""
+        """Return the whole matrix (n, n), assembled from blocks of `chunk` columns (default: at most 256).
+
+        Where processes divide the vectors, each has to ask for it, and gets all of it.
+        """
         self.prepare(self.n)
         chunk = chunk or min(self.n, 256)
         matrix = torch.empty(self.n, self.n, dtype=self.dtype, device=self.device)
@@ -200,7 +202,7 @@ class LinearOperator(Described):
             width = min(chunk, self.n - start)
             columns = torch.zeros(self.n, width, dtype=self.dtype, device=self.device)
             columns[start : start + width].fill_diagonal_(1)
-            matrix[:, start : start + width] = self @ columns
+            matrix[:, start : start + width] = self.space.joined(self @ self.space.own(columns))
         return matrix
 
     def __add__(self, other: LinearOperator) -> LinearOperator:
@@ -252,7 +254,7 @@ def _made_of(
 ) -> LinearOperator:
     first = operators[0]
     for other in operators[1:]:
-        if other.n != first.n or other.device != first.device:
+        if other.n != first.n or other.device != first.device or other.space != first.space:
             raise GantoolsError(
                 f"Operators of one order on one device can be combined, not {first.n} x {first.n} on {first.device} "
                 f"with {other.n} x {other.n} on {other.device}."
@@ -272,6 +274,7 @@ def _made_of(
         # An update map is the identity minus something: one map makes the sum a map.
         kind="map" if "map" in kinds else "hessian" if symmetric else "field",
         precision=max(A.precision for A in operators),
+        space=first.space,
     )
     named = next((A for A in operators if A.slices), first)
     made.slices, made.parameters = named.slices, named.parameters

@@ -12,6 +12,7 @@ from gantools.analysis.operators.algebra import kept, parameter_slices
 from gantools.batches import map_tensors, widened
 from gantools.games import functional
 from gantools.games.game import Game
+from gantools.games.sharding.layout import ShardedLayout
 
 Function = Callable[[Tensor], Tensor]
 
@@ -46,7 +47,10 @@ class Snapshot:
         self.follow = follow
         self.slices, self.parameters = slices, parameters
         self._values, self._modes = values, modes
-        self._whole = game.flatten([functional.as_real(values[name]) for name in game.names])
+        if isinstance(game.layout, ShardedLayout):
+            self._whole = game.layout.held_vector()
+        else:
+            self._whole = game.flatten([functional.as_real(values[name]) for name in game.names])
         self._where = None if where is None or len(where) == len(self._whole) else where
         self._buffers = {name: values[name] for name in game.constants}
         self.point = self._whole if self._where is None else self._whole[self._where]
@@ -54,7 +58,9 @@ class Snapshot:
     @property
     def player(self) -> str | None:
         """The player whose parameters move, or None where several players' do."""
-        first, last = (0, len(self._whole) - 1) if self._where is None else (int(self._where[0]), int(self._where[-1]))
+        first, last = (
+            (0, self.game.num_parameters - 1) if self._where is None else (int(self._where[0]), int(self._where[-1]))
+        )
         return next((p for p, part in self.game.slices.items() if part.start <= first and last < part.stop), None)
 
     def restricted_to(self, where: Tensor, constant: bool = True) -> Snapshot:
@@ -118,8 +124,17 @@ class Snapshot:
         return own if self._where is None else self._whole.index_copy(0, self._where, own)
 
 
-def snapshot(game: Game, follow: bool = False) -> Snapshot:
-    """Return a snapshot of a game in which all its parameters move; `follow`: see `Game.frozen`."""
+def snapshot(game: Game, follow: bool = False, divided: bool = False) -> Snapshot:
+    """Return a snapshot of a game in which all its parameters move.
+
+    Args:
+        game: the game.
+        follow: see `Game.frozen`.
+        divided: whether processes may hold ranges of the vectors, see `gantools.sharded`.
+    """
     game.layout.require_single()
-    values = {name: t.detach().clone() for name, t in game.module.tensors([*game.names, *game.constants]).items()}
+    if not (divided and game.layout.divided):
+        game.layout.require_whole()
+    names = game.constants if game.layout.divided else [*game.names, *game.constants]
+    values = {name: t.detach().clone() for name, t in game.module.tensors(names).items()}
     return Snapshot(game, values, game.modes(), dict(game.slices), parameter_slices(game), follow=follow)

@@ -86,11 +86,16 @@ class Verdict:
 
 
 def evaluate(
-    game: Game, leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], batch: Any, wanted: Wanted
+    game: Game,
+    leaves: Sequence[Tensor],
+    buffers: Mapping[str, Tensor],
+    batch: Any,
+    wanted: Wanted,
+    weight: float = 1.0,
 ) -> FieldValue:
-    """Return the field at these leaves, see `Game.field_of`."""
+    """Return the field at these leaves, times a weight, see `Game.field_of`."""
     if isinstance(batch, Parts):
-        return _mean_field(game, leaves, buffers, batch, wanted)
+        return _mean_field(game, leaves, buffers, batch, wanted, weight)
     require_samples(batch)
     if torch.is_inference_mode_enabled():
         raise GantoolsError("torch.inference_mode() records nothing to differentiate: evaluate the field outside it.")
@@ -104,11 +109,14 @@ def evaluate(
             losses = checked_losses(game.players, losses)
             pieces: list[Tensor] = []
             for player in wanted.players or game.slices:
-                pieces += pieces_of(game, player, losses[player], leaves, wanted)
+                loss = losses[player] if weight == 1.0 else weight * losses[player]
+                pieces += pieces_of(game, player, loss, leaves, wanted)
             return game.flatten(pieces), {player: loss.detach() for player, loss in losses.items()}
 
         with functional.twice_differentiable(game.module) if twice else nullcontext():
-            (vector, losses), moved = game.module.call(game.layout.names, leaves, buffers, batch, finish)
+            (vector, losses), moved = game.module.call(
+                game.layout.names, game.layout.in_modules(leaves), buffers, batch, finish
+            )
     return FieldValue(vector, losses, moved)
 
 
@@ -146,7 +154,7 @@ def pieces_of(game: Game, player: str, loss: Tensor, leaves: Sequence[Tensor], w
 
 
 def _mean_field(
-    game: Game, leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], parts: Parts, wanted: Wanted
+    game: Game, leaves: Sequence[Tensor], buffers: Mapping[str, Tensor], parts: Parts, wanted: Wanted, weight: float
 ) -> FieldValue:
     """Return the mean field of the parts of a batch, with the graph of one of them in memory at a time."""
     frozen = partial(game.frozen, game.modes()) if game.still else nullcontext
@@ -158,7 +166,7 @@ def _mean_field(
         def share(leaves: Sequence[Tensor], part: Any = part, buffers: Any = moved, seen: Any = seen) -> Tensor:
             # Without a graph of the gradient at first: what is differentiated is what is evaluated again.
             again = dataclasses.replace(wanted, create_graph=wanted.create_graph and bool(seen))
-            value = evaluate(game, leaves, buffers, part, again)
+            value = evaluate(game, leaves, buffers, part, again, weight)
             seen[:] = [dataclasses.replace(value, vector=value.vector.new_empty(0))]
             return batch_size(part) / size * value.vector
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gantools.errors import GantoolsError
 from gantools.games import functional
+from gantools.games.wrappers import is_spread
 
 
 class Layout:
@@ -28,6 +29,7 @@ class Layout:
     copies = 1
     how_to_pass = "pass them one by one, not in a list or loader"
     stacked = False  # of several games, or one, as copies
+    divided = False  # whether processes hold ranges of the vector, see `gantools.sharded`
 
     def __init__(self, names: Sequence[str], parameters: Sequence[nn.Parameter], owned: Mapping[str, slice]):
         self.names, self.parameters, self.owned = list(names), list(parameters), dict(owned)
@@ -78,6 +80,11 @@ class Layout:
         return Layout([self.names[k] for k in chosen], [self.parameters[k] for k in chosen], owned)
 
     @property
+    def undivided(self) -> "Layout":
+        """That of the whole vector in this process."""
+        return self
+
+    @property
     def size(self) -> int:
         """The length n of the vector; a complex parameter counts twice."""
         return sum(self._sizes)
@@ -109,8 +116,13 @@ class Layout:
         pieces = w.split(self._sizes)
         return [p.view(s).to(dtype or d) for p, s, d in zip(pieces, self._shapes, self._dtypes, strict=True)]
 
+    def in_modules(self, leaves: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return what takes the parameters' place in the modules for leaves that they are differentiated by."""
+        return leaves
+
     def vector(self) -> Tensor:
         """Return a copy of the parameters as one vector."""
+        self.require_whole()
         return self.flatten([functional.as_real(p.detach()) for p in self.parameters])
 
     def norm(self, part: Tensor) -> Tensor:
@@ -123,6 +135,16 @@ class Layout:
 
     def require_single(self) -> None:
         """Refuse several games as one, `gantools.stacked`, where one is analysed."""
+
+    def require_whole(self) -> None:
+        """Refuse parameters that no process holds whole, where that is needed."""
+        if any(map(is_spread, self.parameters)):
+            raise GantoolsError(
+                "The parameters of this game are spread over processes (FSDP2): call gantools.sharded(game), whose "
+                "Jacobian, Hessian and eigenvalues need them whole nowhere. For all else take a plain copy that holds "
+                "the full state, from torch.distributed.checkpoint.state_dict.get_model_state_dict with "
+                "full_state_dict=True."
+            )
 
     def require_separable(self, method: str, couples: str) -> None:
         """Refuse a method that couples the copies, where there are several; `couples` says how."""

@@ -18,6 +18,7 @@ from gantools.errors import GantoolsError, first_line
 from gantools.games.elementary import ElementaryOperations
 from gantools.games.elementary.power_iterations import power_iterations_followed
 from gantools.games.recompute import checkpoints_kept, uncompiled
+from gantools.games.sharding.lazy import Gathering, LazyParameter
 from gantools.games.stop_gradients import StopGradients
 from gantools.games.wrappers import HeldOutside
 
@@ -36,7 +37,8 @@ def memory_span(x: Tensor) -> tuple[int, int]:
 
 def refuse_shared(parameters: Sequence[Tensor], owners: Sequence[str], names: Sequence[str]) -> None:
     """Raise a sentence where two parameters share memory: moving one would move the other."""
-    spans = sorted(zip(map(memory_span, parameters), owners, names, strict=True))
+    held = [getattr(p.detach(), "to_local", p.detach)() for p in parameters]  # in this process
+    spans = sorted(zip(map(memory_span, held), owners, names, strict=True))
     for ((_, end), owner, name), ((start, _), other, twin) in itertools.pairwise(spans):
         if start >= end:
             continue
@@ -106,15 +108,14 @@ class AllPlayers(nn.Module):
         super().__init__()
         for index, module in enumerate(players.values()):
             self.add_module(str(index), module)
-        self._players = players
-        self._losses = losses
+        self._players, self._losses = players, losses
+        self.lazy = False  # whether parameters are gathered from several processes where they are used
         # The other names of each tensor, by its first: tied weights have one leaf.
         self._aliases = self._find_aliases()
         self._complex = {name for name, p in self.named_parameters() if p.is_complex()}
         self._homes: dict[str, tuple[nn.Module, str]] = {}
         self._outside = HeldOutside(self)
-        self.elementary = ElementaryOperations()
-        self.stops = StopGradients()
+        self.elementary, self.stops = ElementaryOperations(), StopGradients()
         self.safe = False  # whether losses are evaluated to be differentiated twice, without fused kernels
         # Whether functions are being replaced by elementary operations as well. Always where PyTorch's embeddings would
         # write over their weights, which the field only reads.
@@ -128,6 +129,8 @@ class AllPlayers(nn.Module):
                 stack.enter_context(self.elementary)
             if self.safe:
                 stack.enter_context(self.stops.evaluating_losses())
+            if self.lazy:
+                stack.enter_context(Gathering())
             losses = self._losses(self._players, batch)
         result = finish(losses)
         # Read here, while they are swapped in: a module may assign a new buffer instead of moving the old one in place.
@@ -165,6 +168,7 @@ class AllPlayers(nn.Module):
                 vars(swapped[name]).update(tied)
         swapped |= {alias: swapped[name] for name in list(swapped) for alias in self._aliases[name]}
         self.stops.parameters = frozenset(map(id, leaves))
+        self.lazy = any(isinstance(leaf, LazyParameter) for leaf in leaves)
         with self._outside.following(swapped):
             return torch.func.functional_call(self, swapped, (batch, list(buffers), finish), tie_weights=False)
 

@@ -92,7 +92,7 @@ class Game(Described):
     def alone(self) -> "Game":
         """This process's game: the same modules, and the field on its own part of a batch."""
         same = copy.copy(self)
-        same.replicas = None
+        same.replicas, same.layout = None, self.layout.undivided
         return same
 
     def over_all(self, number: float) -> float:

@@ -24,6 +24,7 @@ from torch import Tensor
 from gantools.batches import batch_size
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.games import functional
+from gantools.games.wrappers import is_spread
 
 if TYPE_CHECKING:
     from gantools.games.field import FieldValue
@@ -45,16 +46,21 @@ def replicated(game: Game, group: dist.ProcessGroup | None = None) -> Game:
     Raises:
         GantoolsError: where no process group was initialised, and where the games differ.
     """
-    if not (dist.is_available() and dist.is_initialized()):
-        raise GantoolsError(
-            "There is no process group: call torch.distributed.init_process_group first, in a program that torchrun "
-            "started."
-        )
+    require_group()
     same = copy.copy(game)
     same.replicas = Replicas(group, game.device)
     same.field_is_checked, same.verdict = False, None
     same.replicas.synchronise(same)
     return same
+
+
+def require_group() -> None:
+    """Refuse a program that is one process, or does not know of the others."""
+    if not (dist.is_available() and dist.is_initialized()):
+        raise GantoolsError(
+            "There is no process group: call torch.distributed.init_process_group first, in a program that torchrun "
+            "started."
+        )
 
 
 class Replicas:
@@ -82,6 +88,8 @@ class Replicas:
                 raise GantoolsError("The processes' games differ in their parameters: build the same in each.")
             first = dist.get_global_rank(self.group, 0) if self.group is not None else 0
             for t in game.module.tensors([*game.names, *game.constants]).values():
+                if is_spread(t):
+                    continue
                 # NCCL takes neither bool nor memory with gaps.
                 sent = functional.as_real(t.detach()).contiguous()
                 sent = sent.to(torch.uint8) if sent.dtype == torch.bool else sent.clone()

@@ -25,6 +25,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
+from gantools.games.sharding.lazy import whole
+
 _DETACH = (Tensor.detach, torch.detach, Tensor.data.__get__)  # type: ignore[attr-defined]
 _REQUIRE = (Tensor.requires_grad_, Tensor.requires_grad.__set__)  # type: ignore[attr-defined]
 _IN_PLACE = re.compile(r"__(setitem|i(add|sub|mul|matmul|div|truediv|floordiv|mod|pow|and|or|xor|lshift|rshift))__")
@@ -267,7 +269,7 @@ _code = _Replacement.apply.__func__.__code__  # type: ignore[attr-defined]
 
 
 def _dispatch(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # pyright: ignore[reportUnusedFunction]
-    mode = getattr(_active, "mode", None)
+    mode, args = getattr(_active, "mode", None), tuple(map(whole, args))
     own = cls.__module__.partition(".")[0] in ("torch", "gantools") and not hasattr(cls, "like_a_users")
     if mode is None or own or not any(isinstance(x, Tensor) and x.requires_grad for x in args):
         return _original(cls, *args, **kwargs)
@@ -282,10 +284,8 @@ def _dispatch(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  
 
 @contextmanager
 def _custom_functions_seen_by(mode: StopGradients) -> Iterator[None]:
-    """Trace custom functions that this thread calls in this block.
-
-    Users keep `apply = MyFunction.apply` in variables, so the function's code is exchanged and not its name.
-    """
+    """Trace custom functions that this thread calls in this block."""
+    # Users keep `apply = MyFunction.apply` in variables, so the function's code is exchanged and not its name.
     global _users
     before, _active.mode = getattr(_active, "mode", None), mode
     with _lock:

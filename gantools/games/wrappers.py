@@ -53,14 +53,17 @@ def plain_module(player: str, module: Any) -> nn.Module:
             )
         if _is(inner, "torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel"):
             raise _spread(player, "FSDP")
+    fully_sharded = [m for m in module.modules() if _is(m, "torch.distributed.fsdp", "FSDPModule")]
+    for inner in fully_sharded:
+        inner.reshard()  # a forward pass without a backward one leaves whole parameters in the place of its own
     for name, tensor in _tensors(module):
         if isinstance(tensor, UninitializedTensorMixin):
             raise GantoolsError(
                 f"Player {player!r} has no values for {name!r} yet: lazy layers take their shape from the first batch, "
                 "so call the module on one before making the game."
             )
-        if _is(tensor, "torch.distributed.tensor", "DTensor"):
-            raise _spread(player, "FSDP2 or tensor parallelism")
+        if is_spread(tensor) and not fully_sharded:
+            raise _spread(player, "tensor parallelism")
     if any(_records_samples(m) and m.hooks_enabled for m in module.modules()):
         warnings.warn(
             f"Player {player!r} is wrapped by opacus, whose hooks keep each sample's gradient: they are off while "
@@ -70,6 +73,11 @@ def plain_module(player: str, module: Any) -> nn.Module:
             stacklevel=5,
         )
     return module
+
+
+def is_spread(tensor: Any) -> bool:
+    """Return whether a tensor is spread over processes, a DTensor."""
+    return _is(tensor, "torch.distributed.tensor", "DTensor")
 
 
 def _records_samples(module: Any) -> bool:
@@ -83,6 +91,7 @@ class HeldOutside:
       weights of a scripted recurrent net (an eager one keeps them up by itself), those that a penalty is to sum up.
     - The hooks of opacus keep what they need for each sample's gradient, which they compute at the next backward pass
       through this layer; further ones, as derivatives of the field make them, find nothing. They change no value.
+    - The hooks of FSDP2 put its own parameters, gathered, in the place of those that are swapped in.
     """
 
     def __init__(self, module: nn.Module):
@@ -93,7 +102,8 @@ class HeldOutside:
             for attribute, value in _plain_attributes(m).items()
             if self._holds(value)
         ]
-        self._hooked = list(module.modules()) if any(map(_records_samples, module.modules())) else []
+        hooked = any(_records_samples(m) or _is(m, "torch.distributed.fsdp", "FSDPModule") for m in module.modules())
+        self._hooked = list(module.modules()) if hooked else []
 
     def _holds(self, value: Any, depth: int = 0) -> bool:
         if isinstance(value, nn.Parameter):
@@ -114,14 +124,15 @@ class HeldOutside:
 
     @contextmanager
     def following(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-        """Run the block with these tensors, by the parameters' names, in such attributes; without hooks of opacus."""
+        """Run the block with these tensors, by the parameters' names, in such attributes; without those hooks."""
         kept = [(m, name, getattr(m, name)) for m, name in self._kept] if tensors else []
-        hooks = [(h, dict(h)) for m in self._hooked for h in (m._forward_hooks, m._backward_hooks)]
+        kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks")
+        hooks = [(h, dict(h)) for m in self._hooked for h in (getattr(m, kind) for kind in kinds)]
         try:
             for m, name, value in kept:
                 setattr(m, name, self._with(value, tensors))
             for present, _ in hooks:
-                for key in [key for key, hook in present.items() if _of_opacus(hook)]:
+                for key in [key for key, hook in present.items() if _of_wrapper(hook)]:
                     del present[key]
             yield
         finally:
@@ -142,8 +153,9 @@ def _plain_attributes(module: nn.Module) -> dict[str, Any]:
     return {name: x for name, x in vars(module).items() if name not in _OF_MODULES and type(x) in (list, tuple, dict)}
 
 
-def _of_opacus(hook: Any) -> bool:
-    return (getattr(getattr(hook, "func", hook), "__module__", None) or "").startswith("opacus.")
+def _of_wrapper(hook: Any) -> bool:
+    module = getattr(getattr(hook, "func", hook), "__module__", None) or ""
+    return module.startswith(("opacus.", "torch.distributed.fsdp."))
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Any]]:

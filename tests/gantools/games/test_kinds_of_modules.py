@@ -47,11 +47,17 @@ def test_a_module_of_one_process_is_taken_out_of_its_wrapper(process_group):
 def test_a_module_that_is_spread_over_processes_is_refused(process_group):
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor import distribute_tensor
 
-    model = cases.mlp(3, 4, 2)
-    fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
-    with pytest.raises(GantoolsError, match="FSDP2.*get_model_state_dict"):
-        gt.minimization(model, mean_square)
+    model, x, mesh = cases.mlp(3, 4, 2), torch.ones(4, 3, dtype=F64), init_device_mesh("cpu", (1,))
+    fully_shard(model, mesh=mesh)
+    for use in (lambda g: hessian(g, x), lambda g: Simultaneous(g).step(x), lambda g: g.field(x)):
+        with pytest.raises(GantoolsError, match=r"FSDP2.*gantools\.sharded.*get_model_state_dict"):
+            use(gt.minimization(model, mean_square))
+    alone = nn.Linear(3, 2)
+    alone.weight = nn.Parameter(distribute_tensor(alone.weight.detach(), mesh))
+    with pytest.raises(GantoolsError, match="tensor parallelism.*get_model_state_dict"):
+        gt.minimization(alone, mean_square)
 
 
 @pytest.mark.parametrize("lazy", [nn.LazyLinear(2), nn.LazyConv1d(2, 1), nn.LazyBatchNorm1d(affine=False)])
