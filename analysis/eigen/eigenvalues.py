@@ -113,7 +113,8 @@ def eigenvalues(
     if A.dtype.itemsize < 4:
         A, tol = _in_single(A), max(tol, HALF_TOL * A.precision)
     limit = max_matvecs or (INTERIOR_LIMIT if name in INTERIOR else 50 * size)
-    request = SearchRequest(k, which, name, tol, limit, seed, progress or ignore, block, storage, start)
+    needed = vectors or verify or not (A.symmetric and A.space.shared)
+    request = SearchRequest(k, which, name, tol, limit, seed, progress or ignore, block, storage, start, needed)
     best = _searched(A, request, size, verify, guard, store)
     if guard:
         best = with_conditions(A, best, request, size)

@@ -41,6 +41,7 @@ class SearchRequest:
         block: vectors added to the basis at a time.
         storage: of the basis, one of `STORAGES`.
         start: the first start vector (n,); None for a random one.
+        vectors: whether they are needed.
     """
 
     k: int
@@ -53,6 +54,7 @@ class SearchRequest:
     block: int
     storage: str
     start: Tensor | None = None
+    vectors: bool = True
 
 
 def search(
@@ -116,7 +118,7 @@ def verified(A: LinearOperator, first: Spectrum, request: SearchRequest, size: i
 
 def measured(A: LinearOperator, basis: KrylovBasis, ritz: Ritz, request: SearchRequest, seed: int) -> Spectrum:
     """Return Ritz pairs as a spectrum, with residuals from one more product each, and who converged by these."""
-    values, residuals, X = final_residuals(A, basis, ritz)
+    values, residuals, X = final_residuals(A, basis, ritz, request.vectors)
     errors = error_bounds(residuals, ritz.gaps)
     good = accepted(errors, values, request.tol, basis.scale, A.precision, slack=1.0)
     best = leading(values, len(values), request.name)
@@ -125,7 +127,7 @@ def measured(A: LinearOperator, basis: KrylovBasis, ritz: Ritz, request: SearchR
         residuals=torch.from_numpy(residuals[best]),
         errors=torch.from_numpy(errors[best]),
         converged=torch.from_numpy(good[best]),
-        vectors=X[:, torch.from_numpy(best).to(X.device)],
+        vectors=None if X is None else X[:, torch.from_numpy(best).to(X.device)],
         which=request.which,
         tol=request.tol,
         dtype=A.dtype,

@@ -23,7 +23,6 @@ from gantools.analysis.nonnormal.condition import conditions
 from gantools.analysis.operators.algebra import symmetric_part
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
-from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
 
@@ -157,8 +156,8 @@ def _bendixson(A: LinearOperator, relative: float, tol: float | None, seed: int)
     hidden from one start is not hidden from the other.
     """
     S, generator = symmetric_part(A), torch.Generator().manual_seed(seed)
-    u = normal_vector(A.n, A.dtype, A.device, generator)
-    scale = float((A @ u).double().norm() / u.double().norm())
+    u = A.space.normal(A.dtype, A.device, generator)
+    scale = float(A.space.norm((A @ u).double()) / A.space.norm(u.double()))
     first = [_outermost(S, which, seed) for which in BOX]
     scale = max(scale, *(s.scale for s in first))
     rounding = ROUNDING * A.precision * scale

@@ -22,7 +22,6 @@ from gantools.analysis.estimates.quadrature.plan import plan
 from gantools.analysis.estimates.quadrature.probes import Probing, Tell, untold
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
-from gantools.random_vectors import normal_vector
 from gantools.signals import interruptibly
 
 Array = NDArray[Any]
@@ -171,5 +170,5 @@ def _at_once(work: Callable[[], Any]) -> Any:
 
 def _zero_rows(A: LinearOperator, seed: int) -> int:
     """Count the zero rows: those, and no others, make a product with a random vector exactly zero."""
-    u = normal_vector(A.n, A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
-    return int(((A @ u) == 0).sum())
+    u = A.space.normal(A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
+    return int(A.space.total(((A @ u) == 0).sum()))

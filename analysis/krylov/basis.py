@@ -9,12 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gantools.analysis.krylov.gram_schmidt import (
-    ROUNDING,
-    combined,
-    orthogonalise,
-    orthogonalise_block,
-)
+from gantools.analysis.krylov.gram_schmidt import ROUNDING, combined, orthogonalise, orthogonalise_block
 from gantools.analysis.krylov.storage import BasisState, allocate_basis
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError
@@ -23,6 +18,7 @@ Array = NDArray[Any]
 
 # Vectors appended on a GPU before their coefficients are read. Reading waits for the device, which then idles.
 AHEAD = 8
+ENTRIES = 2**24  # of each vector that are rotated together: what a restart takes beside the basis
 
 
 class KrylovBasis:
@@ -256,7 +252,9 @@ class KrylovBasis:
         # Deflation: a direction that couples less than rounding is invariant as far as this dtype can tell.
         border[:, np.linalg.norm(border, axis=0) <= self.epsilon * self.scale] = 0.0
         continuation = self.vectors[self.length : self.length + width].clone()
-        self.vectors[:kept] = self.lift(rotation).T
+        matrix = torch.as_tensor(rotation).to(dtype=self.operator.dtype, device=self.vectors.device)
+        for part in self.vectors[: self.length].split(ENTRIES, dim=1):
+            part[:kept] = combined(part, matrix).T
         self.vectors[kept : kept + width] = continuation
         self.projected[:] = 0.0
         self.projected[:kept, :kept] = square

@@ -13,7 +13,6 @@ from torch import Tensor
 from gantools.analysis.krylov.basis import KrylovBasis
 from gantools.analysis.krylov.gram_schmidt import ROUNDING
 from gantools.analysis.operators.linear_operator import LinearOperator
-from gantools.analysis.sharding.space import Space
 
 Array = NDArray[Any]
 
@@ -60,8 +59,12 @@ def excess(errors: Array, values: Array, tol: float, scale: float, epsilon: floa
     return np.divide(errors, allowed, out=np.where(errors > 0, np.inf, 0.0), where=allowed > 0)
 
 
-def final_residuals(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[Array, Array, Tensor]:
+def final_residuals(
+    A: LinearOperator, basis: KrylovBasis, ritz: Ritz, keep: bool = True
+) -> tuple[Array, Array, Tensor | None]:
     """Return values, true residuals and unit vectors (n, k), from one block product.
+
+    Vectors that processes divide are too long for that: they are made one by one, and kept only if `keep` says so.
 
     Lengths, residuals and a symmetric operator's Rayleigh quotients are computed in float64, vector by vector: copies
     of all would need twice the memory of the vectors. A conjugate pair needs two real products, not four: with
@@ -72,34 +75,43 @@ def final_residuals(A: LinearOperator, basis: KrylovBasis, ritz: Ritz) -> tuple[
     lower = upper + 1
     real = np.real(ritz.coordinates).copy()
     real[:, lower] = np.imag(ritz.coordinates)[:, upper]
-    X = basis.lift(real).to(A.device)
-    product = A @ X
     small = np.diag(np.real(values))
     small[upper, lower] = np.imag(values)[upper]
     small[lower, upper] = -np.imag(values)[upper]
-    partner = np.arange(len(values))
-    partner[upper], partner[lower] = lower, upper
-    columns = range(len(values))
-    measured = [_measured(X, product, i, int(partner[i]), small, A.symmetric, A.space) for i in columns]
+    together = [np.arange(len(values))]
+    if A.space.shared:
+        together = np.split(together[0], np.flatnonzero(np.imag(values) >= 0)[1:])
+    kept, measured = [], []
+    for group in together:
+        X = basis.lift(real[:, group]).to(A.device)
+        measured += _measured(X, A @ X, small[np.ix_(group, group)], A)
+        kept += [X] * keep
     lengths, residuals, quotients = torch.stack(measured).cpu().numpy().T
     for part in (lengths, residuals):
         part[upper] = part[lower] = np.hypot(part[upper], part[lower])
+    values = quotients if A.symmetric else values
+    if not keep:
+        return values, residuals / lengths, None
+    X = kept[0] if len(kept) == 1 else torch.cat(kept, dim=1)
     X /= torch.as_tensor(lengths).to(X)
     if A.symmetric:
-        return quotients, residuals / lengths, X
+        return values, residuals / lengths, X
     Z = torch.complex(X, torch.zeros_like(X))
     Z[:, upper] = torch.complex(X[:, upper], X[:, lower])
     Z[:, lower] = Z[:, upper].conj()
     return values, residuals / lengths, Z
 
 
-def _measured(X: Tensor, product: Tensor, i: int, partner: int, small: Array, symmetric: bool, space: Space) -> Tensor:
-    """Return the length of column i of X (n, k), the norm of column i of A X - X `small`, and x.(A x) / x.x."""
-    x, image = X[:, i].double(), product[:, i].double()
-    square, along = space.total(torch.stack([x @ x, x @ image]))
-    quotient = along / square
-    # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
-    image -= x * (quotient if symmetric else small[i, i])
-    if partner != i:
-        image -= X[:, partner].double() * small[partner, i]
-    return torch.stack([square.sqrt(), space.norm(image), quotient])
+def _measured(X: Tensor, product: Tensor, small: Array, A: LinearOperator) -> list[Tensor]:
+    """Return, of each column x of X (n, m), its length, the norm of its column of A X - X `small`, x.(A x) / x.x."""
+    found = []
+    for i in range(len(small)):
+        x, image = X[:, i].double(), product[:, i].double()
+        square, along = A.space.total(torch.stack([x @ x, x @ image]))
+        # The Rayleigh quotient in float64 is second order in the vector's error: it undoes float32's rounding there.
+        image -= x * (along / square if A.symmetric else small[i, i])
+        for partner in np.flatnonzero(small[:, i]):
+            if partner != i:
+                image -= X[:, partner].double() * small[partner, i]
+        found.append(torch.stack([square.sqrt(), A.space.norm(image), along / square]))
+    return found

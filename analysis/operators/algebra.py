@@ -159,6 +159,8 @@ def coupling(A: LinearOperator, rows: Part, columns: Part) -> LinearOperator:
 
 def indices(A: LinearOperator, part: Part) -> Tensor:
     """Return the indices (k,), ascending, of the entries of A's vectors that a part names; on A's device."""
+    if A.space.shared:
+        raise GantoolsError("Parts are taken of whole vectors, and processes divide those of this operator.")
     mask = torch.zeros(A.n, dtype=torch.bool, device=A.device)
     if isinstance(part, Tensor):
         if part.is_floating_point():

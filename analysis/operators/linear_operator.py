@@ -160,9 +160,9 @@ class LinearOperator(Described):
             raise GantoolsError(f"Multiply the operator with a torch tensor, not with {type(u).__name__}.")
         held = self.space.held
         if u.dim() not in (1, 2) or u.shape[0] != held:
-            here = f", {held} of whose entries are held here," if self.space.shared else ""
+            here = f", and its vectors, of which {held} entries are held here, are divided" if self.space.shared else ""
             raise GantoolsError(
-                f"The operator is {self.n} x {self.n}{here} and multiplies tensors of shape ({held},) or ({held}, k), "
+                f"The operator is {self.n} x {self.n}{here}: it multiplies tensors of shape ({held},) or ({held}, k), "
                 f"not {tuple(u.shape)}."
             )
         if not (u.is_floating_point() or u.is_complex()):
@@ -254,7 +254,9 @@ def _made_of(
 ) -> LinearOperator:
     first = operators[0]
     for other in operators[1:]:
-        if other.n != first.n or other.device != first.device or other.space != first.space:
+        if other.space.shared != first.space.shared:
+            raise GantoolsError("Processes divide the vectors of one operator and not the other's: take both so.")
+        if other.n != first.n or other.device != first.device:
             raise GantoolsError(
                 f"Operators of one order on one device can be combined, not {first.n} x {first.n} on {first.device} "
                 f"with {other.n} x {other.n} on {other.device}."

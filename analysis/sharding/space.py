@@ -26,9 +26,11 @@ class Space:
         start: the first entry that this process holds.
         stop: the entry after the last one that this process holds.
         shared: whether other processes hold the other entries.
+        processes: how many hold entries.
     """
 
     shared = False
+    processes = 1
 
     def __init__(self, n: int):
         self.n, self.start, self.stop = int(n), 0, int(n)
@@ -92,7 +94,7 @@ class SharedSpace(Space):
     def __init__(self, division: Division, device: torch.device):
         super().__init__(division.n)
         self.start, self.stop = division.start, division.stop
-        self._group, self._device = division.group, device
+        self._group, self._device, self.processes = division.group, device, division.count
 
     def total(self, numbers: Tensor) -> Tensor:
         sums = numbers.detach().to(self._device).contiguous().clone()

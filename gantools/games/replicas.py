@@ -180,8 +180,8 @@ def communicating() -> Iterator[None]:
         # Gloo names the line of its own source first.
         reason = re.sub(r"^\[\S+\.cc:\d+\] ", "", str(error).strip())[:120] or "no reason given"
         raise GantoolsError(
-            f"The connection to another process of the training broke ({reason}): it has ended, and this one cannot go "
-            "on without it. Its own message says why; start all again with --resume."
+            f"The connection to another process broke ({reason}): it has ended, and this one cannot go on without it. "
+            "Its own message says why; start all again, a training with --resume."
         ) from error
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from gantools.analysis.eigen.eigenvalues import eigenvalues
 from gantools.analysis.krylov.iteration import Progress
 from gantools.analysis.operators.linear_operator import LinearOperator
-from gantools.random_vectors import normal_vector
+from gantools.analysis.sharding.space import Space
 
 Array = NDArray[Any]
 
@@ -43,6 +43,7 @@ class KnownPart:
         rounding: of a product with a unit vector, measured.
         scale: the largest |A u| / |u| seen.
         products: spent on all this.
+        space: of the vectors; None where they are whole.
     """
 
     values: Array
@@ -53,6 +54,7 @@ class KnownPart:
     rounding: float
     scale: float
     products: int
+    space: Space | None = None
 
     def removed(self, rows: Tensor) -> Tensor:
         """Return rows (p, n) without their components in zero rows and along the vectors."""
@@ -66,7 +68,8 @@ class KnownPart:
         """Return rows (p, n) without their components along the vectors, once; the rows may be changed in place."""
         if self.vectors is None:
             return rows
-        return rows.addmm_(rows @ self.vectors.T, self.vectors, alpha=-1)
+        along = rows @ self.vectors.T
+        return rows.addmm_(along if self.space is None else self.space.total(along), self.vectors, alpha=-1)
 
     def dimension(self, n: int) -> int:
         """Return how many eigenvalues are left to the probes: all, where every row is zero."""
@@ -99,7 +102,7 @@ class KnownPart:
         """Return what `restored` makes the same of, on the host."""
         arrays = {name: torch.from_numpy(getattr(self, name)) for name in ("values", "residuals")}
         rows = {name: None if t is None else t.cpu() for name, t in (("vectors", self.vectors), ("alive", self.alive))}
-        return {f.name: getattr(self, f.name) for f in fields(self)} | arrays | rows
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "space"} | arrays | rows
 
     @classmethod
     def restored(cls, state: dict[str, Any], device: torch.device) -> KnownPart:
@@ -116,13 +119,13 @@ def find_known(A: LinearOperator, leading: int, seed: int, progress: Progress | 
     vector differs from three times the first by the rounding of both.
     """
     before = A.matvecs
-    u = normal_vector(A.n, A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
+    u = A.space.normal(A.dtype, A.device, torch.Generator().manual_seed(seed + 1))
     product = A @ u
-    norm = float(torch.linalg.vector_norm(u, dtype=torch.float64))
-    difference = torch.linalg.vector_norm(A @ (3 * u) / 3 - product, dtype=torch.float64)
-    scale = float(torch.linalg.vector_norm(product, dtype=torch.float64)) / norm
+    norm = float(A.space.norm(u, dtype=torch.float64))
+    difference = A.space.norm(A @ (3 * u) / 3 - product, dtype=torch.float64)
+    scale = float(A.space.norm(product, dtype=torch.float64)) / norm
     alive = product != 0
-    zero_rows = A.n - int(alive.sum())
+    zero_rows = A.n - int(A.space.total(alive.sum()))
     del product, u
     values, residuals, vectors = np.zeros(0), np.zeros(0), None
     leading = min(leading, (A.n - zero_rows) // 4)  # something must be left to probe
@@ -138,6 +141,7 @@ def find_known(A: LinearOperator, leading: int, seed: int, progress: Progress | 
         float(difference) / norm / 2**0.5,
         scale,
         A.matvecs - before,
+        A.space if A.space.shared else None,
     )
 
 
@@ -156,17 +160,17 @@ def _leading_pairs(
     assert s.vectors is not None
     rows = s.vectors.T[torch.from_numpy(useful).to(s.vectors.device)].contiguous()
     del s
-    return values[useful], residuals[useful], _orthonormal(rows), float(np.abs(values).max())
+    return values[useful], residuals[useful], _orthonormal(rows, A.space), float(np.abs(values).max())
 
 
-def _orthonormal(rows: Tensor) -> Tensor:
+def _orthonormal(rows: Tensor, space: Space) -> Tensor:
     """Make nearly orthonormal rows (k, n) orthonormal to rounding, in place, by a Cholesky factor in float64."""
     gram = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows.device)
     for part in rows.split(ROWS, dim=1):
         wide = part.double()
         gram += wide @ wide.T
     # Multiplied with the inverse: a GPU takes seventeen seconds to solve triangular systems with so many right sides.
-    inverse = torch.linalg.inv(torch.linalg.cholesky(gram.cpu())).to(rows.device)
+    inverse = space.agreed(torch.linalg.inv(torch.linalg.cholesky(space.total(gram).cpu()))).to(rows.device)
     for part in rows.split(ROWS, dim=1):
         part.copy_(inverse @ part.double())
     return rows

@@ -93,7 +93,7 @@ def plan(
     if leading is not None and leading < 0:
         raise GantoolsError(f"leading = {leading} is no number of eigenpairs: give 0 or more.")
     probes, steps = split_products(A.n, probes, steps, total)
-    vector = A.n * torch.finfo(A.dtype).bits // 8
+    vector = -(-A.n // A.space.processes) * torch.finfo(A.dtype).bits // 8
     stored = leading is None and vector * min(steps, A.n) * probes <= STORED_BYTES
     if stored:
         steps = min(steps, A.n)
@@ -105,7 +105,10 @@ def plan(
     while leading and free is not None and _kept(leading, together) * vector > SHARE * free:
         leading, together = leading // 2, max(1, together // 2)
     products = 2 + (7 * leading + 40 if leading else 0) + probes * steps
-    return ProbePlan(probes, steps, leading, False, together, products, _kept(leading, together) * vector)
+    # The memory that is free may differ between processes; what they do may not.
+    return A.space.agreed(
+        ProbePlan(probes, steps, leading, False, together, products, _kept(leading, together) * vector)
+    )
 
 
 def _kept(leading: int, together: int) -> int:

@@ -21,7 +21,6 @@ from gantools.analysis.estimates.quadrature.plan import ProbePlan
 from gantools.analysis.estimates.quadrature.recurrence import ProbeRecurrence
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError, GantoolsWarning, out_of_memory
-from gantools.random_vectors import normal_vector
 
 Array = NDArray[Any]
 Tell = Callable[[int, int], None]  # products made, and planned
@@ -34,7 +33,7 @@ def untold(made: int, planned: int) -> None:
 def draw(A: LinearOperator, seed: int, index: int) -> Tensor:
     """Return the normal probe (n,) of this number."""
     generator = torch.Generator().manual_seed((seed + 1) * 1_000_003 + index)
-    return normal_vector(A.n, A.dtype, A.device, generator)
+    return A.space.normal(A.dtype, A.device, generator)
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,8 @@ class Probing:
             raise GantoolsError(
                 "Quadrature needs a symmetric operator; for a Jacobian use eigenvalues() or spectrum()."
             )
+        if store is not None and operator.space.shared:
+            raise GantoolsError("store= keeps whole vectors, and processes divide these: leave it out.")
         if store is not None and not os.access(store.parent, os.W_OK):
             raise GantoolsError(f"The steps cannot be kept in {store}: give a file in a folder that can be written to.")
         self._operator, self._plan, self._seed, self._tell, self._store = operator, plan, seed, tell, store

@@ -68,13 +68,14 @@ class ProbeRecurrence:
 
     def __init__(self, operator: LinearOperator, probes: Tensor, known: KnownPart, stored: bool):
         starts = known.removed(probes)
-        norms = torch.linalg.vector_norm(starts, dim=1, dtype=torch.float64)
+        self._space = operator.space
+        norms = self._space.norm(starts, dim=1, dtype=torch.float64)
         self._operator, self._known, self._stored = operator, known, stored
         self.squared_norms: Array = (norms**2).cpu().numpy()
         self.diagonal, self.off_diagonal = np.zeros((len(starts), 0)), np.zeros((len(starts), 0))
         starts = starts / norms.to(starts.dtype)[:, None]
         self._state = _State(torch.zeros_like(starts), starts, torch.zeros_like(norms), 0)
-        self._basis = starts.new_empty(len(starts), 0, operator.n)
+        self._basis = starts.new_empty(len(starts), 0, starts.shape[1])
 
     @property
     def steps(self) -> int:
@@ -111,15 +112,15 @@ class ProbeRecurrence:
         product = (self._operator @ q[0])[None] if len(q) == 1 else (self._operator @ q.T).T
         # Out of place: a product may return its argument.
         w = torch.addcmul(product, before, coupling.to(q.dtype)[:, None], value=-1)
-        alpha = (q * w).sum(dim=1, dtype=torch.float64)
+        alpha = self._space.total((q * w).sum(dim=1, dtype=torch.float64))
         w = self._known.cleared(w.addcmul_(q, alpha.to(q.dtype)[:, None], value=-1))
         if self._stored:
             self._basis[:, made] = q
             # As rows: batched products with single columns are ten times slower on CPUs.
             basis, row = self._basis[:, : made + 1], w[:, None]
-            part = torch.bmm(row, basis.mT)
+            part = self._space.total(torch.bmm(row, basis.mT))
             w, alpha = torch.baddbmm(row, part, basis, alpha=-1).squeeze(1), alpha + part[:, 0, -1]
-        beta = torch.linalg.vector_norm(w, dim=1, dtype=torch.float64)
+        beta = self._space.norm(w, dim=1, dtype=torch.float64)
         out[0], out[1] = alpha, beta
         # A probe that has ended goes on with noise, or zeros, which disturb nobody and are cut off afterwards.
         w = w.mul_(torch.where(beta > 0, 1 / beta, 0.0).to(q.dtype)[:, None])
@@ -162,7 +163,7 @@ class ProbeRecurrence:
     ) -> ProbeRecurrence:
         """Return a recurrence that goes on from a state."""
         made = object.__new__(cls)
-        made._operator, made._known, made._stored = operator, known, stored
+        made._operator, made._known, made._stored, made._space = operator, known, stored, operator.space
         for name in ("diagonal", "off_diagonal", "squared_norms"):
             setattr(made, name, state[name].numpy())
         there = {name: state[name].to(operator.device) for name in ("previous", "current", "coupling", "basis")}

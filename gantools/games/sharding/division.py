@@ -85,25 +85,28 @@ class Place:
 
     def gathered(self, piece: Tensor) -> Tensor:
         """Return the whole (numel,) of what each process holds of it."""
-        piece = piece.detach()
-        whole, me = piece.new_empty(self.numel), dist.get_rank()
-        with communicating():
+        # Past the modes that losses are evaluated in: nothing here is part of a loss.
+        with torch._C.DisableTorchFunction():
+            piece = piece.detach()
+            whole, me = piece.new_empty(self.numel), dist.get_rank()
             for rank, part in self._owners:
                 sent = whole[part]
                 if rank == me:
                     sent.copy_(piece)
-                dist.broadcast(sent, rank, self.division.group)
-        # Where it came from goes with its memory, whatever views of it autograd saves.
-        whole.untyped_storage().gathered_from = self, piece  # type: ignore[attr-defined]
+                with communicating():
+                    dist.broadcast(sent, rank, self.division.group)
+            # Where it came from goes with its memory, whatever views of it autograd saves.
+            whole.untyped_storage().gathered_from = self, piece  # type: ignore[attr-defined]
         return whole
 
     def scattered(self, whole: Tensor) -> Tensor:
         """Return this process's part of the sum over all processes of tensors (numel,)."""
-        sums, me = whole.detach().clone(memory_format=torch.contiguous_format), dist.get_rank()
-        own = sums.new_empty(0)
-        with communicating():
+        with torch._C.DisableTorchFunction():
+            sums, me = whole.detach().clone(memory_format=torch.contiguous_format), dist.get_rank()
+            own = sums.new_empty(0)
             for rank, part in self._owners:
-                dist.reduce(sums[part], rank, group=self.division.group)
+                with communicating():
+                    dist.reduce(sums[part], rank, group=self.division.group)
                 if rank == me:
                     own = sums[part].clone()
         return own

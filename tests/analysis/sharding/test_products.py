@@ -120,6 +120,11 @@ def mean_square(model, x):
     return model(x).square().mean()
 
 
+def across(players, x):
+    one, other = players["one"](x), players["other"](x)
+    return {"one": (one * other).mean() + one.square().mean(), "other": other.square().mean() - (one * other).mean()}
+
+
 def fully_sharded(rank):
     torch.distributed.device_mesh.init_device_mesh("cpu", (2,))
     found = {name: products(gt.sharded(layer_games.game(name, divided)), parts()[rank]) for name in SEVEN}
@@ -130,10 +135,13 @@ def fully_sharded(rank):
         peak = Peak(patch)
         H = hessian(gt.sharded(gt.minimization(model, mean_square)), x)
         image = (H @ H.space.own(vectors(H.n)[0])).numpy()
+        game = gt.sharded(gt.Game({"one": divided(deep()), "other": divided(deep())}, across))
+        J = jacobian(game, x, check=False)
+        transposed = (J.T @ J.space.own(vectors(J.n)[1])).numpy()
         gc.collect()
-        left = peak.now
+        most, left = peak.most, peak.now
     model(x).square().mean().backward()  # FSDP2's own hooks are as they were
-    return found, image, peak.most, left, model[0].weight.grad.full_tensor().numpy()
+    return found, (image, transposed), most, left, model[0].weight.grad.full_tensor().numpy()
 
 
 @pytest.mark.slow
@@ -141,14 +149,14 @@ def test_parameters_of_fsdp2_are_exact_and_never_whole():
     both = run_in_two(fully_sharded)
     for name in SEVEN:
         assert_exact(name, (both[0][0][name], both[1][0][name]))
-    model = deep()
-    H = hessian(model, mean_square, torch.cat([torch.ones(3, 24, dtype=F64), 2 * torch.ones(3, 24, dtype=F64)]))
-    truth = H @ vectors(H.n)[0]
-    found = torch.cat([torch.as_tensor(one[1]) for one in both])
-    torch.testing.assert_close(found, truth, rtol=0, atol=1e-12 * float(truth.norm()))
+    model, x = deep(), torch.cat([torch.ones(3, 24, dtype=F64), 2 * torch.ones(3, 24, dtype=F64)])
+    H, J = hessian(model, mean_square, x), jacobian(gt.Game({"one": deep(), "other": deep()}, across), x)
+    for index, truth in enumerate((H @ vectors(H.n)[0], J.T @ vectors(J.n)[1])):
+        found = torch.cat([torch.as_tensor(one[1][index]) for one in both])
+        torch.testing.assert_close(found, truth, rtol=0, atol=1e-12 * float(truth.norm()))
     layer = 8 * (24 * 24 + 24)
     for _, _, most, left, gradient in both:
-        # The weights of one layer and their vector's part; all together there are eight layers.
+        # The weights of one layer and their part of the vector; there are eight layers, of the game sixteen.
         assert layer <= most <= 2 * layer and left == 0
         loss = mean_square(model, torch.ones(3, 24, dtype=F64)) + mean_square(model, 2 * torch.ones(3, 24, dtype=F64))
         (expected,) = torch.autograd.grad(loss / 2, model[0].weight)

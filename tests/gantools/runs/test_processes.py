@@ -91,7 +91,7 @@ def test_too_small_a_batch_and_a_lost_process(tmp_path):
     assert len(workers) == 2, found.stdout
     os.kill(workers[-1], signal.SIGKILL)
     text = process.communicate(timeout=120)[0]
-    assert process.returncode and re.search("connection to another process of the training broke", text), text[-3000:]
+    assert process.returncode and re.search("connection to another process broke", text), text[-3000:]
     assert finish(1, "train", "--resume", "--out", out, "--steps", _last(out) + 3, cwd=tmp_path)
 
 
