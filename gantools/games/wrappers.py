@@ -53,7 +53,7 @@ def plain_module(player: str, module: Any) -> nn.Module:
             )
         if _is(inner, "torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel"):
             raise _spread(player, "FSDP")
-    fully_sharded = [m for m in module.modules() if _is(m, "torch.distributed.fsdp", "FSDPModule")]
+    fully_sharded: list[Any] = [m for m in module.modules() if _is(m, "torch.distributed.fsdp", "FSDPModule")]
     for inner in fully_sharded:
         inner.reshard()  # a forward pass without a backward one leaves whole parameters in the place of its own
     for name, tensor in _tensors(module):
