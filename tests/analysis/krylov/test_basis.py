@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gantools.analysis import LinearOperator, eigenvalues
+from gantools.analysis.krylov import gram_schmidt
 from gantools.analysis.krylov.basis import KrylovBasis
 from gantools.errors import GantoolsError
 from tests import oracles
@@ -193,3 +194,15 @@ class TestUnjudgedVectors:
         _, basis = self.bases(A)
         with pytest.raises(GantoolsError, match="NaN"):
             basis.fill()
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_a_basis_in_half_precision_is_widened_in_parts(shape, monkeypatch):
+    monkeypatch.setattr(gram_schmidt, "_ENTRIES", 7)
+    monkeypatch.setattr(gram_schmidt, "_AT_ONCE", 2)
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(5, 40, generator=generator).bfloat16()
+    w, c = (torch.randn(n, *shape, generator=generator) for n in (40, 5))
+    torch.testing.assert_close(gram_schmidt.coefficients_on(rows, w), rows.float() @ w)
+    torch.testing.assert_close(gram_schmidt.combined(rows, c), rows.float().T @ c)
+    torch.testing.assert_close(gram_schmidt.cleared(rows, w, c), w - rows.float().T @ c)

@@ -1,6 +1,6 @@
 """Leading eigenvalues of a large model's Hessian whose parameters, and Krylov basis, are divided among processes.
 
-    python scripts/benchmarks/bench_sharded.py
+    python scripts/benchmarks/processes/bench_sharded.py
 
 A transformer of 100 M parameters in float32, divided by FSDP2's `fully_shard` without ever being whole, two processes
 on CPUs that talk by gloo. Prints the eigenvalues, their residuals, the products, the time, each process's memory.
