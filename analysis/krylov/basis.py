@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 # Vectors appended on a GPU before their coefficients are read. Reading waits for the device, which then idles.
 AHEAD = 8
-ENTRIES = 2**24  # of each vector that are rotated together: what a restart takes beside the basis
+ENTRIES = 2**22  # of each vector that are rotated together: what a restart takes beside the basis
 
 
 class KrylovBasis:

@@ -109,14 +109,15 @@ def measure(rank: int, port: int, settings) -> None:
     if rank == 0:
         print(f"{H.n} parameters, {H.space.held} in each of {settings.processes} processes", flush=True)
 
-    def progress(products, good=0, k=settings.k, limit=0):
+    def tell(products, found=""):
         if rank == 0:
-            spent = f"{time.perf_counter() - made:.0f} s, of them {time.process_time():.0f} s of this processor"
-            print(f"{products} products, {good} of {k} after {spent}", flush=True)
+            spent = f"{time.perf_counter() - made:.0f} s, {time.process_time():.0f} s of its processor's"
+            print(f"{products} products{found} after {spent}", flush=True)
 
-    H.told = progress
+    H.told = tell
     options = {"basis": settings.basis, "storage": settings.storage, "tol": settings.tol}
-    s = gt.analysis.eigenvalues(H, settings.k, vectors=False, guard=False, progress=progress, **options)
+    options["progress"] = lambda products, good, k, limit: tell(products, f", {good} of {k}")
+    s = gt.analysis.eigenvalues(H, settings.k, vectors=False, guard=False, **options)
     ended = time.perf_counter()
     if rank == 0:
         print(s.message)
