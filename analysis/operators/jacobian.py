@@ -125,9 +125,7 @@ def game_of(subject: Game | nn.Module, loss: Any, batch: Any, caller: str) -> tu
         return subject, loss if batch is ... else batch
     if isinstance(subject, nn.Module) and callable(loss) and batch is not ...:
         return minimization(subject, cast(Any, loss)), batch
-    raise GantoolsError(
-        f"Call {caller}(model, loss, batch) with loss(model, batch) -> scalar, or {caller}(game, batch)."
-    )
+    raise GantoolsError(f"Call {caller}(model, loss, batch), loss(model, batch) -> scalar, or {caller}(game, batch).")
 
 
 def _field_derivative(
