@@ -1,4 +1,4 @@
-"""The directive `{benchmark-history}`: ratios of benchmarks over commits, from docs/benchmarks/NAME.json."""
+"""The directive `{benchmark-history}`: ratios of benchmarks over commits, from NAME.json in docs/benchmarks."""
 
 import html
 import json

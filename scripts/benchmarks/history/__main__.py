@@ -1,4 +1,4 @@
-"""Run a benchmark at commits, and append its ratios to docs/benchmarks/NAME.json, which the site draws.
+"""Run a benchmark at commits, and append its ratios to NAME.json in docs/benchmarks, which the site draws.
 
     python scripts/benchmarks/history step                               # at HEAD
     python scripts/benchmarks/history step --at v0.1.0 HEAD --options "--rounds 9 --seconds 0.1"
