@@ -120,7 +120,7 @@ class _Gather(torch.autograd.Function):
         return place.gathered(piece)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.place = inputs[1]
 
     @staticmethod
@@ -128,8 +128,8 @@ class _Gather(torch.autograd.Function):
         return _Scatter.apply(gradients[0], ctx.place), None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Any:
-        return _Gather.apply(tangent, ctx.place)
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return _Gather.apply(tangents[0], ctx.place)
 
 
 class _Scatter(torch.autograd.Function):
@@ -140,7 +140,7 @@ class _Scatter(torch.autograd.Function):
         return place.scattered(whole)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.place = inputs[1]
 
     @staticmethod
@@ -148,8 +148,8 @@ class _Scatter(torch.autograd.Function):
         return _Gather.apply(gradients[0], ctx.place), None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Any:
-        return _Scatter.apply(tangent, ctx.place)
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return _Scatter.apply(tangents[0], ctx.place)
 
 
 class Split(torch.autograd.Function):
@@ -164,7 +164,7 @@ class Split(torch.autograd.Function):
         return w.split(sizes)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.sizes = inputs[1]
 
     @staticmethod
@@ -172,8 +172,8 @@ class Split(torch.autograd.Function):
         return Join.apply(ctx.sizes, *gradients), None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Any:
-        return Split.apply(tangent, ctx.sizes)
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return Split.apply(tangents[0], ctx.sizes)
 
 
 class Join(torch.autograd.Function):
@@ -184,7 +184,7 @@ class Join(torch.autograd.Function):
         return torch.cat(pieces)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.sizes = inputs[0]
 
     @staticmethod
@@ -192,8 +192,8 @@ class Join(torch.autograd.Function):
         return None, *Split.apply(gradients[0], ctx.sizes)  # type: ignore[misc]
 
     @staticmethod
-    def jvp(ctx: Any, _: None, *tangents: Tensor) -> Any:
-        return Join.apply(ctx.sizes, *tangents)
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return Join.apply(ctx.sizes, *tangents[1:])
 
 
 class _Saved:

@@ -45,7 +45,7 @@ class LazyParameter(Tensor):
     place: Gatherer
 
     @staticmethod
-    def __new__(cls, piece: Tensor, place: Gatherer) -> LazyParameter:
+    def __new__(cls: type[LazyParameter], piece: Tensor, place: Gatherer) -> LazyParameter:
         # Never a leaf of a graph: a gradient that went there would be lost.
         made = Tensor._make_wrapper_subclass(cls, place.shape, dtype=piece.dtype, device=piece.device)  # type: ignore[attr-defined]
         made.piece, made.place = piece, place

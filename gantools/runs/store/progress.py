@@ -33,7 +33,7 @@ class Progress:
 
     def __init__(self, first: int, last: int):
         self._step, self._last = first, last
-        self._bar: "tqdm[Any] | None" = None
+        self._bar: tqdm[Any] | None = None
         self._shown = time.monotonic()
 
     def _begun(self) -> "tqdm[Any] | None":
@@ -90,7 +90,7 @@ class Working:
     """
 
     def __init__(self, show: Callable[[str], None] | None = None):
-        self._bar: "tqdm[Any] | None" = None
+        self._bar: tqdm[Any] | None = None
         self._show = show or self._line
         self._shown = time.monotonic()
         self._said = False
@@ -184,7 +184,7 @@ class ProductProgress:
     """Products made of those planned: a bar with the time left on a terminal, elsewhere a line every ten seconds."""
 
     def __init__(self) -> None:
-        self._bar: "tqdm[Any] | None" = None
+        self._bar: tqdm[Any] | None = None
         self._begun = self._shown = time.monotonic()
         self._first = 0
 
