@@ -197,3 +197,20 @@ def test_the_seeds_of_a_cell_are_trained_together_before_each_is_measured(tmp_pa
         assert np.allclose(found.values(name, "loss"), alone.values(name, "loss"), rtol=1e-4)
     assert [result["resumed"] for result in found.by_cell["optimistic"].values()] == [0, 0]
     assert "failed" not in found.by_cell["proximal"][0]
+
+
+def test_seeds_that_run_together_are_kept_one_by_one_and_a_single_one_runs_alone(tmp_path):
+    CALLS.clear()
+    groups = []
+
+    def together(cell, seeds):
+        groups.append((cell["mean"], list(seeds)))
+        return {seed: {"value": cell["mean"] + seed} for seed in seeds}
+
+    both = dataclasses.replace(small(), together=together)
+    results = study.execute(dataclasses.replace(both, seeds=range(2)), tmp_path)
+    assert groups == [(0.0, [0, 1]), (1.0, [0, 1])] and not CALLS
+    assert results.values("mean 1.0", "value").tolist() == [1, 2]
+    assert study.result_path(tmp_path, "mean 1.0", 1).exists()
+    study.execute(dataclasses.replace(both, seeds=range(3)), tmp_path)
+    assert len(groups) == 2 and CALLS == [(0.0, 2), (1.0, 2)]

@@ -82,12 +82,14 @@ def execute(study: Study, root: Path, pool: Pool | None = None) -> Results:
     missing = [task for task in tasks if not result_path(root, *task).exists()]
     begun = time.perf_counter()
     groups = {cell: [seed for other, seed in missing if other == cell] for cell in study.cells}
-    groups = {cell: seeds for cell, seeds in groups.items() if study.flags is not None and len(seeds) > 1}
     pool = Pool() if pool is None or len(missing) < 2 else pool
-    for _ in pool.completed(partial(_train_together, study, root), list(groups.items())):
-        pass
+    ahead = _run_together if study.together else _train_together if study.flags else None
+    shared = [(cell, seeds) for cell, seeds in groups.items() if ahead and len(seeds) > 1]
+    for done, (place, _) in enumerate(pool.completed(partial(ahead, study, root), shared) if ahead else (), 1):
+        _tell(study, f"{shared[place][0]}, {len(shared[place][1])} seeds together", done, len(shared), begun)
+    missing = [task for task in tasks if not result_path(root, *task).exists()]
     for done, (place, _) in enumerate(pool.completed(partial(_run_one, study, root), missing), 1):
-        _tell(study, *missing[place], done, len(missing), begun)
+        _tell(study, f"{missing[place][0]}, seed {missing[place][1]}", done, len(missing), begun)
     found: dict[str, dict[int, Result]] = {cell: {} for cell in study.cells}
     for cell, seed in tasks:
         found[cell][seed] = json.loads(result_path(root, cell, seed).read_text())
@@ -124,7 +126,28 @@ def _result(study: Study, cell: str, seed: int, path: Path) -> Result:
         raise  # not a result of the study
     except GantoolsError as error:
         result = {"failed": str(error)}
-    result |= {"seconds": time.perf_counter() - begun, "made with": MADE_WITH}
+    return _finished(path, result, time.perf_counter() - begun)
+
+
+def _run_together(study: Study, root: Path, cell: str, seeds: Sequence[int]) -> None:
+    """Compute the results of a cell's seeds in one program and keep them, where no other process did, or does."""
+    torch.set_num_threads(1)
+    assert study.together is not None
+    paths = [result_path(root, cell, seed) for seed in seeds]
+    with held(paths[0]):
+        if all(path.exists() for path in paths):
+            return
+        begun = time.perf_counter()
+        results = study.together(dict(study.cells[cell]), seeds)
+        seconds = (time.perf_counter() - begun) / len(seeds)
+        for seed, path in zip(seeds, paths, strict=True):
+            result = _finished(path, dict(results[seed]), seconds)
+            write_atomically(path, (json.dumps(result) + "\n").encode())
+
+
+def _finished(path: Path, result: Result, seconds: float) -> Result:
+    """Return a result with what it was made with, its curves also for TensorBoard."""
+    result |= {"seconds": seconds, "made with": MADE_WITH}
     with SummaryWriter(str(path.with_suffix(""))) as writer:
         curves = result.get("curves", {})
         for name in curves.keys() - {"step"}:
@@ -152,9 +175,9 @@ def _train_together(study: Study, root: Path, cell: str, seeds: Sequence[int]) -
         raise KeyboardInterrupt
 
 
-def _tell(study: Study, cell: str, seed: int, done: int, total: int, begun: float) -> None:
+def _tell(study: Study, what: str, done: int, total: int, begun: float) -> None:
     minutes = (time.perf_counter() - begun) / 60
-    print(f"{study.name}: {done} of {total} ({cell}, seed {seed}), {minutes:.1f} min", flush=True)
+    print(f"{study.name}: {done} of {total} ({what}), {minutes:.1f} min", flush=True)
 
 
 def main(

@@ -34,6 +34,8 @@ class Study:
         trials: for a column that is a fraction of independent trials, the setting that says how many a seed has.
         flags: (settings, seed) -> those of `gantools train` for the GAN that `run` trains in its folder, so that the
             seeds of a cell are trained in one program before; none where it trains something else.
+        together: (settings, seeds) -> the results of several seeds by seed, in one program, in which each is what
+            `run` gives up to rounding; none where seeds run one by one.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Study:
     bounds: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     trials: Mapping[str, str] = dataclasses.field(default_factory=dict)
     flags: Callable[[Cell, int], Sequence[str]] | None = None
+    together: Callable[[Cell, Sequence[int]], Mapping[int, Result]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
