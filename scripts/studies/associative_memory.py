@@ -86,6 +86,8 @@ def verdict(results: study.Results) -> list[str]:
     return [
         "Claim (arXiv:1602.03032): faster learning with more copies, and faster than an LSTM; shown there as curves.",
         *faster,
+        "These memories hold at most four pairs at a time, in 32 complex units; "
+        "[where memories break](loaded_memory.md) is another study.",
         f"The noise is within {100 * worst:.1f} % of its law in every cell.",
     ]
 

@@ -23,6 +23,7 @@ from cells import (
     sequence_cells,
 )
 from harness import catalogue
+from sequences import loaded_memory, unitary_tasks
 from torch import nn
 
 from gantools.cli.flags import parse_train
@@ -73,7 +74,7 @@ def test_rotations_are_those_of_known_eigenvalues_and_a_tiny_pair_does_not_count
 
 # Cheaper than a run of the study, of the same cells.
 SMALLER = {"steps": 2, "units": 8, "delay": 3, "trials": 1, "starts": 3, "repetitions": 1, "points": 40, "depth": 2}
-OWN = (unitary_memory, associative_memory, integrators, logic_gates, quantum_mixture)
+OWN = (unitary_memory, associative_memory, integrators, logic_gates, quantum_mixture, loaded_memory, unitary_tasks)
 OWN_CELLS = [
     (module, name) for module in OWN for name, cell in module.STUDY.cells.items()
     # Few points under several waves take long to fit; all methods run on the valley, EM on everything.
@@ -152,14 +153,15 @@ def test_planted_gaussians_have_the_mean_and_covariance_that_they_say_and_errors
 
 @pytest.mark.parametrize("module", [activations, complex_parametrizations, esp_index, *OWN])
 def test_what_a_page_shows_and_compares_is_in_the_study(module):
-    for form in (module.STUDY, getattr(module, "LONG_STUDY", module.STUDY)):
-        for section in module.PAGE.sections:
+    forms = (module.STUDY, *getattr(module, "FORMS", {}).values())
+    # Another form may lack some of the cells.
+    cells = {name: cell for form in forms for name, cell in form.cells.items()}
+    for section in module.PAGE.sections:
+        for form in forms:
             shown = (section.columns or form.columns).keys()
             assert shown <= form.columns.keys() and set(section.compared) <= shown
-            assert any(section.where(cell) for cell in form.cells.values())
-    # A long form may lack some of the nets.
-    for section in module.PAGE.sections:
-        assert {cell for pair in section.pairs for cell in pair} <= module.STUDY.cells.keys()
+        assert any(map(section.where, cells.values()))
+        assert {cell for pair in section.pairs for cell in pair} <= cells.keys()
 
 
 def test_a_fit_to_projections_finds_the_eigenvalues_of_a_linear_map_without_noise():

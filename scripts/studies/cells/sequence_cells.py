@@ -1,7 +1,7 @@
 """Training and measures of a recurrent net: its loss against that without memory, and gradients through time."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 import gantools as gt
 from gantools.data.seeds import derive_seed
-from gantools.data.sequences import Copying, SequenceTask
+from gantools.data.sequences import Copying
 from gantools.nn import SequenceModel
+from gantools.nn.recurrent.maps import StateMap
 
 Make = Callable[[int, torch.Generator], nn.Module]
+Extra = Callable[[nn.Module, torch.Generator], dict[str, float]]
 COLUMNS = {"parameters": "parameters", "loss": "loss", "ratio": "loss / memoryless", "accuracy": "accuracy",
            "area": "mean over training", "best": "lowest in training"}  # fmt: skip
 BOUNDS = {"accuracy": (0.0, 1.0), **dict.fromkeys(("loss", "ratio", "area", "best"), (0.0, math.inf))}
@@ -26,50 +28,117 @@ batches: the mean of that fraction of the loss over all steps, lower the sooner 
 
 def lstm(input_size: int, hidden_size: int, rng: torch.Generator) -> nn.LSTM:
     """Return an LSTM as torch makes it, but drawn from a generator."""
-    cell = nn.LSTM(input_size, hidden_size, batch_first=True)
+    return _drawn(nn.LSTM(input_size, hidden_size, batch_first=True), rng)
+
+
+def gru(input_size: int, hidden_size: int, rng: torch.Generator) -> nn.GRU:
+    """Return a GRU as torch makes it, but drawn from a generator."""
+    return _drawn(nn.GRU(input_size, hidden_size, batch_first=True), rng)
+
+
+def _drawn(cell: Any, rng: torch.Generator) -> Any:
     for p in cell.parameters():
-        nn.init.uniform_(p, -(hidden_size**-0.5), hidden_size**-0.5, generator=rng)
+        nn.init.uniform_(p, -(cell.hidden_size**-0.5), cell.hidden_size**-0.5, generator=rng)
     return cell
 
 
-def trained(
+class MultipliedOut(StateMap):
+    """A unitary map as the matrix that its factors make, once a sequence: the same step in fewer operations."""
+
+    def __init__(self, factors: Any):
+        super().__init__(factors.size)
+        self.factors = factors
+
+    def constants(self) -> Tensor:
+        return self.factors.matrix().T
+
+    def apply_to(self, h: Tensor, constants: Tensor) -> Tensor:
+        return h @ constants
+
+    def penalty(self) -> Tensor:
+        """Return that of the factors."""
+        return self.factors.penalty()
+
+
+def multiplied_out(cell: Any) -> Any:
+    """Return a unitary cell with its map multiplied out; for small states."""
+    cell.recurrent = MultipliedOut(cell.recurrent)
+    return cell
+
+
+def trained(make: Make, task: Any, seed: int, base: Any, steps: int, **more: Any) -> study.Result:
+    """Train a cell with a linear readout and measure it, as `trained_together` does those of several seeds.
+
+    Raises:
+        GantoolsError: where the loss is not finite at the end.
+    """
+    result = trained_together(make, task, [seed], base, steps, **more)[seed]
+    if "failed" in result:
+        raise gt.GantoolsError(result["failed"])
+    return result
+
+
+def trained_together(
     make: Make,
-    task: SequenceTask,
-    seed: int,
+    task: Any,
+    seeds: Sequence[int],
     base: Any,
     steps: int,
     batch: int = 20,
     rate: float = 1e-3,
     constraint: float = 0.0,
-) -> study.Result:
-    """Train a cell with a linear readout on fresh batches and measure it on 500 new sequences.
+    extra: Extra | None = None,
+) -> dict[int, study.Result]:
+    """Train a cell with a linear readout on fresh batches, one for each seed in one program, and measure each.
 
-    `constraint` is the weight of the cell's `penalty()`, which is in no loss that is returned.
+    Measured on the task's `held_out()` where it has one, else on 500 new sequences. `constraint` is the weight of the
+    cell's `penalty()`, which is in no loss that is returned; `extra` returns more numbers of a trained net. A seed
+    whose loss is not finite has `{"failed": ...}`.
     """
-    rng = torch.Generator().manual_seed(derive_seed(seed, "parameters"))
-    model = SequenceModel(make(task.input_size, rng), task.output_size, rng)
+    draws = [torch.Generator().manual_seed(derive_seed(seed, "parameters")) for seed in seeds]
+    models = [SequenceModel(make(task.input_size, rng), task.output_size, rng) for rng in draws]
+    if len(seeds) > 1 and isinstance(models[0].cell, nn.RNNBase):  # which has no rule for vmap
+        each = [trained_together(make, task, [seed], base, steps, batch, rate, constraint, extra) for seed in seeds]
+        return dict(item for one in each for item in one.items())
 
     def loss(model: Any, batch: dict[str, Tensor]) -> Tensor:
         own = task.loss(model(batch["input"]), batch)
         return own + constraint * model.cell.penalty() if constraint else own
 
-    game, drawn = gt.minimization(model, loss), torch.Generator().manual_seed(derive_seed(seed, "batches"))
+    games = [gt.minimization(model, loss) for model in models]
+    streams = [torch.Generator().manual_seed(derive_seed(seed, "batches")) for seed in seeds]
+    game: Any = gt.stacked(games) if len(games) > 1 else games[0]
     optimizer = gt.trainers.make("simultaneous", game, lr=rate, base=base)
     losses = []
     for _ in range(steps):
-        optimizer.step(task.batch(batch, drawn))
-        losses.append(float(optimizer.state.info.losses["model"]))
-    held = task.batch(500, drawn)
+        batches = [task.batch(batch, stream) for stream in streams]
+        optimizer.step(game.each(batches) if len(games) > 1 else batches[0])
+        losses.append(torch.as_tensor(optimizer.state.info.losses["model"]).reshape(-1).tolist())
+    if len(games) > 1:
+        game.hand_out()
+    columns = np.array(losses).T / task.baseline
+    results = {}
+    for seed, model, stream, relative in zip(seeds, models, streams, columns, strict=True):
+        results[seed] = _measured(model, task, stream, relative)
+        if extra is not None and "failed" not in results[seed]:
+            results[seed] |= extra(model, stream)
+    return results
+
+
+def _measured(model: nn.Module, task: Any, stream: torch.Generator, relative: np.ndarray) -> study.Result:
+    """Return the numbers of one trained net, from its relative losses (steps,) and a test."""
+    held = task.held_out() if hasattr(task, "held_out") else task.batch(500, stream)
     with torch.no_grad():
         outputs = model(held["input"])
         final = float(task.loss(outputs, held))
     if not math.isfinite(final):
-        raise gt.GantoolsError("The loss is not finite any more.")
-    relative, window = np.array(losses) / task.baseline, max(1, steps // 40)
+        return {"failed": "The loss is not finite any more."}
+    steps = len(relative)
+    window = max(1, steps // 40)
     means = relative[: steps - steps % window].reshape(-1, window).mean(1)
     return {
-        "parameters": game.num_parameters, "loss": final, "ratio": final / task.baseline,
-        "area": relative.mean(), "best": relative.min(),
+        "parameters": sum(p.numel() for p in model.parameters()), "loss": final, "ratio": final / task.baseline,
+        "area": float(relative.mean()), "best": float(relative.min()),
         "accuracy": float(task.accuracy(outputs, held)),
         "curves": {"step": list(range(window, steps + 1, window)), "loss / memoryless": means.tolist()},
     }  # fmt: skip

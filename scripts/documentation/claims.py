@@ -1,0 +1,48 @@
+"""A row of the table of claims, and the rules that make verdicts of numbers."""
+
+import dataclasses
+from pathlib import Path
+
+from harness import study
+from harness.intervals import Estimate
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "open"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A claim and what became of it.
+
+    Attributes:
+        claim: in words.
+        source: its paper, or "ours".
+        found: our numbers, with intervals.
+        seeds: how many.
+        verdict: `HOLDS`, `FAILS` or `OPEN`.
+        page: the name of the study's page.
+    """
+
+    claim: str
+    source: str
+    found: str
+    seeds: int
+    verdict: str
+    page: str
+
+
+def read(form: study.Study, its_page: study.Page, out: Path) -> study.Results:
+    """Return the stored results of a study, with all comparisons of its page."""
+    return its_page.adjusted(study.stored(form, out))
+
+
+def ordered(lower: Estimate, higher: Estimate) -> str:
+    """Return whether one mean lies below another: their intervals are apart, the other way round, or overlap."""
+    return HOLDS if lower.high < higher.low else FAILS if lower.low > higher.high else OPEN
+
+
+def compared(results: study.Results, cell: str, baseline: str, column: str, wanted: int) -> tuple[str, str]:
+    """Return a paired difference as text, and whether it is seen with the wanted sign."""
+    found = results.contrast(cell, baseline, column)
+    if not results.seen(cell, baseline, column):
+        return f"{found}, not seen (one of {found.detectable:.2g} would be, alone)", OPEN
+    return str(found), HOLDS if found.mean * wanted > 0 else FAILS

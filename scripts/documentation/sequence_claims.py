@@ -1,0 +1,87 @@
+"""What the studies of recurrent nets and associative memories say of published claims, as rows of the table."""
+
+from pathlib import Path
+
+import associative_memory
+import unitary_memory
+from claims import FAILS, HOLDS, OPEN, Row, compared, read
+from sequences import loaded_memory, unitary_tasks
+
+
+def memory(out: Path) -> list[Row]:
+    """Recurrent nets that copy, and associative memories."""
+    rows = []
+    for form in (unitary_memory.STUDY, unitary_memory.LONG_STUDY):
+        results = read(form, unitary_memory.PAGE, out)
+        loss = results.estimate("uRNN", "ratio"), results.estimate("LSTM", "ratio")
+        delay = form.cells["uRNN"]["delay"]
+        rows.append(
+            Row(
+                f"A uRNN copies over a delay of {delay} where an LSTM does not: loss below the memoryless one",
+                "arXiv:1511.06464",
+                f"uRNN {loss[0]}, LSTM {loss[1]} of it",
+                len(results.study.seeds),
+                HOLDS if loss[0].high < 1 <= loss[1].high else OPEN if loss[0].high < 1 else FAILS,
+                form.name,
+            )
+        )
+    results = read(associative_memory.STUDY, associative_memory.PAGE, out)
+    for task in associative_memory.TASKS:
+        for cell, baseline in (("8 copies", "1 copy"), ("1 copy", "LSTM")):
+            text, verdict = compared(results, f"{task}, {cell}", f"{task}, {baseline}", "area", -1)
+            claim = f"An associative LSTM learns {task} sooner with {cell} than "
+            claim += "with one" if baseline == "1 copy" else "an LSTM does"
+            seeds = len(results.study.seeds)
+            rows.append(
+                Row(claim, "arXiv:1602.03032", f"mean loss in training {text}", seeds, verdict, "associative_memory")
+            )
+    return rows
+
+
+def unitary_rows(out: Path) -> list[Row]:
+    """Unitary nets beyond copying."""
+    results = read(unitary_tasks.STUDY, unitary_tasks.PAGE, out)
+    seeds, page = len(results.study.seeds), unitary_tasks.STUDY.name
+    text, verdict = compared(results, "denoising, GORU", "denoising, uRNN", "ratio", -1)
+    rows = [Row("GORU learns denoising better than a uRNN", "arXiv:1706.02761", f"loss / memoryless {text}", seeds,
+                verdict, page)]  # fmt: skip
+    loss = {net: results.estimate(f"adding, {net}", "ratio") for net in ("uRNN", "LSTM")}
+    below, above = all(e.high < 1 for e in loss.values()), any(e.low > 1 for e in loss.values())
+    rows.append(Row("A uRNN and an LSTM both add better than without memory", "arXiv:1511.06464",
+                    f"uRNN {loss['uRNN']}, LSTM {loss['LSTM']} of the memoryless loss", seeds,
+                    HOLDS if below else FAILS if above else OPEN, page))  # fmt: skip
+    small = {net: unitary_tasks.smallest(results, net) for net in ("KRU", "full unitary")}
+    numbers = {net: results.mean(cell, "recurrent") for net, cell in small.items() if cell}
+    words = ", ".join(f"{net} {numbers[net]:.0f}" if net in numbers else f"{net} never" for net in small)
+    fewer = numbers.get("KRU", float("inf")) < numbers.get("full unitary", float("inf"))
+    claim = "KRU learns copying with fewer recurrent numbers than a full unitary matrix needs, with every seed"
+    verdict = HOLDS if len(numbers) == 2 and fewer else FAILS if "full unitary" in numbers else OPEN
+    rows.append(Row(claim, "arXiv:1705.10142", words, seeds, verdict, page))
+    results = read(unitary_tasks.DIGITS, unitary_tasks.PAGE, out)
+    text, verdict = compared(results, "digits, uRNN", "digits, LSTM", "accuracy", -1)
+    claim = "Pixel by pixel an LSTM names more digits than a uRNN (7 x 7 pixels, 4000 images, 250 steps)"
+    rows.append(Row(claim, "arXiv:1511.06464", f"uRNN against LSTM {text}", seeds, verdict, unitary_tasks.DIGITS.name))
+    return rows
+
+
+def loaded_rows(out: Path) -> list[Row]:
+    """Associative memories loaded until they break."""
+    results = read(loaded_memory.STUDY, loaded_memory.PAGE, out)
+    seeds, paper, page = len(results.study.seeds), "arXiv:1602.03032", loaded_memory.STUDY.name
+    text, verdict = compared(results, "8 copies", "1 copy", "breaks", 1)
+    rows = [
+        Row("A learned memory of 8 copies holds more pairs than one of a single copy", paper,
+            f"pairs at which it breaks: {text}", seeds, verdict, page),
+    ]  # fmt: skip
+    text, verdict = compared(results, "1 copy", "LSTM", "breaks", 1)
+    rows.append(Row("An associative LSTM holds more pairs than an LSTM of as many units", paper,
+                    f"pairs at which it breaks: {text}", seeds, verdict, page))  # fmt: skip
+    names = [name for name, cell in results.study.cells.items() if cell["kind"] == "bare"]
+    found = {name: results.estimate(name, "breaks") for name in names}
+    law = {name: results.mean(name, "breaks in theory") for name in names}
+    words = ", ".join(f"{found[name]} ({law[name]:.1f})" for name in names)
+    near = all(abs(found[name].mean / law[name] - 1) <= 0.1 for name in names)
+    claim = "Memories of random keys break within 10 % of the pairs that normal noise says"
+    words = f"at {words} pairs in 1, 4 and 8 copies (in theory)"
+    rows.append(Row(claim, "ours", words, seeds, HOLDS if near else FAILS, page))
+    return rows
