@@ -22,8 +22,9 @@ import projected_dynamics
 import quantum_mixture
 from cells import logic_cells
 from claims import FAILS, HOLDS, OPEN, Row, compared, ordered, read
+from claims.sequences import loaded_rows, memory, unitary_rows
+from claims.theory import theory_of_gans
 from harness.intervals import fraction
-from sequence_claims import loaded_rows, memory, unitary_rows
 
 
 def ring8(out: Path) -> list[Row]:
@@ -189,6 +190,7 @@ def page(out: Path) -> str:
             *nets(out),
             *gates(out),
             *ours(out),
+            *theory_of_gans(out),
         ]
     )
 

@@ -1,34 +1,30 @@
 r"""Whether the spectral radius of the update, measured early, forecasts that a GAN's training fails 500 steps later.
 
-Tiny GANs of five families are trained at random rates and weights, so that about half of them fail. At step 200 each
+Tiny GANs of five families are trained at random rates and weights, so that some of them fail. At step 200 each
 run gets scores: spectral radii of its own update, and what is looked at otherwise, the ratio of the losses, the norm of
 the gradient, the samples. The area under the curve of each score tells how well it ranks the runs that fail later
 above those that do not. What is measured, when, and what counts was [written down](preregistration.md) before.
 
-    python scripts/studies/theory/forecast.py --jobs 1
+    python scripts/studies forecast --jobs 1
 """
 
-import sys
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
-from scipy.stats import rankdata
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the studies are scripts, not a package
-
-from forecast_runs import BATCH, EVERY, FAMILIES, LEAD, LOOK, RATES, STEPS, WEIGHTS, trained
 from harness import study
 from harness.intervals import Estimate
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+from theory.forecast_runs import BATCH, EVERY, FAMILIES, LEAD, LOOK, RATES, STEPS, WEIGHTS, trained
 
 FIRST, RUNS, RESAMPLES, AIM = 100, 15, 4000, 0.9
 WINDOW = 10  # looks on end: 100 steps
 BAD, WORSE, LOST = 0.5, 1.2, 2.0  # a distance that is a failure, also in units of that at the look; one that is lost
 SCORES = {
     "held": "radius, second moments held (primary)", "real": "radius of the real update",
-    "rotating": "of its complex pairs", "ratio": "loss ratio", "norm": "gradient norm",
+    "rotating": "radius of complex pairs, held", "ratio": "loss ratio", "norm": "gradient norm",
     "norm growth": "growth of the norm", "distance": "distance of the samples",
 }  # fmt: skip
 BASELINES = ("ratio", "norm")
@@ -48,8 +44,8 @@ def outcome(distance: np.ndarray) -> tuple[float, float]:
     return float(before > LOST), float(means.max() > max(BAD, WORSE * before))
 
 
-def scores(runs: dict[str, np.ndarray], i: int) -> dict[str, float]:
-    """Return what is seen of run number i at the look; the higher, the worse it is taken to be."""
+def scores(runs: dict[str, np.ndarray], i: int) -> dict[str, float | None]:
+    """Return what is seen of run number i at the look; the higher, the worse, and worst what is not finite, None."""
     recent, before = slice(LOOK - 50, LOOK), slice(LOOK - 150, LOOK - 100)
     generator, discriminator = runs["losses"][recent, i].mean(0)
     norm, earlier = runs["norms"][recent, i].mean(), runs["norms"][before, i].mean()
@@ -59,7 +55,7 @@ def scores(runs: dict[str, np.ndarray], i: int) -> dict[str, float]:
         "norm": float(norm), "norm growth": float(norm / earlier),
         "distance": float(runs["distance"][LOOK // EVERY - 5 : LOOK // EVERY + 1, i].mean()),
     }  # fmt: skip
-    return {name: value if np.isfinite(value) else 1e30 for name, value in found.items()}
+    return {name: value if np.isfinite(value) else None for name, value in found.items()}
 
 
 @cache
@@ -76,7 +72,7 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     lost, fails = outcome(runs["distance"][:, i])
     end = runs["distance"][-WINDOW:, i].mean()
     return {
-        **scores(runs, i), "lost": lost, "fails": fails, "end": float(end) if np.isfinite(end) else 1e30,
+        **scores(runs, i), "lost": lost, "fails": fails, "end": float(end) if np.isfinite(end) else None,
         "rate": float(runs["rate"][i]), "weight": float(runs["weight"][i]),
     }  # fmt: skip
 
@@ -97,7 +93,11 @@ def at_risk(results: study.Results) -> tuple[dict[str, np.ndarray], np.ndarray, 
     families = list(dict.fromkeys(cell["family"] for cell in cells.values()))
     number = np.concatenate([[families.index(cell["family"])] * len(results.study.seeds) for cell in cells.values()])
     kept = columns["lost"] == 0
-    return {name: columns[name][kept] for name in SCORES}, columns["fails"][kept] > 0, number[kept]
+    return (
+        {name: np.nan_to_num(columns[name][kept], nan=1e30) for name in SCORES},
+        columns["fails"][kept] > 0,
+        number[kept],
+    )
 
 
 def bootstrap(score: dict[str, np.ndarray], failed: np.ndarray, family: np.ndarray) -> dict[str, np.ndarray]:
@@ -198,16 +198,12 @@ STUDY = study.Study(
     quick=cells(GROUPS[:1], 0, 2, LOOK + LEAD + 10 * WINDOW),
     seeds=range(FIRST, FIRST + RUNS),
     bounds={"lost": (0.0, 1.0), "fails": (0.0, 1.0)},
-    folder="theory",
 )
 SECTION = study.Section(
     f"""{{steps}} steps, {{runs}} runs of each cell, {BATCH} fresh samples a step, nonsaturating loss, in float64.
 Learning rates are drawn log-uniformly, their log10 from {RATES["sgd"]} with plain steps, {RATES["adam"]} with Adam,
-{RATES["rmsprop"]} with RMSProp, that of the weight of consensus from {WEIGHTS}. Means over all runs of a cell, lost ones
-included, at step {LOOK}; numbers that are not finite stand as 1e30. "lost" and "fails" are fractions.""",
+{RATES["rmsprop"]} with RMSProp, that of the weight of consensus from {WEIGHTS}. Means over all runs of a cell, lost
+ones included, at step {LOOK}; without numbers that are not finite. "lost" and "fails" are fractions.""",
     figures={"roc": ("ROC curves", curves)},
 )
 PAGE = study.Page("Forecast of failures from the radius of the update", __doc__, [SECTION], verdict)
-
-if __name__ == "__main__":
-    study.main(STUDY, PAGE)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from copies_spectra import radii
+from theory.copies_spectra import radii
 from torch import Tensor, nn
 
 import gantools as gt

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import associative_memory
 import unitary_memory
-from claims import FAILS, HOLDS, OPEN, Row, compared, read
 from sequences import loaded_memory, unitary_tasks
+
+from claims import FAILS, HOLDS, OPEN, Row, compared, read
 
 
 def memory(out: Path) -> list[Row]:

@@ -1,0 +1,170 @@
+r"""Whether adaptive training of a GAN climbs to the edge of stability and stays there.
+
+A step of RMSProp with slow second moments multiplies an eigenvector of h D^-1 J (h the learning rate, D the roots of
+the second moments) by 1 - mu, and overshoots for good from mu = 2 on; with Adam's momentum of 0.9 from 38 on. For
+classifiers the largest eigenvalue climbs to that bound and hovers there (Cohen et al. 2022, arXiv:2207.14484). Here
+the same is followed for the two players of a GAN on the ring of eight Gaussians, whose J is not symmetric.
+
+    python scripts/studies edge_of_stability --jobs 1
+    python scripts/studies edge_of_stability --others
+    tensorboard --logdir runs/edge_of_stability
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from cells import gan_cells
+from harness import study
+from matplotlib.figure import Figure
+
+import gantools as gt
+
+STEPS, LOOKS, GAMMA = 3000, 15, 10.0
+BETA = 0.9  # of Adam's first moment
+BOUNDS = {"rmsprop": 2.0, "adam": 2 * (1 + BETA) / (1 - BETA)}  # of a plain step, and of one along an average
+AT_EDGE = (0.8, 1.2)
+
+
+def flags(cell: study.Cell, seed: int) -> list[str]:
+    """Return the flags of one GAN; all its checkpoints are kept."""
+    args = gan_cells.ring8(cell, seed, "--optimizer.base", cell["base"], "--keep-last", "0")
+    args[args.index("--optimizer.lr") + 1] = cell["lr"]
+    args[args.index("--sample-every") + 1] = str(cell["steps"])
+    return args
+
+
+def largest_real(A: gt.analysis.LinearOperator) -> float:
+    """Return the largest real part of the eigenvalues."""
+    found = gt.analysis.eigenvalues(A, k=1, which="LR", tol=1e-3, vectors=False, guard=False)
+    return float(found.values[0].real)
+
+
+def own_map(optimizer: gt.trainers.Consensus, batch: object) -> gt.analysis.LinearOperator:
+    """Return the derivative of the direction that consensus descends, field and penalty: I minus its plain step's."""
+    plain = gt.trainers.Consensus(optimizer.game, lr=1.0, gamma=optimizer.gamma, base="sgd")
+    U = gt.analysis.update_operator(plain, batch)
+    return gt.analysis.LinearOperator(lambda u: u - U @ u, U.n, U.dtype, U.device)
+
+
+def look(run: gt.runs.load.Run, bound: float) -> dict[str, float]:
+    """Return the largest real parts of h D^-1 J, of what the method descends, and of the discriminator's own block."""
+    optimizer, batch = run.optimizer, run.experiment.analysis_batch(step=run.step)
+    (rate,) = set(optimizer.rates.values())
+    J = gt.analysis.jacobian(run.game, batch)
+    P = gt.analysis.preconditioned(J, optimizer) * rate
+    found = {"of J": largest_real(P) / bound}
+    found["discriminator"] = largest_real(gt.analysis.restrict(P, "discriminator")) / bound
+    found["own"] = found["of J"]
+    if isinstance(optimizer, gt.trainers.Consensus):
+        A = own_map(optimizer, batch)
+        scale = rate / optimizer.denominator(run.game.vector(), optimizer.state)
+        scaled = gt.analysis.LinearOperator(lambda u: scale * (A @ u), A.n, A.dtype, A.device)
+        found["own"] = largest_real(scaled) / bound
+    return found
+
+
+def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
+    """Train one GAN, and look at each of its checkpoints."""
+    torch.set_num_threads(1)
+    trained, last = study.train_gan(flags(cell, seed), folder)
+    bound, steps = BOUNDS[cell["base"]], [step for step in trained.steps() if step][::2]
+    opened = gt.load(folder, steps[0]).double()
+    looks = [look(one, bound) for one in opened.each(steps)]
+    own = np.array([one["own"] for one in looks])
+    late = own[len(own) // 2 :]
+    half = looks[len(own) // 2 :]
+    return {
+        "early": float(own[0]), "late": float(late.mean()), "least": float(late.min()), "most": float(late.max()),
+        **{f"late {name}": float(np.mean([one[name] for one in half])) for name in looks[0] if name != "own"},
+        "at the edge": float(AT_EDGE[0] <= late.mean() <= AT_EDGE[1]),
+        "modes": last["metrics/modes_covered"], "quality": last["metrics/high_quality"],
+        "curves": {"step": steps, "fraction_of_the_bound": own.tolist()},
+    }  # fmt: skip
+
+
+def cells(chosen: tuple[tuple[str, str, str], ...], steps: int, width: int, looks: int) -> dict[str, study.Cell]:
+    """Return these methods, each with its base rule and rate."""
+    common = {"steps": steps, "width": width, "looks": looks}
+    return {
+        f"{optimizer}, {base}, {lr}": {"optimizer": optimizer, "base": base, "lr": lr, **common}
+        for optimizer, base, lr in chosen
+    }
+
+
+def over_steps(results: study.Results) -> Figure | None:
+    """Draw the fraction of the bound over the steps."""
+    return results.curves("fraction_of_the_bound")
+
+
+def verdict(results: study.Results) -> list[str]:
+    """Return, for each method and base rule, how many runs are at the edge, and how many discriminators."""
+    found = []
+    for optimizer, base in dict.fromkeys((c["optimizer"], c["base"]) for c in results.study.cells.values()):
+        names = [n for n, c in results.study.cells.items() if (c["optimizer"], c["base"]) == (optimizer, base)]
+
+        def over(column: str, names: list[str] = names) -> np.ndarray:
+            values = np.concatenate([results.values(name, column) for name in names])
+            return values[~np.isnan(values)]
+
+        if not len(over("late")):
+            continue
+        parts = []
+        for words, column in (("by what the method descends", "late"), ("by its own block", "late discriminator")):
+            late = over(column)
+            at = int(((AT_EDGE[0] <= late) & (late <= AT_EDGE[1])).sum())
+            parts.append(
+                f"{at} of {len(late)} {words} ({study.fraction(at, len(late))}), second halves between "
+                f"{late.min():.2g} and {late.max():.2g} of the bound"
+            )
+        early = over("early")
+        found.append(
+            f"{optimizer.capitalize()}, {base}: at the edge are {parts[0]}, and of the discriminators {parts[1]}. The "
+            f"first look had {early.min():.2g} to {early.max():.2g}."
+        )
+    return found
+
+
+COLUMNS = {
+    "early": "first look", "late": "second half", "least": "least of it", "most": "most of it",
+    "late of J": "of J alone", "late discriminator": "discriminator's block",
+    "at the edge": "runs at the edge", "modes": "modes of 8", "quality": "quality",
+}  # fmt: skip
+PLAIN = (
+    ("simultaneous", "rmsprop", "1e-3"), ("simultaneous", "rmsprop", "5e-4"),
+    ("alternating", "rmsprop", "1e-3"), ("alternating", "rmsprop", "5e-4"),
+)  # fmt: skip
+OTHERS = (
+    ("consensus", "rmsprop", "1e-3"), ("simultaneous", "adam", "1e-3"), ("alternating", "adam", "1e-3"),
+    ("consensus", "adam", "1e-3"),
+)  # fmt: skip
+STUDY = study.Study(
+    "edge_of_stability",
+    run,
+    cells(PLAIN, STEPS, 16, LOOKS),
+    COLUMNS,
+    quick=cells((PLAIN[0], *OTHERS[:3]), 40, 4, 4),
+    bounds={"at the edge": (0.0, 1.0), "modes": (0.0, 8.0), "quality": (0.0, 1.0), "least": (0.0, math.inf)},
+    flags=flags,
+)
+OTHER_STUDY = dataclasses.replace(
+    STUDY, name="edge_of_stability_others", cells=cells(OTHERS, STEPS, 16, LOOKS), quick=cells(OTHERS[:1], 40, 4, 4)
+)
+SECTION = study.Section(
+    f"""{{steps}} steps, batches of 256, both networks four hidden layers of {{width}} ReLU units, gamma {GAMMA:g} for
+consensus, learning rates {{lr}}, {{seeds}} seeds; looks after 200 steps and every 400 from then on, in float64 on one
+batch.
+
+Columns: the largest real part of an eigenvalue of h D^-1 A, over its bound (2 with RMSProp, 38 with Adam), at the
+first look, and its mean, least and largest value over the second half of the looks. A is the derivative of what the
+method descends: J, and with consensus that of field and penalty together, J + gamma J^T J and the penalty's curvature.
+"of J alone" is h D^-1 J over the same bound, of every method, and the discriminator's block is its own part of it:
+means over the second half. A run is at the edge where the mean of its second half lies from {AT_EDGE[0]:g} to
+{AT_EDGE[1]:g} of the bound. Consensus and Adam have a form of their own, `--others`.""",
+    figures={"all": ("By cell", study.Results.figure), "curves": ("Fraction of the bound over the steps", over_steps)},
+)
+PAGE = study.Page("The adaptive edge of stability of GANs", __doc__, [SECTION], verdict)
+
+FORMS = {"others": OTHER_STUDY}
