@@ -4,7 +4,7 @@ from gantools.argument_kinds import public as _public
 from gantools.networks.base import NETWORKS, Network, is_image
 from gantools.networks.complex_mlp import ComplexMLP, ComplexMlp, UnitaryMlp
 from gantools.networks.dcgan import ComplexDcgan, Dcgan
-from gantools.networks.mlp import MLP, Mlp
+from gantools.networks.mlp import MLP, Mlp, OrthogonalMlp
 from gantools.networks.ode import OdeMlp
 from gantools.networks.resnet import ComplexResNet, ComplexResnet, ResNet, Resnet
 
@@ -20,6 +20,7 @@ __all__ = [
     "Mlp",
     "Network",
     "OdeMlp",
+    "OrthogonalMlp",
     "ResNet",
     "Resnet",
     "UnitaryMlp",

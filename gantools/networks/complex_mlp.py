@@ -14,7 +14,7 @@ from gantools.nn.activations import activation as make_activation
 from gantools.nn.complex.init import complex_glorot_
 from gantools.nn.complex.input import Complexify, LearnedImaginary, Parts
 from gantools.nn.complex.layers import ComplexLinear
-from gantools.nn.complex.unitary import UnitaryLinear
+from gantools.nn.complex.unitary import UnitaryLinear, haar_unitary
 from gantools.nn.init import blank
 from gantools.registry import setting
 
@@ -23,8 +23,9 @@ class ComplexMLP(nn.Module):
     """Map real (B, *in_shape) to real (B, *out_shape) through hidden layers of complex units, as many as in `widths`.
 
     The last layer is a real one of all real and imaginary parts. Weights have Glorot's variance, biases are zero; with
-    `unitary` the maps between hidden layers, which must then have one width, are unitary matrices. The input's
-    imaginary part is 0, or learned (without batch norm) with `imaginary="learned"`.
+    `unitary` the maps between hidden layers, which must then have one width, are unitary matrices, and with
+    `init="unitary"` they begin as the same unitary matrices and are free. The input's imaginary part is 0, or learned
+    (without batch norm) with `imaginary="learned"`.
     """
 
     def __init__(
@@ -37,9 +38,10 @@ class ComplexMLP(nn.Module):
         unitary: bool = False,
         imaginary: str = "zero",
         rng: torch.Generator | None = None,
+        init: str = "variance",
     ):
         super().__init__()
-        if not widths or (unitary and len(set(widths)) > 1):
+        if not widths or ((unitary or init == "unitary") and len(set(widths)) > 1):
             raise GantoolsError("Complex networks need a hidden layer, and unitary ones hidden layers of one width.")
         self.out_shape = out_shape
         n_in = math.prod(in_shape)
@@ -51,7 +53,10 @@ class ComplexMLP(nn.Module):
                 layers.append(UnitaryLinear(width, rng=rng))
             else:
                 linear = ComplexLinear(n_in, width, device="meta").to_empty(device="cpu")
-                complex_glorot_(linear.weight, rng)
+                if depth and init == "unitary":
+                    linear.weight.data.copy_(torch.view_as_real(haar_unitary(width, rng)))
+                else:
+                    complex_glorot_(linear.weight, rng)
                 nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
                 layers.append(linear)
             layers.append(make_activation(activation, width, "complex", rng))
@@ -75,6 +80,9 @@ class ComplexMlp(Network):
     depth: int = setting(4, "hidden layers of each player")
     width: int = setting(16, "complex units of a hidden layer")
     imaginary: Literal["zero", "learned"] = setting("zero", "imaginary part of the discriminator's input")
+    init: Literal["variance", "unitary"] = setting(
+        "variance", "weights between hidden layers: Glorot's variance, or unitary at the start"
+    )
 
     name = "complex_mlp"
     default_activation = "crelu"
@@ -83,10 +91,21 @@ class ComplexMlp(Network):
 
     def generator(self, latent_size: int, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
         output = bounded(data_shape)
-        return ComplexMLP((latent_size,), data_shape, self.widths, activation, output, self.unitary, rng=rng)
+        return self._player((latent_size,), data_shape, activation, output, "zero", rng)
 
     def discriminator(self, data_shape: Shape, activation: str, rng: torch.Generator | None) -> nn.Module:
-        return ComplexMLP(data_shape, (), self.widths, activation, None, self.unitary, self.imaginary, rng)
+        return self._player(data_shape, (), activation, None, self.imaginary, rng)
+
+    def _player(
+        self,
+        inputs: Shape,
+        outputs: Shape,
+        activation: str,
+        output: nn.Module | None,
+        imaginary: str,
+        rng: torch.Generator | None,
+    ) -> nn.Module:
+        return ComplexMLP(inputs, outputs, self.widths, activation, output, self.unitary, imaginary, rng, self.init)
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from gantools.nn.complex.unitary import UnitaryLinear
 from gantools.nn.integrators.ode import ODEBlock
 from gantools.nn.integrators.reversible import RevBlock, RevSequence
 from gantools.nn.integrators.schemes import Flow, FractalBlock, Integrator, LMBlock, PolyBlock, ResidualBlock
+from gantools.nn.orthogonal import OrthogonalLinear
 from gantools.nn.quantum_mixture import QuantumMixture
 from gantools.nn.recurrent import EUNN, GORU, KRU, URNN, AssociativeLSTM, FullUnitaryRNN, SequenceModel
 
@@ -52,6 +53,7 @@ __all__ = [
     "LearnedImaginary",
     "ModReLU",
     "ODEBlock",
+    "OrthogonalLinear",
     "Parts",
     "PolyBlock",
     "QuantumMixture",

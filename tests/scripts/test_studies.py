@@ -16,6 +16,7 @@ import unitary_memory
 from cells import (
     esp_cells,
     gan_cells,
+    gan_steps,
     integrator_cells,
     logic_cells,
     mixture_cells,
@@ -26,20 +27,45 @@ from harness import catalogue
 from sequences import loaded_memory, unitary_tasks
 from torch import nn
 
+import gantools as gt
 from gantools.cli.flags import parse_train
 from tests.quick import few
 
+FORMS = [activations.STUDY, activations.TUNED, complex_parametrizations.STUDY, complex_parametrizations.LONG,
+         complex_parametrizations.CONSENSUS]  # fmt: skip
 
-@pytest.mark.parametrize("module", [activations, complex_parametrizations])
-def test_every_cell_is_a_run_that_can_be_configured(module, monkeypatch, tmp_path):
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_every_cell_is_a_run_that_can_be_configured(form):
     configured = {}
-    monkeypatch.setattr(module.gan_cells, "measured", lambda args, folder: configured.setdefault(tuple(args), {}))
-    for cell in module.STUDY.cells.values():
-        module.run(dict(cell), 3, tmp_path)
-    assert len(configured) == len(module.STUDY.cells)
-    for args in configured:
+    for name, cell in form.cells.items():
+        for settings in form.tuning.grid(cell) if form.tuning else [{}]:
+            configured[tuple(form.flags({**cell, **settings}, 3))] = {**cell, **settings}, name
+    grid = 1 if form.tuning is None else 3
+    assert len(configured) >= grid * len(form.cells)
+    for args, (cell, name) in configured.items():
         config = parse_train(list(args)).config
-        assert config.seed == 3 and config.steps == module.STEPS and config.optimizer.name in args
+        assert config.seed == 3 and config.steps == cell["steps"] and config.optimizer.name == cell["optimizer"], name
+        if form.tuning:
+            assert config.optimizer.settings["lr"] == cell["lr"]
+            assert config.optimizer.settings.get("gamma") == cell.get("gamma")
+
+
+def test_what_a_gan_is_measured_by_is_in_the_columns_and_its_spectra_are_made_at_the_steps_asked(tmp_path):
+    cell = {"steps": 4, "every": 2, "spectra": 1, "at": (2, 4), "width": 3, "optimizer": "simultaneous", "lr": 1e-3}
+    args = gan_steps.ring8(cell, 0, "--network.depth", "1", "--latent-size", "2", "--batch-size", "8")
+    result = gan_steps.measured(cell, args, 0, tmp_path / "run")
+    assert gan_steps.COLUMNS.keys() <= result.keys() and result["curves"]["step"] == [2, 4]
+    assert result["radius"] == result["radius at 4"] and result["transient"] == float(result["radius"] > 1.01)
+    run = gt.load(tmp_path / "run").double()
+    update = gt.analysis.spectrum(gt.analysis.update_operator(run.optimizer, run.batches[4])).values
+    assert result["radius"] == pytest.approx(float(update.abs().max()), rel=2e-3)
+    J = gt.analysis.jacobian(run.game, run.batches[4]).dense()
+    roots = torch.cat([state for name, state in run.optimizer.state.memory.items() if "square" in name]).sqrt() + 1e-8
+    followed = torch.linalg.eigvals(1e-3 * J / roots[:, None])
+    assert result["least real"] == pytest.approx(float(followed.real.min()), rel=2e-3)
+    assert result["max real"] == pytest.approx(float(followed.real.max()), rel=2e-3)
+    assert "radius" not in gan_steps.measured(cell, args, 1, tmp_path / "run")
 
 
 def test_every_esp_cell_names_what_exists():

@@ -1,1 +1,1 @@
-"""Runs of several seeds, stepped together in one program."""
+"""Runs of several seeds or rates, stepped together in one program."""

@@ -1,4 +1,4 @@
-"""Runs that differ in their seed alone, stepped together in one program; each has an ordinary run folder.
+"""Runs that differ in seed, learning rate or consensus' gamma, stepped together; each has an ordinary run folder.
 
 What a run computes does not depend on the others, up to rounding: it has its own parameters, batches and random state,
 its own checkpoints and looks, and can be resumed, looked at and compared as a run that was trained alone.
@@ -23,6 +23,7 @@ from gantools.runs.config import TrainConfig
 from gantools.runs.experiment import made, make_optimizer
 from gantools.runs.store.folder import RunFolder
 from gantools.runs.store.recorder import writer_errors_once
+from gantools.runs.together.each import differing, use_settings_of_each
 from gantools.runs.training_loop import Outcome, Trainer, due, prepare
 from gantools.runs.user_file import own_errors
 from gantools.signals import stop_requested
@@ -49,7 +50,7 @@ def prepare_together(configs: Sequence[TrainConfig], paths: Sequence[Path]) -> T
     The folders are locked until the runs have ended.
 
     Args:
-        configs: they differ in the seed alone.
+        configs: they differ in the seed, and in the optimizer's settings of `gantools.runs.together.each` alone.
         paths: the run folders.
 
     Raises:
@@ -180,6 +181,8 @@ class Together:
         try:
             self._game = Stacked([experiment.game for experiment in experiments])
             self._optimizer = make_optimizer(self._config.optimizer, self._game)
+            choices = [self.trainers[place].config.optimizer for place in self._going]
+            use_settings_of_each(self._optimizer, [e.optimizer for e in experiments], differing(choices))
             if self._config.compile:
                 compiled(self._optimizer, self.trainers[self._going[0]].recorder.message)
             if again:  # far from where they began, rounding may differ by more

@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from harness.intervals import fraction
 from harness.study_page import Page, Section
-from harness.study_results import Cell, Result, Results, Study, markdown
+from harness.study_results import Cell, Result, Results, Study, Trial, Tuning, markdown
+from harness.tuning import trials, tuned, with_chosen
 from torch.utils.tensorboard import SummaryWriter
 
 import gantools as gt
@@ -45,6 +46,8 @@ __all__ = [
     "RunFolder",
     "Section",
     "Study",
+    "Trial",
+    "Tuning",
     "execute",
     "fraction",
     "main",
@@ -76,24 +79,34 @@ def train_gan(args: Sequence[str], folder: Path) -> tuple[RunFolder, Result]:
 
 
 def execute(study: Study, root: Path, pool: Pool | None = None) -> Results:
-    """Run the cells and seeds without a result, each in its own folder below `root`, and return all results."""
+    """Run the cells and seeds without a result, each in its own folder below `root`, and return all results.
+
+    Settings that a tuning chooses are chosen first, from trials below `root`/tuning.
+    """
+    tried: dict[str, list[Trial]] = {}
+    if study.tuning:
+        study, tried = tuned(study, execute(trials(study), root / "tuning", pool))
+        _keep_chosen(study, tried, root)
     root.mkdir(parents=True, exist_ok=True)
     tasks = [(cell, seed) for seed in study.seeds for cell in study.cells]
     missing = [task for task in tasks if not result_path(root, *task).exists()]
     begun = time.perf_counter()
-    groups = {cell: [seed for other, seed in missing if other == cell] for cell in study.cells}
     pool = Pool() if pool is None or len(missing) < 2 else pool
+    groups: dict[str, list[tuple[str, int]]] = {}
+    for cell, seed in missing:
+        groups.setdefault(study.programs.get(cell, cell), []).append((cell, seed))
     ahead = _run_together if study.together else _train_together if study.flags else None
-    shared = [(cell, seeds) for cell, seeds in groups.items() if ahead and len(seeds) > 1]
+    shared = [(group,) for group in groups.values() if ahead and len(group) > 1]
     for done, (place, _) in enumerate(pool.completed(partial(ahead, study, root), shared) if ahead else (), 1):
-        _tell(study, f"{shared[place][0]}, {len(shared[place][1])} seeds together", done, len(shared), begun)
+        group = shared[place][0]
+        _tell(study, f"{group[0][0]}, {len(group)} runs together", done, len(shared), begun)
     missing = [task for task in tasks if not result_path(root, *task).exists()]
     for done, (place, _) in enumerate(pool.completed(partial(_run_one, study, root), missing), 1):
         _tell(study, f"{missing[place][0]}, seed {missing[place][1]}", done, len(missing), begun)
     found: dict[str, dict[int, Result]] = {cell: {} for cell in study.cells}
     for cell, seed in tasks:
         found[cell][seed] = json.loads(result_path(root, cell, seed).read_text())
-    return Results(study, found)
+    return Results(study, found, tried=tried)
 
 
 def stored(study: Study, out: Path) -> Results:
@@ -101,12 +114,33 @@ def stored(study: Study, out: Path) -> Results:
     numbers = json.loads((out / f"{study.name}.json").read_text())
     by_cell = {cell: {int(seed): result for seed, result in numbers[cell].items()} for cell in study.cells}
     seeds = sorted({seed for results in by_cell.values() for seed in results})
-    return Results(dataclasses.replace(study, seeds=seeds), by_cell)
+    study = dataclasses.replace(study, seeds=seeds)
+    tried: dict[str, list[Trial]] = {}
+    if study.tuning:
+        kept = json.loads((out / f"{study.name}-tuning.json").read_text())
+        tried = {cell: [Trial(**trial) for trial in kept[cell]] for cell in study.cells}
+        study = with_chosen(study, tried)
+    return Results(study, by_cell, tried=tried)
 
 
 def result_path(root: Path, cell: str, seed: int) -> Path:
     """Return where the result of a cell and a seed is kept."""
     return root / f"{re.sub(r'[^A-Za-z0-9.=-]+', '_', cell)}-seed{seed}.json"
+
+
+def _keep_chosen(study: Study, tried: dict[str, list[Trial]], root: Path) -> None:
+    """Keep which settings were chosen; refuse other ones than those that runs below `root` were made with."""
+    path = root / "chosen.json"
+    known: dict[str, Cell] = json.loads(path.read_text()) if path.exists() else {}
+    for cell, own in tried.items():
+        settings = next(trial.settings for trial in own if trial.chosen)
+        folders = [result_path(root, cell, seed).with_suffix("") for seed in study.seeds]
+        begun = [folder for folder in folders if folder.exists()]
+        if begun and known.get(cell, settings) != settings:
+            said = f"{cell} was run with {known[cell]}, and {settings} are chosen now"
+            raise ValueError(f"{said}: remove {begun[0]} and its like.")
+        known[cell] = settings
+    write_atomically(path, (json.dumps(known) + "\n").encode())
 
 
 def _run_one(study: Study, root: Path, cell: str, seed: int) -> None:
@@ -129,10 +163,11 @@ def _result(study: Study, cell: str, seed: int, path: Path) -> Result:
     return _finished(path, result, time.perf_counter() - begun)
 
 
-def _run_together(study: Study, root: Path, cell: str, seeds: Sequence[int]) -> None:
+def _run_together(study: Study, root: Path, group: Sequence[tuple[str, int]]) -> None:
     """Compute the results of a cell's seeds in one program and keep them, where no other process did, or does."""
     torch.set_num_threads(1)
     assert study.together is not None
+    cell, seeds = group[0][0], [seed for _, seed in group]
     paths = [result_path(root, cell, seed) for seed in seeds]
     with held(paths[0]):
         if all(path.exists() for path in paths):
@@ -156,19 +191,18 @@ def _finished(path: Path, result: Result, seconds: float) -> Result:
     return result
 
 
-def _train_together(study: Study, root: Path, cell: str, seeds: Sequence[int]) -> None:
-    """Train the GANs of a cell's seeds in one program where they can be; `study.run` finds them trained."""
+def _train_together(study: Study, root: Path, group: Sequence[tuple[str, int]]) -> None:
+    """Train the GANs of cells and seeds in one program where they can be; `study.run` finds them trained."""
     torch.set_num_threads(1)
     assert study.flags is not None
-    paths = [result_path(root, cell, seed).with_suffix("") for seed in seeds]
-    flags = [study.flags(dict(study.cells[cell]), seed) for seed in seeds]
+    paths = [result_path(root, cell, seed).with_suffix("") for cell, seed in group]
+    flags = [study.flags(dict(study.cells[cell]), seed) for cell, seed in group]
     if not all(flags):
         return
     try:
-        configs = [parse_train(one).config for one in flags]
-        if all(configs[0].steps in RunFolder(path).steps() for path in paths):
-            return
-        outcomes = prepare_together(configs, paths).run()
+        runs = [(parse_train(one).config, path) for one, path in zip(flags, paths, strict=True)]
+        runs = [(config, path) for config, path in runs if config.steps not in RunFolder(path).steps()]
+        outcomes = prepare_together(*zip(*runs, strict=True)).run() if runs else []
     except GantoolsError:  # runs that have to be trained one after another, or a mistake that `study.run` meets again
         return
     if any(getattr(outcome, "stopped_by", None) for outcome in outcomes):
@@ -181,7 +215,11 @@ def _tell(study: Study, what: str, done: int, total: int, begun: float) -> None:
 
 
 def main(
-    study: Study, page: Page, command: Sequence[str] | None = None, script: str | None = None, **forms: Study
+    study: Study,
+    page: Page,
+    command: Sequence[str] | None = None,
+    script: str | None = None,
+    **forms: Study | tuple[Study, Page],
 ) -> None:
     """Run a study as the command line says, print its tables, and write page, numbers and figures.
 
@@ -190,7 +228,7 @@ def main(
         page: the page to write.
         command: arguments instead of the command line's.
         script: how the study is started, for its page; by default as a script of its own name.
-        forms: other forms of the study, by the flag that chooses one.
+        forms: other forms of the study, by the flag that chooses one, with their page where it is another.
     """
     options = _parser(page.text)
     for flag in forms:
@@ -199,7 +237,8 @@ def main(
     script = script or f"python scripts/studies/{study.name}.py"
     for flag, form in forms.items():
         if getattr(args, flag):
-            study, script = form, f"{script} --{flag}"
+            study, page = form if isinstance(form, tuple) else (form, page)
+            script = f"{script} --{flag}"
     if args.page:
         page.write(
             stored(study, args.out or Path("docs/results")), f"{script} --jobs 2", args.out or Path("docs/results")
@@ -207,7 +246,8 @@ def main(
         return
     root = args.root or Path("runs") / (f"{study.name}-quick" if args.quick else study.name)
     if args.quick:
-        study = dataclasses.replace(study, cells=study.quick, seeds=range(2))
+        fewer = study.tuning and dataclasses.replace(study.tuning, seeds=study.tuning.seeds[:2])
+        study = dataclasses.replace(study, cells=study.quick, seeds=range(2), tuning=fewer)
     out = args.out or (root if args.quick else Path("docs/results"))
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -217,6 +257,9 @@ def main(
         sys.exit(2)
     page.write(results, f"{script} --jobs 2", out)
     (out / f"{study.name}.json").write_text(json.dumps(_plain(results), indent=1) + "\n")
+    if results.tried:
+        tried = {cell: [dataclasses.asdict(trial) for trial in own] for cell, own in results.tried.items()}
+        (out / f"{study.name}-tuning.json").write_text(json.dumps(tried, indent=1) + "\n")
     print(*(section.part(results).table() for section in page.shown(results)), sep="\n\n")
 
 

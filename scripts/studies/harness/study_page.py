@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from harness import intervals
+from harness import intervals, tuning
 from harness.study_results import Cell, Comparison, Results
 from matplotlib.figure import Figure
 
@@ -86,6 +86,8 @@ class Page:
         seeds = f"Seeds {', '.join(map(str, results.study.seeds))}."
         blocks = [f"# {self.title}", question, f"    {command}", f"{explanation} {seeds}"]
         blocks += [section.render(results) for section in self.shown(results)]
+        if results.tried:
+            blocks += ["## What was tried", *map(_filled, tuning.told(results))]
         if self.verdict:
             blocks += ["## Verdict", "\n".join(f"- {sentence}" for sentence in self.verdict(results))]
         blocks += ["## How to read the numbers", *map(_filled, reading(results))]

@@ -19,6 +19,42 @@ Comparison = tuple[str, str, str]  # a cell, its baseline, a column
 
 
 @dataclasses.dataclass(frozen=True)
+class Tuning:
+    """How the settings of every cell are chosen: on seeds that are not reported, by a rule that is written beforehand.
+
+    Attributes:
+        grid: settings to be tried in a cell; the same number of them for all cells that are compared.
+        seeds: of the trials.
+        score: of a trial's result, higher is better.
+        rule: the score in words, for the page.
+        shorter: settings of a cell that its trials have instead.
+        worst: the score of a trial that was stopped.
+    """
+
+    grid: Callable[[Cell], Sequence[Cell]]
+    seeds: Sequence[int]
+    score: Callable[[Result], float]
+    rule: str
+    shorter: Callable[[Cell], Cell] = lambda cell: {}
+    worst: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Settings that were tried in a cell.
+
+    Attributes:
+        settings: those tried.
+        scores: of each seed of the trials, in order.
+        chosen: whether the cell was run with them.
+    """
+
+    settings: Cell
+    scores: Sequence[float]
+    chosen: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Study:
     """Definition of a study: its cells, the function that runs one, and the columns of its table.
 
@@ -36,6 +72,8 @@ class Study:
             seeds of a cell are trained in one program before; none where it trains something else.
         together: (settings, seeds) -> the results of several seeds by seed, in one program, in which each is what
             `run` gives up to rounding; none where seeds run one by one.
+        programs: by cell, a name that cells share which are trained in one program too; by default each has its own.
+        tuning: how settings of the cells are chosen before they are run; none where all are given.
     """
 
     name: str
@@ -48,6 +86,8 @@ class Study:
     trials: Mapping[str, str] = dataclasses.field(default_factory=dict)
     flags: Callable[[Cell, int], Sequence[str]] | None = None
     together: Callable[[Cell, Sequence[int]], Mapping[int, Result]] | None = None
+    programs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tuning: Tuning | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +98,13 @@ class Results:
         study: what was run.
         by_cell: by cell, the result of each seed; `{"failed": sentence}` for a run that was stopped.
         compared: all comparisons of the page, for which its tests are adjusted.
+        tried: by cell, the settings that were tried, where the study has a `tuning`.
     """
 
     study: Study
     by_cell: Mapping[str, Mapping[int, Result]]
     compared: tuple[Comparison, ...] = ()
+    tried: Mapping[str, Sequence[Trial]] = dataclasses.field(default_factory=dict)
 
     def values(self, cell: str, column: str) -> np.ndarray:
         """Return a column of a cell over the seeds, in their order; NaN where a run failed or lacks it."""

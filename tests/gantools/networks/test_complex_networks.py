@@ -343,6 +343,16 @@ def test_learned_imaginary_inputs_and_semi_unitary_weights_are_opt_in():
     assert weights[1] == pytest.approx(2 / (4 * 8), rel=1e-5)
 
 
+def test_free_weights_that_begin_unitary_make_the_same_network_as_unitary_maps_do():
+    pairs = [NETWORKS[name](width=5, init=init).build((2,), "crelu", 3, seeded())
+             for name, init in (("unitary_mlp", "variance"), ("complex_mlp", "unitary"))]  # fmt: skip
+    z = torch.randn(4, 3, generator=seeded(1))
+    for unitary, free, x in zip(*pairs, (z, z[:, :2]), strict=True):
+        torch.testing.assert_close(unitary(x), free(x))
+    numbers = [sum(p.numel() for player in pair for p in player.parameters()) for pair in pairs]
+    assert numbers[1] - numbers[0] == 2 * 3 * 5 * 5  # of both players three maps, of n^2 and of 2 n^2 numbers
+
+
 @pytest.mark.parametrize("kind", ["complex_mlp", "unitary_mlp"])
 def test_complex_mlps_refuse_what_has_no_complex_layer(kind):
     with pytest.raises(GantoolsError, match=f"The {kind} needs width >= 1, depth >= 1"):

@@ -31,7 +31,7 @@ CASES = [
     (Dcgan(width=4), (2, 24, 16)),
     (Dcgan(width=4), (1, 4, 4)),
     (Dcgan(width=4, norm="batch"), (1, 8, 8)),
-    *[(NETWORKS[name](width=3), (2,)) for name in ("complex_mlp", "unitary_mlp")],
+    *[(NETWORKS[name](width=3), (2,)) for name in ("complex_mlp", "unitary_mlp", "orthogonal_mlp")],
     *[(NETWORKS[name](width=2), shape)
       for name in ("resnet", "complex_dcgan", "complex_resnet") for shape in ((1, 8, 8), (3, 32, 32), (2, 24, 16))],
     (NETWORKS["complex_resnet"](width=2, norm="batch", imaginary="learned", init="independent"), (1, 8, 8)),
