@@ -179,15 +179,19 @@ def test_planted_gaussians_have_the_mean_and_covariance_that_they_say_and_errors
 
 @pytest.mark.parametrize("module", [activations, complex_parametrizations, esp_index, *OWN])
 def test_what_a_page_shows_and_compares_is_in_the_study(module):
-    forms = (module.STUDY, *getattr(module, "FORMS", {}).values())
-    # Another form may lack some of the cells.
-    cells = {name: cell for form in forms for name, cell in form.cells.items()}
-    for section in module.PAGE.sections:
-        for form in forms:
-            shown = (section.columns or form.columns).keys()
-            assert shown <= form.columns.keys() and set(section.compared) <= shown
-        assert any(map(section.where, cells.values()))
-        assert {cell for pair in section.pairs for cell in pair} <= cells.keys()
+    pages = {id(module.PAGE): (module.PAGE, [module.STUDY])}
+    for form in getattr(module, "FORMS", {}).values():
+        form, page = form if isinstance(form, tuple) else (form, module.PAGE)
+        pages.setdefault(id(page), (page, []))[1].append(form)
+    for page, forms in pages.values():
+        # Another form may lack some of the cells.
+        cells = {name: cell for form in forms for name, cell in form.cells.items()}
+        for section in page.sections:
+            for form in forms:
+                shown = (section.columns or form.columns).keys()
+                assert shown <= form.columns.keys() and set(section.compared) <= shown
+            assert any(map(section.where, cells.values()))
+            assert {cell for pair in section.pairs for cell in pair} <= cells.keys()
 
 
 def test_a_fit_to_projections_finds_the_eigenvalues_of_a_linear_map_without_noise():
