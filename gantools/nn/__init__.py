@@ -16,6 +16,7 @@ from gantools.nn.complex.pooling import (
 )
 from gantools.nn.complex.spectral_norm import complex_spectral_norm
 from gantools.nn.complex.unitary import UnitaryLinear
+from gantools.nn.integrators.continuous_flow import ContinuousFlow
 from gantools.nn.integrators.ode import ODEBlock
 from gantools.nn.integrators.reversible import RevBlock, RevSequence
 from gantools.nn.integrators.schemes import Flow, FractalBlock, Integrator, LMBlock, PolyBlock, ResidualBlock
@@ -45,6 +46,7 @@ __all__ = [
     "ComplexMaxPool1d",
     "ComplexMaxPool2d",
     "Complexify",
+    "ContinuousFlow",
     "Flow",
     "FractalBlock",
     "FullUnitaryRNN",

@@ -1,5 +1,6 @@
 """Measures of residual nets as integrators: their order, their accuracy as classifiers, their memory."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
@@ -9,13 +10,10 @@ from harness import study
 from harness.live_memory import LiveMemory
 from torch import Tensor, nn
 
-import gantools as gt
-from gantools.data.classification import CLASSIFICATION_TASKS, Classifier, accuracy
+from gantools.data.classification import CLASSIFICATION_TASKS, Classifier, Sample, accuracy
 from gantools.data.seeds import derive_seed
 from gantools.networks.mlp import perceptron
 from gantools.nn import Flow, FractalBlock, LMBlock, ODEBlock, PolyBlock, ResidualBlock, RevBlock, RevSequence
-from gantools.schedules import Exponential
-from gantools.trainers import Adam
 
 # Order ---------------------------------------------------------------------------------------------------------------
 
@@ -102,24 +100,39 @@ def flow(scheme: str, blocks: int, rng: torch.Generator) -> nn.Module:
     return Flow(*(made[scheme](i) for i in range(blocks)))
 
 
-def classified(cell: study.Cell, seed: int) -> study.Result:
-    """Train a classifier on three quarters of the points, full batches, Adam from 1e-2 down to 1e-3."""
+def points(cell: study.Cell, seed: int) -> tuple[Sample, Sample]:
+    """Return the points to train on and those to test on, in the cell's unit of length."""
+    drawn = CLASSIFICATION_TASKS[cell["task"]](**cell.get("drawn", {})).draw(seed)
+    scaled = dataclasses.replace(drawn, inputs=cell.get("scale", 1) * drawn.inputs)
+    return scaled.split(cell.get("fraction", 0.75), seed)
+
+
+def trained(cell: study.Cell, make: Callable[[torch.Generator], nn.Module], seed: int) -> tuple[Classifier, float]:
+    """Train a classifier around blocks, and return it with the cross-entropy of its last step.
+
+    Adam from 1e-2 down to 1e-3, on full batches, or on as many rows drawn for each step as the cell says.
+    """
     rng = torch.Generator().manual_seed(derive_seed(seed, "parameters"))
-    train, test = CLASSIFICATION_TASKS[cell["task"]]().draw(seed).split(0.75, seed)
     into, out = (nn.Sequential(*perceptron(sizes, "tanh", rng)) for sizes in ([2, STATE], [STATE, 1]))
-    model = Classifier(nn.Sequential(into, flow(cell["scheme"], cell["blocks"], rng), out).double())
-
-    def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return nn.functional.binary_cross_entropy_with_logits(model(batch[0]), batch[1])
-
-    game, rate = gt.minimization(model, loss), Exponential(1e-2, 1e-3, cell["steps"])
-    optimizer = gt.trainers.make("simultaneous", game, lr=rate, base=Adam())
+    model, (train, _) = Classifier(nn.Sequential(into, make(rng), out).double()), points(cell, seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1 ** (1 / cell["steps"]))
     for _ in range(cell["steps"]):
-        optimizer.step((train.inputs, train.targets))
-    return {
-        "parameters": game.num_parameters, "train": accuracy(model, train), "test": accuracy(model, test),
-        "loss": float(optimizer.state.info.losses["model"]),
-    }  # fmt: skip
+        rows = torch.randint(len(train.targets), (cell["batch"],), generator=rng) if "batch" in cell else slice(None)
+        loss = nn.functional.binary_cross_entropy_with_logits(model(train.inputs[rows]), train.targets[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model, float(loss.detach())
+
+
+def classified(cell: study.Cell, seed: int) -> study.Result:
+    """Train a classifier of one scheme, and return how often it is right on both parts of the points."""
+    model, loss = trained(cell, partial(flow, cell["scheme"], cell["blocks"]), seed)
+    train, test = points(cell, seed)
+    count = sum(p.numel() for p in model.parameters())
+    return {"parameters": count, "train": accuracy(model, train), "test": accuracy(model, test), "loss": loss}
 
 
 # Memory --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,125 @@
+"""Complex networks trained against real ones, at equal parameters and at equal width: digits, and notes in music.
+
+Deep Complex Networks (Trabelsi et al., arXiv:1705.09792) found complex residual networks competitive on images and
+better on music transcription; others found no gain at equal capacity. Small forms of both: its residual network
+(`gantools.networks.ComplexResNet`) on scikit-learn's digits, with CReLU, modReLU and zReLU; and, since MusicNet has
+40 GB, which notes sound in windows of synthetic music, by one-dimensional convolutions on samples and on spectra. The
+music is not real: chord progressions of four voices by a plain rule, each note a sum of six decaying harmonics of
+random loudness, brightness and phase, and white noise (`scripts/studies/cells/nets/music.py`).
+
+    python scripts/studies complex_classifier --jobs 2
+    python scripts/studies complex_classifier --quick
+"""
+
+import numpy as np
+from cells.nets import complex_cells
+from harness import study
+from matplotlib.figure import Figure
+
+NETS = {
+    "real": {"activation": "relu", "filters": 9}, "real, equal width": {"activation": "relu", "filters": 6},
+    **{f"complex, {name}": {"activation": name, "filters": 6} for name in ("crelu", "modrelu", "zrelu")},
+}  # fmt: skip
+LISTENERS = {
+    "audio, real": {"input": "audio", "activation": "relu", "width": 10},
+    "audio, real, equal width": {"input": "audio", "activation": "relu", "width": 6},
+    "audio, complex": {"input": "audio", "activation": "crelu", "width": 6},
+    "spectra, real": {"input": "spectra", "activation": "relu", "width": 11},
+    "spectra, real, equal width": {"input": "spectra", "activation": "relu", "width": 6},
+    "spectra, complex": {"input": "spectra", "activation": "crelu", "width": 6},
+    "spectra, complex, modrelu": {"input": "spectra", "activation": "modrelu", "width": 6},
+    "magnitudes, real": {"input": "magnitudes", "activation": "relu", "width": 11},
+}
+COLOURS = {"real": "#0072b2", "complex": "#d55e00", "magnitudes": "#009e73"}
+
+
+def cells(digits: int, audio: int, spectra: int, pieces: int) -> dict[str, study.Cell]:
+    """Return the cells of both tasks."""
+    images = {"task": "digits", "blocks": 1, "steps": digits, "rate": 0.02, "beside": {"filters": 9}}
+    sounds = {"task": "notes", "pieces": pieces, "rate": 3e-3}
+    found: dict[str, study.Cell] = {f"digits, {name}": {**images, **net} for name, net in NETS.items()}
+    for name, net in LISTENERS.items():
+        steps, width = (audio, 10) if net["input"] == "audio" else (spectra, 11)
+        found[name] = {**sounds, "steps": steps, "beside": {"width": width}, **net}
+    return found
+
+
+def verdict(results: study.Results) -> list[str]:
+    """Return the paper's claims, each with the numbers that support it or do not."""
+    return [
+        "Claim (arXiv:1705.09792): complex networks are competitive on images.",
+        *(results.difference(f"digits, {name}", "digits, real", "accuracy") for name in NETS if "complex" in name),
+        "Claim (the same): complex networks transcribe music better than real ones of as many parameters.",
+        results.difference("audio, complex", "audio, real", "precision"),
+        results.difference("spectra, complex", "spectra, real", "precision"),
+        "With the phases, which are random in this music, left out: "
+        + results.difference("magnitudes, real", "spectra, complex", "precision"),
+        f"A step takes {results.shown('digits, complex, crelu', 'step')} times that of the real network on digits, "
+        f"{results.shown('audio, complex', 'step')} times on samples and "
+        f"{results.shown('spectra, complex', 'step')} times on spectra.",
+    ]
+
+
+def precision_recall(results: study.Results) -> Figure | None:
+    """Draw precision over recall, mean and range of the seeds, for samples and for spectra."""
+    figure = Figure(figsize=(9, 3.8), dpi=110, layout="constrained")
+    for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("audio", "spectra"), strict=True):
+        shown = [name for name in LISTENERS if name in (f"{kind}, real", f"{kind}, complex")]
+        for name in [*shown, *(["magnitudes, real"] if kind == "spectra" else [])]:
+            runs = [r["curves"]["precision"] for r in results.by_cell.get(name, {}).values() if "curves" in r]
+            if not runs:
+                return None
+            values, colour = np.array(runs), COLOURS[name.split(", ")[0 if "magnitudes" in name else 1]]
+            axes.plot(complex_cells.RECALLS, values.mean(0), color=colour, label=name)
+            axes.fill_between(complex_cells.RECALLS, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+        axes.set(xlabel="recall", title=f"notes from {kind}", ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower left")
+    figure.axes[0].set_ylabel("precision")
+    return figure
+
+
+DIGITS = {"parameters": "parameters", "accuracy": "test acc.", "step": "time of a step"}
+MUSIC = {"parameters": "parameters", "precision": "average precision", "chance": "chance", "step": "time of a step"}
+STUDY = study.Study(
+    "complex_classifier",
+    complex_cells.run,
+    cells(100, 400, 100, 60),
+    {**DIGITS, **MUSIC},
+    quick=cells(3, 3, 3, 6),
+    bounds=dict.fromkeys(("accuracy", "precision"), (0.0, 1.0)),
+)
+SECTIONS = [
+    study.Section(
+        """## Digits
+
+Residual networks of two stages and one block, 9 real filters or 6 complex ones (equal parameters), 6 real ones (equal
+width), batch norm, {steps} steps of Adam from 2e-2 to 2e-3 on batches of 64; three quarters of the digits for training.
+The time of a step is the processor's, relative to that of the real network of equal parameters in the same process
+(median). {seeds} seeds, mean and 95 % interval.""",
+        DIGITS,
+        where=lambda cell: cell["task"] == "digits",
+        figures={"digits": ("Digits", study.Results.figure)},
+        pairs=[(f"digits, {name}", f"digits, {other}") for name in NETS if "complex" in name
+               for other in ("real", "real, equal width")],
+        compared=("accuracy",),
+    ),
+    study.Section(
+        """## Notes in synthetic music
+
+Which of 25 notes sound in a window of 0.256 s at 4 kHz, from {pieces} pieces of 16 chords, tested on 20 other ones.
+Three convolutions and a linear map; inputs are the samples, the lowest 256 bins of the spectrum as complex numbers (a
+real network takes their parts as two channels), or their magnitudes. {steps} steps of Adam, from 3e-3 to 3e-4 on
+batches of 64. Average precision over all windows and notes; chance is the share of notes that sound.""",
+        MUSIC,
+        where=lambda cell: cell["task"] == "notes",
+        figures={"notes": ("Precision over recall", precision_recall)},
+        pairs=[
+            ("audio, complex", "audio, real"), ("audio, complex", "audio, real, equal width"),
+            ("spectra, complex", "spectra, real"), ("spectra, complex", "spectra, real, equal width"),
+            ("spectra, complex, modrelu", "spectra, complex"), ("magnitudes, real", "spectra, complex"),
+        ],
+        compared=("precision",),
+    ),
+]  # fmt: skip
+PAGE = study.Page("Complex classifiers", __doc__, SECTIONS, verdict)
