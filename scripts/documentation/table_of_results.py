@@ -23,6 +23,7 @@ import projected_dynamics
 import quantum_mixture
 from cells import logic_cells
 from claims import FAILS, HOLDS, OPEN, Row, compared, ordered, read
+from claims.nets import nets as claims_of_nets
 from claims.sequences import loaded_rows, memory, unitary_rows
 from claims.theory import theory_of_gans
 from harness.intervals import fraction
@@ -207,6 +208,7 @@ def page(out: Path) -> str:
             *loaded_rows(out),
             *esp(out),
             *nets(out),
+            *claims_of_nets(out),
             *gates(out),
             *ours(out),
             *unitary_players(out),

@@ -106,7 +106,7 @@ class _WithVolume(nn.Module):
 
     def forward(self, t: Tensor, state: Tensor) -> Tensor:
         u, noise = state[:, : self.size], state[:, self.size + 1 :]
-        value, pull = vjp(lambda u: self.f(t + self.time, u) if self.takes_time else self.f(u), u)
+        value, pull = vjp(lambda u: self.f(t + self.time, u) if self.takes_time else self.f(u), u)  # type: ignore[misc]
         if value.shape != u.shape:
             raise GantoolsError(f"f maps {tuple(u.shape)} to {tuple(value.shape)}: a flow needs one that keeps it.")
         if noise.shape[1]:

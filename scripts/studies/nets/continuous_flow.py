@@ -47,8 +47,8 @@ def verdict(results: study.Results) -> list[str]:
         + ", ".join(f"{results.shown(cell, 'gap')} ({cell.removeprefix('ring8, ')})" for cell in SHOWN) + ".",
         results.difference(estimated, exact, "gap"),
         results.difference(exact, couplings, "gap"),
-        f"The flow's density integrates to 1 {results.shown(exact, 'integral')} off, with four times the steps of "
-        f"training; with those of training, {results.shown(exact, 'integral, coarse')} off.",
+        f"The integral of the flow's density less 1, with four times the steps of training: "
+        f"{results.shown(exact, 'integral')}; with those of training: {results.shown(exact, 'integral, coarse')}.",
         "Hutchinson's estimate of a held-out log-density, one draw of signs for a sample, is off by "
         f"{results.shown(exact, 'bias')} in the mean with a standard deviation of {results.shown(exact, 'spread')} on "
         f"the ring, and by {results.shown('digits, flow, Hutchinson', 'bias')} with "

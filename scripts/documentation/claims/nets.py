@@ -1,0 +1,74 @@
+"""Claims about deep nets, continuous flows and complex networks, each with the numbers of its study."""
+
+from pathlib import Path
+
+from nets import complex_classifier, continuous_depth, continuous_flow, depth
+
+from claims import FAILS, HOLDS, OPEN, Row, compared, read
+
+
+def nets(out: Path) -> list[Row]:
+    """Return the rows of the studies whose numbers are in a folder."""
+    studies = {
+        depth: through_depth, continuous_depth: as_time, continuous_flow: flows, complex_classifier: complex_nets,
+    }  # fmt: skip
+    there = [rows for module, rows in studies.items() if (out / f"{module.STUDY.name}.json").exists()]
+    return [row for rows in there for row in rows(out)]
+
+
+def through_depth(out: Path) -> list[Row]:
+    """Gradients through depth."""
+    rows, results = [], read(depth.STUDY, depth.PAGE, out)
+    for init in ("Glorot", "gain"):  # orthogonal weights are as Glorot's
+        for kept, lost in (("relu", "tanh"), ("esp", "tanh"), ("relu", "sigmoid")):
+            text, verdict = compared(results, f"plain, {init}, {kept}", f"plain, {init}, {lost}", "start 32", 1)
+            claim = f"Gradients vanish more with {lost} than with {kept}"
+            claim += f" (plain nets, depth 32, {depth.INITS[init]} weights)"
+            found = f"log10 of {kept}'s norm over {lost}'s {text}"
+            rows.append(Row(claim, "a common saying", found, len(results.study.seeds), verdict, "depth"))
+    return rows
+
+
+def as_time(out: Path) -> list[Row]:
+    """Residual nets as equations, and memory."""
+    rows, results = [], read(continuous_depth.STUDY, continuous_depth.PAGE, out)
+    seeds, (few, *_, many) = len(results.study.seeds), continuous_depth.DEPTHS
+    growth = results.mean(f"{many} steps of rk4", "adjoint") / results.mean(f"{few} steps of rk4", "adjoint")
+    claim = f"The adjoint's memory does not grow with the number of steps (from {few} to {many}, within 5 %)"
+    verdict = HOLDS if growth < 1.05 else FAILS
+    rows.append(Row(claim, "arXiv:1806.07366", f"{growth:.3f} times", seeds, verdict, "continuous_depth"))
+    for name in ("skip 0.4", "skip 0.7", "skip 1.3"):
+        text, verdict = compared(results, name, "ResNet", "test", -1)
+        claim = f"A residual net is less accurate when its skips are multiplied by {name.split()[1]}"
+        rows.append(Row(claim, "after E, 2017", text, seeds, verdict, "continuous_depth"))
+    return rows
+
+
+def flows(out: Path) -> list[Row]:
+    """Continuous flows."""
+    results = read(continuous_flow.STUDY, continuous_flow.PAGE, out)
+    exact, estimated, couplings, _ = continuous_flow.SHOWN
+    seeds, source = len(results.study.seeds), "arXiv:1810.01367"
+    found = results.contrast(estimated, exact, "gap")
+    near = abs(found.mean) + found.half <= 0.05
+    verdict = HOLDS if near else FAILS if abs(found.mean) - found.half > 0.05 else OPEN
+    claim = "A flow trained with Hutchinson's estimate is as good as with the exact trace, within 0.05 nats (ring8)"
+    rows = [Row(claim, source, f"{found} nats", seeds, verdict, "continuous_flow")]
+    text, verdict = compared(results, exact, couplings, "gap", -1)
+    claim = "A continuous flow is nearer to ring8 than affine couplings of as many parameters"
+    return [*rows, Row(claim, source, f"divergence {text} nats", seeds, verdict, "continuous_flow")]
+
+
+def complex_nets(out: Path) -> list[Row]:
+    """Complex networks that are trained."""
+    rows, results = [], read(complex_classifier.STUDY, complex_classifier.PAGE, out)
+    for cell, baseline, column, does in (
+        ("digits, complex, crelu", "digits, real", "accuracy", "classifies digits"),
+        ("audio, complex", "audio, real", "precision", "hears notes in samples of synthetic music"),
+        ("spectra, complex", "spectra, real", "precision", "hears notes in spectra of synthetic music"),
+    ):
+        text, verdict = compared(results, cell, baseline, column, 1)
+        claim = f"A complex network {does} better than a real one of as many parameters"
+        seeds = len(results.study.seeds)
+        rows.append(Row(claim, "arXiv:1705.09792", text, seeds, verdict, "complex_classifier"))
+    return rows
