@@ -9,7 +9,7 @@ import pytest
 import torch
 from cells import integrator_cells
 from cells.nets import complex_cells, depth_cells, flow_cells, music, residual_cells
-from nets import complex_classifier, continuous_depth, continuous_flow, depth
+from nets import complex_classifier, continuous_depth, continuous_flow, depth, spirals
 from torch import nn
 from torch.autograd.functional import jacobian
 
@@ -189,7 +189,7 @@ def test_what_can_be_learned_by_heart_is_learned():
 # All -----------------------------------------------------------------------------------------------------------------
 
 SMALLER = {"steps": 2, "pieces": 3, "passes": 5, "depths": (4, 6)}
-CELLS = [(module, name) for module in (depth, continuous_flow, continuous_depth, complex_classifier)
+CELLS = [(module, name) for module in (depth, continuous_flow, continuous_depth, complex_classifier, spirals)
          for name in module.STUDY.cells]  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def test_every_cell_gives_finite_numbers_for_some_of_the_columns(module, name):
     assert all(np.isfinite(value) for key, value in found.items() if key != "curves")
 
 
-@pytest.mark.parametrize("module", [depth, continuous_flow, continuous_depth, complex_classifier])
+@pytest.mark.parametrize("module", [depth, continuous_flow, continuous_depth, complex_classifier, spirals])
 def test_what_a_page_shows_and_compares_is_in_the_study(module):
     for section in module.PAGE.sections:
         shown = (section.columns or module.STUDY.columns).keys()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nets import complex_classifier, continuous_depth, continuous_flow, depth
+from nets import complex_classifier, continuous_depth, continuous_flow, depth, spirals
 
 from claims import FAILS, HOLDS, OPEN, Row, compared, read
 
@@ -10,10 +10,21 @@ from claims import FAILS, HOLDS, OPEN, Row, compared, read
 def nets(out: Path) -> list[Row]:
     """Return the rows of the studies whose numbers are in a folder."""
     studies = {
-        depth: through_depth, continuous_depth: as_time, continuous_flow: flows, complex_classifier: complex_nets,
+        spirals: on_spirals, depth: through_depth, continuous_depth: as_time, continuous_flow: flows,
+        complex_classifier: complex_nets,
     }  # fmt: skip
     there = [rows for module, rows in studies.items() if (out / f"{module.STUDY.name}.json").exists()]
     return [row for rows in there for row in rows(out)]
+
+
+def on_spirals(out: Path) -> list[Row]:
+    """Integrators on spirals that tell them apart."""
+    results = read(spirals.STUDY, spirals.PAGE, out)
+    found, seeds = results.contrast("LM-ResNet, half the blocks", "ResNet", "test"), len(results.study.seeds)
+    near = abs(found.mean) + found.half <= spirals.MARGIN
+    verdict = HOLDS if near else FAILS if abs(found.mean) - found.half > spirals.MARGIN else OPEN
+    claim = f"An LM-ResNet of half the blocks is as accurate as a ResNet, within {spirals.MARGIN} (spirals with noise)"
+    return [Row(claim, "arXiv:1710.10121", str(found), seeds, verdict, "spirals")]
 
 
 def through_depth(out: Path) -> list[Row]:

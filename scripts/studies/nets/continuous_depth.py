@@ -3,7 +3,7 @@
 E (Commun. Math. Stat. 5, 2017) reads a residual net as an equation's steps and asks that what a block does to small
 differences stay near 1; Chen et al. (arXiv:1806.07366) let a solver choose the depth, and an adjoint the memory; and a
 block that is left out at random is a step of a stochastic equation. The same small classifier of two spirals as in the
-study of integrators, with blocks of several schemes and with skips multiplied by a number.
+study of that name, with blocks of several schemes and with skips multiplied by a number.
 
     pip install -e ".[ode]"
     python scripts/studies continuous_depth --jobs 2
@@ -12,13 +12,12 @@ study of integrators, with blocks of several schemes and with skips multiplied b
 
 import math
 
-import integrators
 import numpy as np
 from cells.nets import residual_cells
 from harness import study
 from matplotlib.figure import Figure
+from nets import spirals
 
-SPIRALS = integrators.TASKS["spirals"]
 BLOCKS = {
     "ResNet": {"skip": 1.0}, "skip 0.4": {"skip": 0.4}, "skip 0.7": {"skip": 0.7}, "skip 1.3": {"skip": 1.3},
     "LM-ResNet": {"scheme": "LM-ResNet"}, "RevNet": {"scheme": "RevNet"}, "ODE, rk4": {"scheme": "ODE, rk4"},
@@ -37,7 +36,7 @@ DEPTHS = (4, 16, 64)
 
 def cells(steps: int, passes: int) -> dict[str, study.Cell]:
     """Return the cells of all four kinds."""
-    net = {**SPIRALS, "blocks": 8, "steps": steps}
+    net = {**spirals.TASK, "blocks": 8, "steps": steps}
     found: dict[str, study.Cell] = {name: {"kind": "jacobians", **net, **more} for name, more in BLOCKS.items()}
     found |= {name: {"kind": "solver", **net, "scheme": "ODE, rk4", **more} for name, more in SOLVERS.items()}
     found |= {f"{n} steps of rk4": {"kind": "memory", "solver steps": n} for n in DEPTHS}
@@ -127,7 +126,7 @@ DRAWN = {"deviation": "deviation", "deviation, drawn": "of passes", "mean, drawn
 STUDY = study.Study(
     "continuous_depth",
     residual_cells.run,
-    cells(integrators.STEPS["spirals"], 2000),
+    cells(spirals.STEPS, 2000),
     {**JACOBIANS, **SOLVER, **MEMORY, **DROP, **DRAWN},
     quick=cells(3, 20),
     seeds=range(3),
