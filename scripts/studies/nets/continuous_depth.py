@@ -3,7 +3,7 @@
 E (Commun. Math. Stat. 5, 2017) reads a residual net as an equation's steps and asks that what a block does to small
 differences stay near 1; Chen et al. (arXiv:1806.07366) let a solver choose the depth, and an adjoint the memory; and a
 block that is left out at random is a step of a stochastic equation. The same small classifier of two spirals as in the
-study of that name, with blocks of several schemes and with skips multiplied by a number.
+study `spirals`, with blocks of several schemes and with skips multiplied by a number.
 
     pip install -e ".[ode]"
     python scripts/studies continuous_depth --jobs 2
@@ -103,7 +103,8 @@ def through_depth(results: study.Results) -> Figure | None:
     panels.flat[-1].set_visible(False)
     panels[0, 0].legend(fontsize=8)
     figure.supxlabel("block", fontsize=9)
-    figure.supylabel("log10 of the singular value", fontsize=9)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("log10 of the singular value", fontsize=8)
     return figure
 
 
