@@ -90,7 +90,7 @@ def through_depth(results: study.Results) -> Figure | None:
     found = {cell: [r["curves"] for r in results.by_cell[cell].values() if "curves" in r] for cell in BLOCKS}
     if not all(found.values()):
         return None
-    figure = Figure(figsize=(11, 4.4), dpi=110, layout="constrained")
+    figure = Figure(figsize=(11, 4.4), dpi=110, layout="tight")
     panels = figure.subplots(2, 4, sharex=True, sharey=True)
     for axes, (cell, curves) in zip(panels.flat, found.items(), strict=False):
         for name, colour in (("largest", "#d55e00"), ("smallest", "#0072b2")):
@@ -100,7 +100,7 @@ def through_depth(results: study.Results) -> Figure | None:
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_title(cell, fontsize=9)
         axes.grid(alpha=0.3)
-    panels.flat[-1].set_visible(False)
+    figure.delaxes(panels.flat[-1])
     panels[0, 0].legend(fontsize=8)
     figure.supxlabel("block", fontsize=9)
     for axes in panels[:, 0]:
