@@ -104,7 +104,7 @@ def test_both_ends_are_in_the_closing_words(trained):
     found = looks.spectra(trained["consensus"], 30, last=True)
     words = about_spectrum(found)
     least, most = found["game/jacobian/SR"].values.real[0], found["game/jacobian/LR"].values.real[0]
-    assert f"{least:.3g} is the smallest real part (SR), {most:.3g} is the largest (LR)" in words
+    assert f"{least:.3g} is the smallest real part (SR), {most:.3g} is the largest real part (LR)" in words
     assert about_step({}, Choice("consensus")) == about_spectrum({}) == about_gradient_descent({}, "x") == ""
 
 
