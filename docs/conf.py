@@ -46,7 +46,7 @@ add_module_names = False
 nitpicky = True
 # Types in signatures that have no entry of their own.
 INNER = (
-    "Described|Effort|Optimizer|Experiment|FieldValue|Frame|Likelihood|LoaderBatches|Parts|Place|ProbedSpectrum|Real|Record|Rule|Subject|SummaryWriter"
+    "Described|Effort|Optimizer|Experiment|FieldValue|Frame|Likelihood|LoaderBatches|Parts|Place|ProbedSpectrum|Real|Record|Rule|Subject|SummaryWriter|T"
     "|TrainConfig"
 )
 # Names of other libraries, whose own pages are not in the folder, and type aliases.
