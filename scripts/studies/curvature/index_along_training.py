@@ -48,11 +48,18 @@ def verdict(results: study.Results) -> list[str]:
         + "; the others ended where the norm of the gradient has a minimum that is not zero, or at the limit of steps.",
         *(results.difference(f"wave, {name}", "wave, relu", "alpha") for name in ACTIVATIONS),
     ]
-    if any(cell["kind"] == "mnist" for cell in results.study.cells.values()):
-        said += [
-            results.difference(f"mnist, {name}", "mnist, relu", "alpha") for name in ("tanh", "sigmoid", "silu", "esp")
-        ]
-    return said
+    return said + [apart(results, f"mnist, {name}", "mnist, relu") for name in ACTIVATIONS]
+
+
+def apart(results: study.Results, cell: str, baseline: str) -> str:
+    """Return in how many seeds the interval of alpha lies beyond that of another cell."""
+    low, high = (results.values(cell, f"alpha {end}") for end in ("from", "to"))
+    other_low, other_high = (results.values(baseline, f"alpha {end}") for end in ("from", "to"))
+    above, below, seeds = int((low > other_high).sum()), int((high < other_low).sum()), len(low)
+    return (
+        f'"{cell}" against "{baseline}": the interval of alpha lies above in {above} of {seeds} seeds, below in '
+        f"{below}, and overlaps in {seeds - above - below}."
+    )
 
 
 WAVE = {"train": "train acc.", "norm": "gradient norm", "alpha": "alpha", "gamma": "gamma", "norm there": "norm, there",
