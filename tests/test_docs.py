@@ -45,8 +45,7 @@ def test_three_lines_in_a_loop_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = torch.Generator().manual_seed(0)
     D, G = nn.Linear(2, 1), nn.Linear(4, 2)
-    given = {"gt": gt, "torch": torch, "D": D, "G": G, "bce": binary_cross_entropy_with_logits}
-    given |= {"one": torch.ones(8, 1), "zero": torch.zeros(8, 1)}
+    given = {"gt": gt, "torch": torch, "D": D, "G": G, "epochs": 2}
     given |= {f"opt_{name}": torch.optim.Adam(net.parameters()) for name, net in (("d", D), ("g", G))}
     given["loader"] = [(torch.randn(8, 2, generator=rng), torch.randn(8, 4, generator=rng)) for _ in range(3)]
     exec(python_of_the_readme()[1], given)

@@ -48,13 +48,15 @@ def eigenvalues(
     r"""Compute the k leading eigenvalues of an operator from its products.
 
     Thick-restart Lanczos (Wu and Simon 2000) for symmetric operators, Krylov-Schur (Stewart 2001) otherwise, on the
-    operator's device.
+    operator's device. Most calls are `eigenvalues(A, k=6, which="SR")`, and `values`, `residuals` and `doubt` of the
+    result; the arguments from `basis` on are for what does not converge, or does not fit into memory. The residual of
+    a value $\lambda$ with the unit vector v is $r = \|A v - \lambda v\|$.
 
     Args:
         A: the operator, (n, n).
         k: how many; k + 1 are returned where k would split a conjugate pair, all n where there are no more.
         which: LM (largest modulus), LR, SR (largest, smallest real part), LI (largest |Im|); for symmetric operators
-            also LA = LR, SA = SR and BE (both ends, by turns from the top). SM (smallest modulus), NI and NU (nearest
+            also LA = LR, SA = SR and BE (from both ends in turn, the largest first). SM (smallest modulus), NI and NU (nearest
             to the imaginary axis, to the unit circle) may lie inside the spectrum, where restarts converge poorly: up
             to n = `dense_limit` they are taken from the whole matrix; beyond, from a basis without restarts, of
             `max_matvecs` vectors or what memory holds. `certified` says what shows that none nearer is missing, and
@@ -86,7 +88,7 @@ def eigenvalues(
             operator; not for blocks. SM, NI and NU inside a spectrum start at random all the same: that certifies them.
 
     Returns:
-        A `Spectrum`, best first. Not converged is a result, with a sentence.
+        A `Spectrum`, best first. Where values did not converge there is a result all the same, and `message` says so.
 
     Raises:
         GantoolsError: for an invalid k, which, basis or tol, and for products that are not finite.

@@ -171,7 +171,12 @@ def _outlook(found: ProbedSpectrum, curve: IndexCurve, at: int, tol: float | Non
     half = fractions(found, curve.tolerance, confidence, found.steps // 2)[0]
     now, then, more = float(widths(curve)[at]), float(widths(half)[at]), 2 * found.steps
     middle = np.array([np.mean(getattr(curve, name)[at]) for name in NAMES])
-    sampling = np.subtract(*fraction_interval(middle, middle, found.rest, len(found.measures), confidence)[::-1]).max()
+    # What is known one by one has no such error, and is none of those that the probes see.
+    tau, values = curve.tolerance[at], np.asarray(found.known.values)
+    known = np.array([(values < -tau).sum(), (abs(values) <= tau).sum() + found.known.zero_rows, (values > tau).sum()])
+    seen = np.clip((middle * found.n - known) / max(found.rest, 1), 0, 1)
+    low, high = fraction_interval(seen, seen, found.rest, len(found.measures), confidence)
+    sampling = float((high - low).max()) * found.rest / found.n
     if sampling > 0.7 * now:
         return f"{sampling:.3f} of the intervals' {now:.3f} is the error of so few probes, which more of them narrow."
     if tol is None and now <= WIDTH:

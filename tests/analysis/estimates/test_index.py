@@ -1,5 +1,7 @@
 """Inertia: exact where the tolerance is in question, and intervals that cover."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -330,3 +332,13 @@ def test_exact_and_estimated_index_agree_on_what_counts_as_zero():
 def test_where_probes_are_lacking_it_says_so():
     i = index(oracles.symmetric(np.linspace(-1, 1, 200)), tol=1e-3, method="estimate", probes=1, steps=150)
     assert "is the error of so few probes" in str(i)
+    # What is counted one by one, as zero rows are, has no part in it: it is at most the width of the intervals.
+    diagonal = np.concatenate([np.full(60, -1.0), np.zeros(140), np.linspace(0.5, 2.0, 200)])
+    i = index(
+        oracles.matrix_operator(torch.from_numpy(diagonal).diag(), symmetric=True),
+        method="estimate",
+        probes=4,
+        steps=100,
+    )
+    part, whole = map(float, re.search(r"([\d.]+) of the intervals' ([\d.]+) is the error", str(i)).groups())
+    assert i.zero_rows == 140 and part <= whole
