@@ -58,8 +58,8 @@ def eigenvalues(
         which: LM (largest modulus), LR, SR (largest, smallest real part), LI (largest |Im|); for symmetric operators
             also LA = LR, SA = SR and BE (from both ends in turn, the largest first). SM (smallest modulus), NI and NU
             (nearest to the imaginary axis, to the unit circle) may lie inside the spectrum, where restarts converge
-            poorly: up to n = `dense_limit` they are taken from the whole matrix; beyond, from a basis without restarts, of
-            `max_matvecs` vectors or what memory holds. `certified` says what shows that none nearer is missing, and
+            poorly: up to n = `dense_limit` they are taken from the whole matrix; beyond, from a basis without restarts,
+            of `max_matvecs` vectors or what memory holds. `certified` says what shows that none nearer is missing, and
             `doubt` that nothing does.
         tol: relative to max(|value|, eps^(2/3) scale), on the error bound of each value: for symmetric operators
             min(r, max(r^2/gap, r/10)), since the gap is estimated; otherwise the residual r. At least 4 eps of an
