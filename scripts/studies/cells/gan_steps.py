@@ -36,9 +36,10 @@ FIGURES = {
     "modes": ("Modes over the steps, mean and range of the seeds", lambda results: results.curves("modes_covered")),
     "quality": ("Quality over the steps", lambda results: results.curves("high_quality")),
 }  # fmt: skip
+FIRST_SEEDS = "the first seeds ({spectra} of them)"
 EXPLAINED = f"""Columns: how many of the eight modes hold at least 25 of 2560 samples within 0.1, the fraction of runs
 that have all eight, as quality the fraction of samples within 0.1 of any mode, and the learning rate that was chosen.
-The rest is of the first seeds ({{spectra}} of them), at the last step, on one batch in float64, in units of the step,
+The rest is of {FIRST_SEEDS}, at the last step, on one batch in float64, in units of the step,
 which the scale of the losses does not change: h D^-1 J, where J is the Jacobian of the players' field, h the rate and D
 the roots of RMSProp's second moments. Of its {LEADING} eigenvalues of largest modulus: the largest real part (a plain
 step overshoots from 1 and diverges from 2), the mean of real part over modulus, 1 where they attract, 0 where they only
@@ -46,6 +47,11 @@ rotate, -1 where they repel, and the largest imaginary part; of all, the least r
 spectral radius of the update that the method takes, second moments and consensus term included: above 1 some direction
 grows at this step. A step is called transient where that radius is above {GROWS}: then players leave the point within
 some hundred steps, and its spectrum says nothing of where they end."""
+
+
+def explained(seeds: str = FIRST_SEEDS) -> str:
+    """Return what the columns are; `seeds` says in words of which seeds the spectra are."""
+    return EXPLAINED.replace(FIRST_SEEDS, seeds)
 
 
 def transience(results: study.Results) -> list[str]:

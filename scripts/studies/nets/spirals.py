@@ -1,4 +1,4 @@
-"""Integrators on a task that tells them apart: two spirals with noise, on which a residual net is right in nine of ten.
+"""A task meant to tell integrators apart: two spirals with noise, on which a residual net is right in nine of ten.
 
 On the 97 points a spiral of Lang and Witbrock no net of the study of integrators was right on more than half of the
 points it had not seen, so nothing followed for the schemes. Here each spiral has 1000 points with noise of 0.02

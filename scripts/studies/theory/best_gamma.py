@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from theory.weighed_games import GAMES, best_weight, jacobian, paths, steps_needed
 
 STEPS, REDUCTION, MOST, POINTS = 300, 1e-4, 10.0, 25
+LINEAR = ("bilinear", "quadratic")
 RATES = (0.1, 0.4)  # times the spectral norm of J at the start
 
 
@@ -76,19 +77,31 @@ def scatter(results: study.Results) -> Figure:
 
 def verdict(results: study.Results) -> list[str]:
     """Return how many runs with a predicted weight need at most a tenth more steps than the best of all."""
-    found = []
+    found, within, most = [], {}, {}
     words = {"start": "From J at the start", "end": "From J at the end", "norm": "By the norm of J alone",
              "none": "Without the penalty"}  # fmt: skip
     for name, said in words.items():
         times = np.concatenate([results.values(cell, f"times {name}") for cell in results.study.cells])
         times = times[~np.isnan(times)]
         near = int((times <= 1.1).sum())
+        within[name], most[name] = int((times <= 2).sum()), times.max(initial=1.0)
         found.append(
             f"{said}: at most a tenth more steps than the best weight in {near} of {len(times)} runs "
-            f"({study.fraction(near, len(times))}), at most twice as many in {int((times <= 2).sum())}; median "
+            f"({study.fraction(near, len(times))}), at most twice as many in {within[name]}; median "
             f"{np.median(times):.3g} times as many."
         )
-    return found
+    linear = [name for name, cell in results.study.cells.items() if cell["game"] in LINEAR]
+    alike = within["norm"] == within["start"]
+    counts = f"{within['norm']} of {len(times)} " + ("both" if alike else f"against {within['start']}")
+    return [
+        *found,
+        f"Within twice the fewest steps the norm alone, 1 / (h |J|^2), is {'as' if alike else 'not as'} often right as "
+        f"the spectrum at the start ({counts}); at worst the weights need {most['start']:.0f} (start) and "
+        f"{most['norm']:.0f} (norm) times as many.",
+        f"{len(linear) * len(results.study.seeds)} of the {len(times)} runs are of linear games, where J at the end is "
+        "J at the start; and the runs of a seed at the two rates share a draw of game and start, so that they are not "
+        "as many trials as the intervals take them for.",
+    ]
 
 
 COLUMNS = {

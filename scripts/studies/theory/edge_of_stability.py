@@ -1,4 +1,4 @@
-r"""Whether adaptive training of a GAN climbs to the edge of stability and stays there.
+r"""Whether adaptive training of a GAN climbs to the edge of stability, by means over the later looks.
 
 A step of RMSProp with slow second moments multiplies an eigenvector of h D^-1 J (h the learning rate, D the roots of
 the second moments) by 1 - mu, and overshoots for good from mu = 2 on; with Adam's momentum of 0.9 from 38 on. For
@@ -87,7 +87,7 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
 
 def cells(chosen: tuple[tuple[str, str, str], ...], steps: int, width: int, looks: int) -> dict[str, study.Cell]:
     """Return these methods, each with its base rule and rate."""
-    common = {"steps": steps, "width": width, "looks": looks}
+    common = {"steps": steps, "width": width, "looks": looks, "starts": 1}
     return {
         f"{optimizer}, {base}, {lr}": {"optimizer": optimizer, "base": base, "lr": lr, **common}
         for optimizer, base, lr in chosen
@@ -121,10 +121,10 @@ def verdict(results: study.Results) -> list[str]:
             )
         early = over("early")
         found.append(
-            f"{optimizer.capitalize()}, {base}: at the edge are {parts[0]}, and of the discriminators {parts[1]}. The "
-            f"first look had {early.min():.2g} to {early.max():.2g}."
+            f"{optimizer.capitalize()}, {base}: at the edge, by the mean over the later looks, are {parts[0]}, and of "
+            f"the discriminators {parts[1]}. The first look had {early.min():.2g} to {early.max():.2g}."
         )
-    return found
+    return found + [UNSETTLED] * (STUDY.cells.keys() <= results.study.cells.keys())
 
 
 COLUMNS = {
@@ -132,6 +132,11 @@ COLUMNS = {
     "late of J": "of J alone", "late discriminator": "discriminator's block",
     "at the edge": "runs at the edge", "modes": "modes of 8", "quality": "quality",
 }  # fmt: skip
+# Read off the figure, whose curves are not among the numbers beside the page.
+UNSETTLED = (
+    "That runs stay at the bound is not shown: at 5e-4 the fraction still rises at the last look (little with "
+    "alternating steps), and with simultaneous steps at 1e-3 its mean goes on from 1.2 to about 3.0 there."
+)
 PLAIN = (
     ("simultaneous", "rmsprop", "1e-3"), ("simultaneous", "rmsprop", "5e-4"),
     ("alternating", "rmsprop", "1e-3"), ("alternating", "rmsprop", "5e-4"),
@@ -146,7 +151,8 @@ STUDY = study.Study(
     cells(PLAIN, STEPS, 16, LOOKS),
     COLUMNS,
     quick=cells((PLAIN[0], *OTHERS[:3]), 40, 4, 4),
-    bounds={"at the edge": (0.0, 1.0), "modes": (0.0, 8.0), "quality": (0.0, 1.0), "least": (0.0, math.inf)},
+    trials={"at the edge": "starts"},
+    bounds={"modes": (0.0, 8.0), "quality": (0.0, 1.0), "least": (0.0, math.inf)},
     flags=flags,
 )
 OTHER_STUDY = dataclasses.replace(
