@@ -77,6 +77,9 @@ def test_the_theory_of_random_keys_has_its_closed_forms_and_the_memory_is_near_i
     assert memory_cells.theory(8, 2, 16, 2) == pytest.approx(exact, abs=1e-9)
     assert memory_cells.theory(64, 1, 1, 32) == pytest.approx(1, abs=1e-9)
     assert memory_cells.theory(64, 1, 10**9, 32) == pytest.approx(1 / 32, rel=1e-2)
+    # By (N - 1) / S alone, 8 copies carry 33 pairs as one copy carries 5.
+    assert memory_cells.theory(64, 8, 33, 32, sums=False) == pytest.approx(memory_cells.theory(64, 1, 5, 32), abs=1e-9)
+    assert memory_cells.theory(64, 8, 33, 32) < memory_cells.theory(64, 8, 33, 32, sums=False) - 1e-3
     rng = torch.Generator().manual_seed(0)
     for copies, pairs in ((1, 24), (8, 64)):
         found = memory_cells.holographic(64, copies, pairs, 32, 60, rng)

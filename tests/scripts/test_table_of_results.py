@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import table_of_results
-from harness.intervals import Estimate
+from claims import more_than_half, within
+from harness import study
+from harness.intervals import Estimate, fraction
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -24,3 +26,28 @@ def test_the_page_is_that_of_the_numbers_beside_it():
 )
 def test_means_are_in_order_where_their_intervals_are_apart(low, high, verdict):
     assert table_of_results.ordered(Estimate(sum(low) / 2, *low), Estimate(sum(high) / 2, *high)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("differences", "others", "verdict"),
+    [
+        ((0.001, -0.001, 0.002), 0, "holds"),
+        ((0.10, -0.10, 0.02), 0, "open"),
+        ((0.30, 0.31, 0.32), 0, "does not hold"),
+        ((0.28, 0.31, 0.34), 0, "does not hold"),
+        ((0.28, 0.31, 0.34), 50, "open"),  # one of so many comparisons, it is not seen
+    ],
+)
+def test_cells_are_alike_within_a_margin_by_the_interval_and_unlike_where_that_is_seen(differences, others, verdict):
+    cells = {"a": differences, "b": (0.0, 0.0, 0.0)} | {f"other {n}": (1.0, -1.0, 0.1) for n in range(others)}
+    form = study.Study("none", dict, dict.fromkeys(cells, {}), {"x": "x"}, {}, seeds=range(3))
+    numbers = {cell: {seed: {"x": value} for seed, value in enumerate(values)} for cell, values in cells.items()}
+    compared = tuple((f"other {n}", "b", "x") for n in range(others))
+    text, found = within(study.Results(form, numbers, compared), "a", "b", "x", 0.01)
+    assert found == verdict
+    assert ("not seen after adjustment" in text) == (others > 0)
+
+
+@pytest.mark.parametrize(("runs", "verdict"), [(20, "holds"), (13, "open"), (3, "does not hold")])
+def test_more_than_half_of_the_runs_is_said_by_the_exact_interval(runs, verdict):
+    assert more_than_half(fraction(runs, 24)) == verdict

@@ -46,3 +46,24 @@ def compared(results: study.Results, cell: str, baseline: str, column: str, want
     if not results.seen(cell, baseline, column):
         return f"{found}, not seen (one of {found.detectable:.2g} would be, alone)", OPEN
     return str(found), HOLDS if found.mean * wanted > 0 else FAILS
+
+
+def within(results: study.Results, cell: str, baseline: str, column: str, margin: float) -> tuple[str, str]:
+    """Return a paired difference as text, and whether two cells are alike up to a margin.
+
+    They are where the interval of the difference, alone, lies within the margin; they are not where it lies outside
+    and the difference is seen after the adjustment of its page.
+    """
+    found = results.contrast(cell, baseline, column)
+    if abs(found.mean) + found.half <= margin:
+        return str(found), HOLDS
+    if abs(found.mean) - found.half <= margin:
+        return str(found), OPEN
+    if results.seen(cell, baseline, column):
+        return str(found), FAILS
+    return f"{found}, not seen after adjustment", OPEN
+
+
+def more_than_half(part: Estimate) -> str:
+    """Return whether a fraction of runs is above one half: its exact interval is above, below, or holds it."""
+    return HOLDS if part.low > 0.5 else FAILS if part.high < 0.5 else OPEN

@@ -82,16 +82,18 @@ def holographic(units: int, copies: int, pairs: int, items: int, trials: int, rn
     return right
 
 
-def theory(units: int, copies: int, pairs: int, items: int) -> float:
+def theory(units: int, copies: int, pairs: int, items: int, sums: bool = True) -> float:
     r"""Return the accuracy that normal noise gives with n units, M items and N pairs in S copies.
 
     The product with the right item is normal with mean n and variance $n \sigma^2 / 2$, that with each other one has
     mean 0 and variance $n (1 + \sigma^2) / 2$. A pair adds 1 / S to $\sigma^2$, but 1 to that of the item it holds: the
     product with an item sums over all units, and no permutation changes a sum. So on average
-    $\sigma^2 = (N - 1) ((1 - 1/M) / S + 1/M)$. With the products taken as independent:
+    $\sigma^2 = (N - 1) ((1 - 1/M) / S + 1/M)$. With the products taken as independent.
+    Without `sums` that is forgotten, and $\sigma^2 = (N - 1) / S$. The accuracy is
     $\int \phi(z)\, \Phi\big((n + z \sqrt{n \sigma^2 / 2}) / \sqrt{n (1 + \sigma^2) / 2}\big)^{M - 1} dz$.
     """
-    variance = (pairs - 1) * ((1 - 1 / items) / copies + 1 / items)
+    same = 1 / items if sums else 0.0
+    variance = (pairs - 1) * ((1 - same) / copies + same)
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     threshold = (units + nodes * math.sqrt(units * variance / 2)) / math.sqrt(units * (1 + variance) / 2)
     return float((weights * stats.norm.cdf(threshold) ** (items - 1)).sum() / weights.sum())

@@ -74,13 +74,23 @@ def bare(copies: int, trials: int, seed: int) -> study.Result:
     """Return the accuracy of a memory of random keys at every load, and where it breaks, found and in theory."""
     rng = torch.Generator().manual_seed(derive_seed(seed, "loads"))
     found = [memory_cells.holographic(BARE_UNITS, copies, n, ITEMS, trials, rng) for n in BARE_LOADS]
-    law = [memory_cells.theory(BARE_UNITS, copies, n, ITEMS) for n in BARE_LOADS]
+    law = in_theory(copies)
     return {
         **{f"at {n}": a for n, a in zip(BARE_LOADS, found, strict=True)},
         "breaks": memory_cells.breaks(BARE_LOADS, found),
-        "breaks in theory": memory_cells.breaks(BARE_LOADS, law),
+        "breaks in theory": breaks_in_theory(copies),
         "farthest from theory": max(abs(a - b) for a, b in zip(found, law, strict=True)),
     }
+
+
+def in_theory(copies: int, sums: bool = True) -> list[float]:
+    """Return the accuracy at every load of a memory of random keys by `memory_cells.theory`."""
+    return [memory_cells.theory(BARE_UNITS, copies, n, ITEMS, sums) for n in BARE_LOADS]
+
+
+def breaks_in_theory(copies: int, sums: bool = True) -> float:
+    """Return the number of pairs at which a memory of random keys breaks by `memory_cells.theory`."""
+    return memory_cells.breaks(BARE_LOADS, in_theory(copies, sums))
 
 
 def cells(steps: int, trials: int) -> dict[str, study.Cell]:
