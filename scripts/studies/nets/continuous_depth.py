@@ -179,7 +179,7 @@ solver and by the adjoint; relative difference of the two gradients:""",
 A residual net of a scalar state to time 1, $u + \\theta\\,h \\sin(u)/p$, where $\\theta$ is 1 with the probability p
 of survival and else 0; and a chain of `FractalBlock`s of two columns under drop-path of 0.15. Beside them
 Euler-Maruyama with as many steps, whose drift and diffusion are the mean and the variance of a block:
-$du = f\\,dt + f \\sqrt{{h (1 - p)/p}}\\,dW$. Both by the backward equation, without sampling. Mean less the
+du = f dt + f sqrt(h (1 - p) / p) dW. Both by the backward equation, without sampling. Mean less the
 deterministic solution; standard deviations of both; differences of the two nets' means and deviations.""",
         DROP,
         where=lambda cell: cell["kind"] == "drop-path" and "passes" not in cell,
