@@ -28,5 +28,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
+def in_bytes(count: float) -> str:
+    """Return a number of bytes with its unit: "12 bytes", "1.5 GiB"."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} GiB"
+
+
 def _rest(rows: list[tuple[str, str]]) -> list[str]:
     return [f"  and {counted(len(rows) - ROWS, 'more part')}"] if len(rows) > ROWS else []

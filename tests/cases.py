@@ -21,6 +21,30 @@ class Cube(torch.autograd.Function):
         return gradient * torch.from_numpy(3 * ctx.saved_tensors[0].detach().numpy() ** 2)
 
 
+class WrongTangent(torch.autograd.Function):
+    """x^3 with a right backward and a wrong forward derivative."""
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * 3 * ctx.saved_tensors[0] ** 2
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return tangent
+
+
+WrongTangent.__module__ = "torch.somewhere"  # as one of PyTorch's own: those are not traced
+
+
 class Point(nn.Module):
     """A player that is nothing but a vector."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gantools.described import in_bytes
 from gantools.errors import GantoolsWarning
 
 # Bytes of the graph of v -> J^T v beside those of the field's, relative to these: 0.8 to 1.8 in MLPs, convolutions with
@@ -75,19 +76,10 @@ class Room:
             self.found = free is None or needed <= free
             if not self.found:
                 warnings.warn(
-                    f"Products J u by reverse mode would keep a second graph of about {in_words(needed)}, and "
-                    f"{in_words(free or 0)} are free: each evaluates the field once more instead, by dual numbers. "
+                    f"Products J u by reverse mode would keep a second graph of about {in_bytes(needed)}, and "
+                    f"{in_bytes(free or 0)} are free: each evaluates the field once more instead, by dual numbers. "
                     "Smaller batches in a list need less.",
                     GantoolsWarning,
                     stacklevel=4,
                 )
         return self.found
-
-
-def in_words(count: float) -> str:
-    """Return a number of bytes with its unit, as 1.5 GiB."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} GiB"

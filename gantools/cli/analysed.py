@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from gantools import analysis
-from gantools.analysis.estimates.quadrature.plan import amount
 from gantools.board.pictures import npz, png
 from gantools.cli.terminal import command, wrapped
 from gantools.data.random_state import seed_global_generators
+from gantools.described import in_bytes
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
 from gantools.runs.config import require_positive
@@ -140,7 +140,7 @@ def tell_duration(A: analysis.LinearOperator, products: int, remedy: str, width:
     few = torch.ones(A.n, width, dtype=A.dtype, device=A.device)
     minutes = min(_seconds(A, few[:, 0] if width == 1 else few) for _ in range(2)) / width * products / 60
     if minutes > 1 or size >= 2**29:
-        memory, end = (f", with {amount(size)} of vectors", "; Ctrl-C keeps the steps made") if size else ("", "")
+        memory, end = (f", with {in_bytes(size)} of vectors", "; Ctrl-C keeps the steps made") if size else ("", "")
         print(
             wrapped(
                 f"{products} products{memory}, which take about {minutes:.1g} min here: fewer batches, {remedy}, or "

@@ -35,6 +35,15 @@ def variance_gain(activation: nn.Module, domain: str = "real") -> float:
     return float((weights * values).sum().rsqrt())
 
 
+def haar(normal: torch.Tensor) -> torch.Tensor:
+    """Return a uniformly distributed orthogonal or unitary matrix (n, n), made of a normal one, real or complex.
+
+    Q of its QR decomposition, with the signs or phases of R's diagonal put back (Mezzadri, math-ph/0609050).
+    """
+    q, r = torch.linalg.qr(normal)
+    return q * torch.sgn(r.diagonal())
+
+
 def _normal() -> tuple[torch.Tensor, torch.Tensor]:
     """Return nodes and weights for a standard normal x (Gauss-Hermite)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from gantools.nn.init import haar
+
 
 class OrthogonalLinear(nn.Module):
     r"""Multiply by an orthogonal matrix, and add a bias: $Q x + b$, $Q = \exp(A)\, Q_0$ with $A^{\mathsf T} = -A$.
@@ -50,6 +52,5 @@ class OrthogonalLinear(nn.Module):
 
 
 def haar_orthogonal(n: int, rng: torch.Generator | None) -> Tensor:
-    """Return a uniformly distributed orthogonal matrix, float64: Q of a normal one, with the signs of R's diagonal."""
-    q, r = torch.linalg.qr(torch.randn(n, n, generator=rng, dtype=torch.float64))
-    return q * torch.sgn(r.diagonal())
+    """Return a uniformly distributed orthogonal matrix (n, n), float64."""
+    return haar(torch.randn(n, n, generator=rng, dtype=torch.float64))

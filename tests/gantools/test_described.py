@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import gantools as gt
-from gantools.described import ROWS
+from gantools.described import ROWS, in_bytes
 
 WICKED = "<script>alert('x')</script>\nsecond"
 
@@ -80,3 +80,7 @@ def test_a_spectrum_names_its_selection(complete):
     A = gt.analysis.LinearOperator(lambda u: torch.arange(60.0).double() * u, 60, symmetric=True)
     found = gt.analysis.spectrum(A) if complete else gt.analysis.eigenvalues(A, 3, "LR")
     assert ("(all;" if complete else "3 of 60 eigenvalues (LR;") in repr(found)
+
+
+def test_bytes_have_the_unit_that_suits_them():
+    assert [in_bytes(n) for n in (12, 2048, 3 * 2**20, 1.5 * 2**30)] == ["12 bytes", "2 KiB", "3 MiB", "1.5 GiB"]

@@ -9,6 +9,7 @@ import torch
 
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.analysis.products.memory import free_bytes
+from gantools.described import in_bytes
 from gantools.errors import GantoolsError
 
 PRODUCTS = 1600
@@ -44,12 +45,7 @@ class ProbePlan:
     def __str__(self) -> str:
         what = f"{self.probes} probe{'s' * (self.probes > 1)} of {self.steps} steps"
         first = f", after {self.leading} leading eigenvectors" if self.leading else ""
-        return f"{what}{first}: {self.products} products, {amount(self.bytes)} of vectors"
-
-
-def amount(size: float) -> str:
-    """Return a number of bytes in words."""
-    return f"{size / 2**30:.3g} GiB" if size >= 2**29 else f"{max(size / 2**20, 0.1):.2g} MiB"
+        return f"{what}{first}: {self.products} products, {in_bytes(self.bytes)} of vectors"
 
 
 def split_products(n: int, probes: int | None, steps: int | None, products: int = PRODUCTS) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from gantools.nn.activations import require_complex
 from gantools.nn.complex.layers import as_complex, real_dtype
+from gantools.nn.init import haar
 
 
 class UnitaryLinear(nn.Module):
@@ -53,7 +54,5 @@ class UnitaryLinear(nn.Module):
 
 
 def haar_unitary(n: int, rng: torch.Generator | None) -> Tensor:
-    """Return a uniformly distributed unitary matrix: Q of a normal one, with the phases of R's diagonal put back."""
-    draw = torch.view_as_complex(torch.randn(n, n, 2, generator=rng, dtype=torch.float64))
-    q, r = torch.linalg.qr(draw)
-    return q * torch.sgn(r.diagonal())
+    """Return a uniformly distributed unitary matrix (n, n), complex128."""
+    return haar(torch.view_as_complex(torch.randn(n, n, 2, generator=rng, dtype=torch.float64)))

@@ -11,6 +11,7 @@ import os
 import resource
 import socket
 import time
+import weakref
 
 import torch
 import torch.distributed as dist
@@ -72,13 +73,13 @@ def model(settings) -> nn.Module:
 
 
 class Gathered:
-    """The most bytes of gathered tensors that were alive at once."""
+    """The most bytes of gathered tensors that were alive at once, within a `with` block."""
 
-    def __init__(self):
-        import weakref
-
+    def __init__(self) -> None:
         self.now = self.most = 0
-        original = Place.gathered
+
+    def __enter__(self) -> "Gathered":
+        self._original = original = Place.gathered
 
         def gathered(place, piece):
             whole = original(place, piece)
@@ -89,8 +90,12 @@ class Gathered:
             return whole
 
         Place.gathered = gathered
+        return self
 
-    def _freed(self, size):
+    def __exit__(self, *_) -> None:
+        Place.gathered = self._original
+
+    def _freed(self, size: int) -> None:
         self.now -= size
 
 
@@ -98,7 +103,14 @@ def measure(rank: int, port: int, settings) -> None:
     """Run one process."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=settings.processes)
-    gathered, started = Gathered(), time.perf_counter()
+    with Gathered() as gathered:
+        search(rank, settings, gathered)
+    dist.destroy_process_group()
+
+
+def search(rank: int, settings, gathered: Gathered) -> None:
+    """Compute the eigenvalues and print what they took."""
+    started = time.perf_counter()
     net = model(settings)
     largest = max(p.numel() for p in net.parameters()) * 4
     generator = torch.Generator().manual_seed(rank)
@@ -132,7 +144,6 @@ def measure(rank: int, port: int, settings) -> None:
         f"{largest / 2**20:.0f} MiB, all {4 * H.n / 2**20:.0f} MiB; memory at most {peak:.2f} GiB",
         flush=True,
     )
-    dist.destroy_process_group()
 
 
 def main() -> None:

@@ -1,17 +1,16 @@
 """Products of sharded games equal the dense Jacobian of one process, for every kind of layer."""
 
 import gc
-import weakref
 
 import pytest
 import torch
+from processes.bench_sharded import Gathered
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
 import gantools as gt
 from gantools.analysis import hessian, jacobian
 from gantools.errors import GantoolsError
-from gantools.games.sharding.division import Place
 from tests.analysis.sharding import layer_games
 from tests.two_processes import run_in_two
 
@@ -90,27 +89,6 @@ def divided(module):
     return fully_shard(module)
 
 
-class Peak:
-    """The most bytes of gathered parameters that were alive at once."""
-
-    def __init__(self, monkeypatch):
-        self.now = self.most = 0
-        original = Place.gathered
-
-        def gathered(place, piece):
-            whole = original(place, piece)
-            size = whole.untyped_storage().nbytes()
-            self.now += size
-            self.most = max(self.most, self.now)
-            weakref.finalize(whole.untyped_storage(), self._freed, size)
-            return whole
-
-        monkeypatch.setattr(Place, "gathered", gathered)
-
-    def _freed(self, size):
-        self.now -= size
-
-
 def deep(width=24, layers=8):
     torch.manual_seed(0)
     return nn.Sequential(*(m for _ in range(layers) for m in (nn.Linear(width, width, dtype=F64), nn.Tanh())))
@@ -131,8 +109,7 @@ def fully_sharded(rank):
     model, x = divided(deep()), torch.ones(3, 24, dtype=F64) * (rank + 1)
     model(x)  # without a backward pass: FSDP2 leaves whole parameters in the root
     H = hessian(gt.sharded(gt.minimization(model, mean_square)), x)
-    with pytest.MonkeyPatch.context() as patch:
-        peak = Peak(patch)
+    with Gathered() as peak:
         H = hessian(gt.sharded(gt.minimization(model, mean_square)), x)
         image = (H @ H.space.own(vectors(H.n)[0])).numpy()
         game = gt.sharded(gt.Game({"one": divided(deep()), "other": divided(deep())}, across))

@@ -122,30 +122,8 @@ def test_a_missing_block_is_found_beside_large_ones():
     assert abs(J.dense()[0, 2] - torch.tensor(0.7).cos()) < 1e-6  # beside entries of 1e5
 
 
-class WrongTangent(torch.autograd.Function):
-    @staticmethod
-    def forward(x):
-        return x**3
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * 3 * ctx.saved_tensors[0] ** 2
-
-    @staticmethod
-    def jvp(ctx, tangent):
-        return tangent
-
-
-WrongTangent.__module__ = "torch.somewhere"  # as one of PyTorch's own: those are not traced
-
-
 @pytest.mark.parametrize("loss", [
-    lambda m, x: WrongTangent.apply(m(x)).square().mean(),
+    lambda m, x: cases.WrongTangent.apply(m(x)).square().mean(),
     lambda m, x: torch.linalg.solve(m[0].weight @ m[0].weight.T + torch.eye(4, dtype=F64), m[0](x).T).square().mean(),
 ], ids=["custom", "solve"])  # fmt: skip
 def test_where_only_dual_numbers_are_wrong_reverse_mode_serves(loss):

@@ -180,7 +180,7 @@ def test_memory_that_runs_out_is_told_with_what_is_kept(error):
 
     A = LinearOperator(product, 50_000, dtype=torch.float32, symmetric=True)
     with pytest.raises(
-        GantoolsError, match=r"Memory ran out on cpu, .* 1 probe of 1600 steps, after 20 leading .* 9.5 MiB"
+        GantoolsError, match=r"Memory ran out on cpu, .* 1 probe of 1600 steps, after 20 leading .* 9.54 MiB"
     ):
         index(A)
 
