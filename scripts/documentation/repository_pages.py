@@ -35,11 +35,21 @@ def section(file: str, heading: str | None) -> str:
     text = (ROOT / file).read_text(encoding="utf-8")
     if heading is None:
         return text
-    level = heading.split()[0]
-    found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    level, inside = len(heading.split()[0]), False
+    found: list[str] | None = None
+    for line in text.splitlines(keepends=True):
+        if line.startswith("```"):
+            inside = not inside
+        above = not inside and re.match(r"#+ ", line)  # in a block of code `#` begins a comment
+        if found is not None and above and len(line.split()[0]) <= level:
+            break
+        if found is not None:
+            found.append(line)
+        elif above and line.rstrip() == heading:
+            found = []
     if found is None:
         raise ValueError(f"{file} has no heading {heading!r}")
-    return found[1].strip() + "\n"
+    return "".join(found).strip() + "\n"
 
 
 def relinked(text: str, file: str, page: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("sphinx", reason="the group docs is not installed")
 
+import repository_pages
 from check_site import findings
 from command_help import help_of
 from docstrings import rest
@@ -60,6 +61,13 @@ def test_parts_of_files_are_put_in_with_their_links():
     assert relinked("[a](https://x.org/b)", "README.md", "index.md") == "[a](https://x.org/b)"
     with pytest.raises(ValueError, match="no heading"):
         section("README.md", "## Nothing")
+
+
+def test_a_comment_in_a_block_of_code_is_no_heading(tmp_path, monkeypatch):
+    monkeypatch.setattr(repository_pages, "ROOT", tmp_path)
+    (tmp_path / "A.md").write_text("# A\n## B\n```python\n# c\n## D\nx = 1\n```\n### E\nlast\n## D\nother\n")
+    assert section("A.md", "## B") == "```python\n# c\n## D\nx = 1\n```\n### E\nlast\n"
+    assert section("A.md", "## D") == "other\n"
 
 
 def test_blocks_know_their_lines_and_errors_name_them(tmp_path):
