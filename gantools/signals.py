@@ -59,14 +59,18 @@ def stop_requested() -> Iterator[StopRequests]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[list[int]]:
-    """Raise `Stopped` at SIGTERM and SIGHUP, as Python raises KeyboardInterrupt at Ctrl-C; collect their numbers."""
+    """Raise `Stopped` at Ctrl-C, SIGTERM and SIGHUP; collect their numbers.
+
+    At Ctrl-C too: once a plain KeyboardInterrupt has left source that was given to `exec`, as a dataclass gives it,
+    CPython ends the program by the signal in place of the exit code, even where the exception was handled.
+    """
     received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
         received.append(number)
         raise Stopped(number)
 
-    with _handled(stop, signal.SIGTERM, HANGUP):
+    with _handled(stop, signal.SIGINT, signal.SIGTERM, HANGUP):
         yield received
 
 

@@ -28,6 +28,9 @@ def build():
     return gt.minimization(model, lambda m, x: (weights * m(x) ** 3).mean()), torch.ones(3, 1)
 """
 
+# A shell lets its background jobs ignore Ctrl-C, and children inherit that.
+HEED = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -44,11 +47,9 @@ def build():
 def test_ctrl_c(tmp_path, words):
     (tmp_path / "slow.py").write_text(SLOW)
     command = [sys.executable, "-m", "gantools", words[0], "slow.py:build", *words[1:], "--out", "here"]
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=HEED
     )
-    # While it imports, CPython may end by the signal itself.
     while process.poll() is None and not (tmp_path / "begun").exists():
         time.sleep(0.1)
     time.sleep(0.5)
@@ -57,6 +58,15 @@ def test_ctrl_c(tmp_path, words):
     assert process.returncode == 130, err
     # Python itself may tell of a file that an interrupted import left open.
     assert "gantools: interrupted" in err and "KeyboardInterrupt" not in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_within_source_that_is_executed(tmp_path):
+    """As while a dataclass is made, in a library that is imported late, say."""
+    (tmp_path / "own.py").write_text('def build():\n    exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")\n')
+    command = [sys.executable, "-m", "gantools", "index", "own.py:build", "--out", "here"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=HEED, timeout=60)
+    assert done.returncode == 130 and "gantools: interrupted" in done.stderr
 
 
 def test_products_are_shown_and_an_interruption_says_how_many(capsys, monkeypatch):
