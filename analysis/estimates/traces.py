@@ -13,7 +13,6 @@ from torch import Tensor
 
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.errors import GantoolsError, NonFiniteFieldError
-from gantools.random_vectors import normal_columns
 from gantools.registry import Registry
 
 BLOCK = 64
@@ -104,7 +103,7 @@ def trace(A: LinearOperator, method: str = "xtrace", matvecs: int = 60, seed: in
     if matvecs < min(least, A.n):
         raise GantoolsError(f"matvecs = {matvecs} leaves {method} without a standard error: give {least} or more.")
     if matvecs >= A.n:
-        return estimate(A, _finite(_exact_diagonal(A).sum()), 0.0, 0, "columns", A.n, None)
+        return estimate(A, _finite(A.space.total(_exact_diagonal(A).sum())), 0.0, 0, "columns", A.n, None)
     found = estimator(A, matvecs, torch.Generator().manual_seed(seed))
     value, count = _finite(found.values.mean()), len(found.values)
     error = float(found.values.std()) * (found.dependence / count) ** 0.5
@@ -133,17 +132,16 @@ def _finite(value: Tensor) -> float:
     return float(value)
 
 
-def _columns(A: LinearOperator) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first, columns) of the matrix in float64, block by block."""
+def _columns(A: LinearOperator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield columns of the identity and of the matrix in float64, of the entries held, block by block."""
+    rows = torch.arange(A.space.start, A.space.stop, device=A.device)[:, None]
     for start in range(0, A.n, BLOCK):
-        width = min(BLOCK, A.n - start)
-        unit = torch.zeros(A.n, width, dtype=A.dtype, device=A.device)
-        unit[start : start + width].fill_diagonal_(1)
-        yield start, (A @ unit).double()
+        unit = (rows == torch.arange(start, min(A.n, start + BLOCK), device=A.device)).to(A.dtype)
+        yield unit, (A @ unit).double()
 
 
 def _exact_diagonal(A: LinearOperator) -> Tensor:
-    return torch.cat([block[start : start + block.shape[1]].diagonal() for start, block in _columns(A)])
+    return torch.stack([(unit * block).sum(1) for unit, block in _columns(A)]).sum(0)
 
 
 def _products(A: LinearOperator, U: Tensor) -> Tensor:
@@ -152,8 +150,14 @@ def _products(A: LinearOperator, U: Tensor) -> Tensor:
 
 
 def _signs(A: LinearOperator, k: int, generator: torch.Generator) -> Tensor:
-    bits = torch.randint(2, (A.n, k), generator=generator)
-    return (2 * bits - 1).to(device=A.device, dtype=torch.float64)
+    """Return the entries held of k columns of random signs, the same on every device and in every process."""
+    normal = A.space.normal_columns(k, torch.float32, A.device, generator)
+    return torch.where(normal < 0, -1.0, 1.0).double()
+
+
+def _sums(A: LinearOperator, X: Tensor) -> Tensor:
+    """Return the sums of columns (n, k) over all entries, (k,)."""
+    return A.space.total(X.sum(0))
 
 
 @METHODS.register("hutchinson")
@@ -163,8 +167,8 @@ def _hutchinson(A: LinearOperator, matvecs: int, generator: torch.Generator) -> 
     for start in range(0, matvecs, BLOCK):
         G = _signs(A, min(BLOCK, matvecs - start), generator)
         Y = _products(A, G)
-        samples.append((G * Y).sum(0))
-        squares.append((Y**2).sum(0))
+        samples.append(_sums(A, G * Y))
+        squares.append(_sums(A, Y**2))
     return _Samples(torch.cat(samples), matvecs, torch.cat(squares).mean().sqrt())
 
 
@@ -177,11 +181,11 @@ def _hutch_plus_plus(A: LinearOperator, matvecs: int, generator: torch.Generator
     """
     k = matvecs // 3
     Y = _products(A, _signs(A, k, generator))
-    Q = torch.linalg.qr(Y)[0]
-    captured = (Q * _products(A, Q)).sum()
+    Q = A.space.orthonormal(Y)[0]
+    captured = _sums(A, Q * _products(A, Q)).sum()
     G = _signs(A, matvecs - 2 * k, generator)
-    G = G - Q @ (Q.T @ G)
-    return _Samples(captured + (G * _products(A, G)).sum(0), matvecs, Y.norm() / k**0.5)
+    G = G - Q @ A.space.total(Q.T @ G)
+    return _Samples(captured + _sums(A, G * _products(A, G)), matvecs, A.space.norm(Y) / k**0.5)
 
 
 @METHODS.register("xtrace")
@@ -193,25 +197,25 @@ def _xtrace(A: LinearOperator, matvecs: int, generator: torch.Generator) -> _Sam
     scaled back to its expected length.
     """
     k = matvecs // 2
-    omega = normal_columns(A.n, k, torch.float64, A.device, generator)
-    omega *= A.n**0.5 / omega.norm(dim=0)
+    omega = A.space.normal_columns(k, torch.float64, A.device, generator)
+    omega *= A.n**0.5 / A.space.norm(omega, dim=0)
     Y = _products(A, omega)
-    Q, R = torch.linalg.qr(Y)
+    Q, R = A.space.orthonormal(Y)
     S = _left_out(R.cpu().numpy())
     Z = _products(A, Q)
-    H = Q.T @ Z
+    H = A.space.total(Q.T @ Z)
     S = torch.from_numpy(S).to(omega)
-    W = Q.T @ omega
+    W = A.space.total(Q.T @ omega)
     kept = W - S * (S * W).sum(0)  # coordinates in Q of the projection on the other vectors' basis
     rest = omega - Q @ kept
-    squared = (rest**2).sum(0)
+    squared = _sums(A, rest**2)
     length = (A.n - k + 1) / squared.clamp(min=torch.finfo(torch.float64).tiny)
     scale = torch.where(squared > 1e-20 * A.n, length, 0.0)
     captured = H.trace() - (S * (H @ S)).sum(0)
-    values = captured + scale * (rest * (Y - Z @ kept)).sum(0)
+    values = captured + scale * _sums(A, rest * (Y - Z @ kept))
     # Where the basis matters most, samples i and j share what i leaves of j: a degenerate statistic of pairs, whose
     # variance is twice that of a mean of independent samples. Measured: 1.1 to 2.4 times.
-    return _Samples(values, 2 * k, Y.norm() / k**0.5, dependence=2.0)
+    return _Samples(values, 2 * k, A.space.norm(Y) / k**0.5, dependence=2.0)
 
 
 def _left_out(R: np.ndarray) -> np.ndarray:
@@ -235,13 +239,13 @@ def frobenius_norm(A: LinearOperator, probes: int = 30, seed: int = 0) -> Estima
     if probes < 2 <= A.n:
         raise GantoolsError(f"probes = {probes} gives no standard error: give 2 or more.")
     if probes >= A.n:
-        norm = torch.stack([block.norm() for _, block in _columns(A)]).norm()
+        norm = A.space.norm(torch.stack([block.norm() for _, block in _columns(A)]))
         return estimate(A, _finite(norm), 0.0, 0, "columns", A.n, None)
     generator = torch.Generator().manual_seed(seed)
     squares = []
     for start in range(0, probes, BLOCK):
         G = _signs(A, min(BLOCK, probes - start), generator)
-        squares.append((_products(A, G) ** 2).sum(0))
+        squares.append(_sums(A, _products(A, G) ** 2))
     samples = torch.cat(squares)
     norm = _finite(samples.mean()) ** 0.5
     error = float(samples.std() / probes**0.5) / (2 * norm) if norm else 0.0
@@ -253,7 +257,7 @@ class Diagonal:
     """An estimate of the diagonal of an operator.
 
     Attributes:
-        values: (n,) float64, on the operator's device.
+        values: (n,) float64, on the operator's device; where processes divide the vectors, this one's range of them.
         standard_errors: (n,), of each entry; 0 where they are exact.
         samples: random vectors; 0 where the columns were taken.
         matvecs: products spent.
@@ -279,10 +283,10 @@ def diagonal(A: LinearOperator, probes: int = 100, seed: int = 0) -> Diagonal:
         raise GantoolsError(f"probes = {probes} gives no standard errors: give 2 or more.")
     if probes >= A.n:
         values = _exact_diagonal(A)
-        _finite(values.sum())
+        _finite(A.space.total(values.sum()))
         return Diagonal(values, torch.zeros_like(values), 0, A.n, None, A.dtype)
     generator = torch.Generator().manual_seed(seed)
-    mean = torch.zeros(A.n, dtype=torch.float64, device=A.device)
+    mean = torch.zeros(A.space.held, dtype=torch.float64, device=A.device)
     spread, done = torch.zeros_like(mean), 0
     for start in range(0, probes, BLOCK):
         G = _signs(A, min(BLOCK, probes - start), generator)
@@ -293,5 +297,5 @@ def diagonal(A: LinearOperator, probes: int = 100, seed: int = 0) -> Diagonal:
         spread += ((samples - samples.mean(1, keepdim=True)) ** 2).sum(1) + shift**2 * done * count / (done + count)
         mean += shift * count / (done + count)
         done += count
-    _finite(mean.sum())
+    _finite(A.space.total(mean.sum()))
     return Diagonal(mean, (spread / (probes - 1) / probes).sqrt(), probes, probes, seed, A.dtype)

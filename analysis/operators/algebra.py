@@ -6,7 +6,7 @@ may cost less.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gantools.analysis.operators.linear_operator import LinearOperator, combination
+from gantools.analysis.sharding.space import Space
 from gantools.errors import GantoolsError
 from gantools.games.functional import as_real
 from gantools.games.game import Game
@@ -105,30 +106,25 @@ def restrict(A: LinearOperator, part: Part) -> LinearOperator:
     tensor([[0.2000]], dtype=torch.float64)
     """
     where = indices(A, part)
-    if A.restricted is not None:
-        return A.restricted(where)
+    return principal_block(A, where) if A.restricted is None else A.restricted(where)
 
-    def product(u: Tensor) -> Tensor:
-        return (A @ _spread(u, where, A.n))[where]
 
-    def transposed(u: Tensor) -> Tensor:
-        return (A.T @ _spread(u, where, A.n))[where]
-
-    there = transposed if A.has_transpose else None
+def principal_block(A: LinearOperator, where: Tensor) -> LinearOperator:
+    """Return the principal block of some entries, see `indices`; a product costs a whole one of A."""
+    space, there = A.space.part(where), block_product(A, where)
+    back = block_product(A.T, where) if A.has_transpose else None
     made = LinearOperator(
-        product,
-        len(where),
-        A.dtype,
-        A.device,
-        rmatvec=there,
-        matmat=product,
-        rmatmat=there,
-        symmetric=A.symmetric,
-        kind=A.kind,
-    )
-    made.slices, made.parameters = kept(A.slices, where, A.n), kept(A.parameters, where, A.n)
+        there, space.n, A.dtype, A.device, rmatvec=back, matmat=there, rmatmat=back, symmetric=A.symmetric,
+        kind=A.kind, precision=A.precision, space=space,
+    )  # fmt: skip
+    made.slices, made.parameters = kept(A.slices, where, A.space), kept(A.parameters, where, A.space)
     made.scales = None if A.scales is None else A.scales[where]
     return made
+
+
+def block_product(A: LinearOperator, where: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return products with the block of some entries, made by whole ones of A."""
+    return lambda u: (A @ _spread(u, where, A.space.held))[where]
 
 
 def coupling(A: LinearOperator, rows: Part, columns: Part) -> LinearOperator:
@@ -145,6 +141,8 @@ def coupling(A: LinearOperator, rows: Part, columns: Part) -> LinearOperator:
     >>> gt.analysis.spectrum(gt.analysis.coupling(gt.analysis.jacobian(*quadratic), "x", "y")).values
     tensor([ 1., -1.], dtype=torch.float64)
     """
+    if A.space.shared:
+        raise GantoolsError("A coupling needs whole vectors, and processes divide those of this operator.")
     above, below = indices(A, rows), indices(A, columns)
 
     def product(u: Tensor) -> Tensor:
@@ -158,39 +156,57 @@ def coupling(A: LinearOperator, rows: Part, columns: Part) -> LinearOperator:
 
 
 def indices(A: LinearOperator, part: Part) -> Tensor:
-    """Return the indices (k,), ascending, of the entries of A's vectors that a part names; on A's device."""
-    if A.space.shared:
-        raise GantoolsError("Parts are taken of whole vectors, and processes divide those of this operator.")
-    mask = torch.zeros(A.n, dtype=torch.bool, device=A.device)
+    """Return the entries of A's vectors that a part names, ascending, (k,) on A's device.
+
+    Where processes divide the vectors: those that this process holds, by their places in what it holds.
+    """
+    mask = torch.zeros(A.space.held, dtype=torch.bool, device=A.device)
     if isinstance(part, Tensor):
         if part.is_floating_point():
             raise GantoolsError("A part is a name, a slice, or integer indices: this tensor holds floating numbers.")
-        try:
-            mask[part.to(A.device)] = True
-        except IndexError as error:
-            raise GantoolsError(f"These indices do not fit an operator of order {A.n}: {error}.") from None
-    elif isinstance(part, slice):
-        mask[part] = True
+        chosen = _integers(part.to(A.device), A.n) - A.space.start
+        mask[chosen[(chosen >= 0) & (chosen < len(mask))]] = True
     else:
-        for pattern in [part] if isinstance(part, str) else part:
-            for found in _matching(A, pattern):
-                mask[found] = True
+        for found in [part] if isinstance(part, slice) else _matching(A, part):
+            mask[_within(found, A.space)] = True
     where = mask.nonzero().squeeze(1)
-    if not len(where):
+    if not A.space.total(torch.tensor(len(where))):
         raise GantoolsError(f"The part {part!r} of an operator of order {A.n} is empty: name at least one entry.")
     return where
 
 
-def _matching(A: LinearOperator, pattern: str) -> list[slice]:
+def _integers(part: Tensor, n: int) -> Tensor:
+    """Return the entries that integers, negative ones from the end, or a mask choose of n."""
+    masked = part.dtype == torch.bool
+    fits = len(part) == n if masked else bool(((part >= -n) & (part < n)).all())
+    if not fits:
+        what = f"A mask's {len(part)} entries" if masked else f"Indices from {int(part.min())} to {int(part.max())}"
+        raise GantoolsError(f"{what} do not fit an operator of order {n}.")
+    return part.nonzero().squeeze(1) if masked else part % n
+
+
+def _within(part: slice, space: Space) -> slice:
+    """Return the places of a slice's entries among those that this process holds."""
+    chosen = range(space.n)[part]
+    chosen = chosen if chosen.step > 0 else chosen[::-1]
+    first = max(0, -((chosen.start - space.start) // chosen.step))  # the first of them that is held
+    return slice(chosen.start + first * chosen.step - space.start, max(0, chosen.stop - space.start), chosen.step)
+
+
+def _matching(A: LinearOperator, patterns: str | Iterable[str]) -> list[slice]:
+    return [s for pattern in ([patterns] if isinstance(patterns, str) else patterns) for s in _slices(A, str(pattern))]
+
+
+def _slices(A: LinearOperator, pattern: str) -> list[slice]:
     if pattern in A.slices:
         return [A.slices[pattern]]
     names = A.slices | A.parameters
     if not names:
         raise GantoolsError("This operator has no names: pass a slice, or the indices of the entries.")
-    found = [where for name, where in names.items() if _names(str(pattern), str(name))]
+    found = [where for name, where in names.items() if _names(pattern, str(name))]
     if not found:
         layers = {name.rpartition(".")[0]: None for name in map(str, A.parameters)}
-        raise suggest("part", str(pattern), list({**dict.fromkeys(map(str, names)), **layers}))
+        raise suggest("part", pattern, list({**dict.fromkeys(map(str, names)), **layers}))
     return found
 
 
@@ -217,13 +233,8 @@ def _spread(u: Tensor, where: Tensor, n: int) -> Tensor:
     return whole
 
 
-def kept(names: dict[str, slice], where: Tensor, n: int) -> dict[str, slice]:
-    """Return the slices, among the kept entries `where` (k,) of n, of the names that are kept whole."""
-    kept = torch.zeros(n + 1, dtype=torch.long)
-    kept[where.cpu() + 1] = 1
-    before = kept.cumsum(0).tolist()
-    return {
-        name: slice(before[part.start], before[part.stop])
-        for name, part in names.items()
-        if before[part.stop] - before[part.start] == part.stop - part.start
-    }
+def kept(names: dict[str, slice], where: Tensor, space: Space) -> dict[str, slice]:
+    """Return the slices, among some entries of a space, see `indices`, of the names that are kept whole."""
+    before = space.below(where, [edge for part in names.values() for edge in (part.start, part.stop)])
+    found = {name: slice(*before[2 * i : 2 * i + 2]) for i, name in enumerate(names)}
+    return {name: one for name, one in found.items() if one.stop - one.start == names[name].stop - names[name].start}

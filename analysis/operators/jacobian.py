@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from gantools.analysis.operators.algebra import parameter_slices
+from gantools.analysis.operators.algebra import parameter_slices, restrict
 from gantools.analysis.operators.differentiation import DifferentiatedOperator, Differentiation
 from gantools.analysis.operators.snapshot import snapshot
 from gantools.analysis.operators.training_step import TrainingStep
@@ -59,12 +59,11 @@ def jacobian(
             of one batch a recording once blocks have cost much, and, with a `GantoolsWarning`, differences where
             PyTorch has no right second derivative. A clock makes that choice, and so decides how results are rounded.
             With "reverse" and "forward" the same program on the same machine, with the same number of threads,
-            repeats its results to the last bit, unless memory has no room for the second graph of "reverse": dual
-            numbers take its place then, with a `GantoolsWarning` of the bytes. Of several batches these walk over them
-            at every product, one batch's activations in memory at a time; "replay" and "compiled" once, and keep all.
+            repeats its results to the last bit, unless the second graph of "reverse" has no room and dual numbers take
+            its place, with a `GantoolsWarning` of the bytes. Of several batches these walk over them at every product,
+            one's activations in memory at a time; "replay" and "compiled" once, and keep all.
         check: whether to judge, once for a game, that its field is that of plain autograd, and its derivatives central
-            differences of it. Of one player that takes 12 gradients of four samples, of two 14 of each, and one or two
-            more where dual numbers are to be used (`gantools.games.arbiter`).
+            differences of it, by 12 gradients of four samples of one player, 14 of each of two (`games.arbiter`).
         spectral_norm: "exact": singular vectors of spectral norm follow the weights, by each layer's own power
             iterations in training mode, as in the field that training follows; "frozen", or in eval mode: they stand.
 
@@ -95,8 +94,7 @@ def hessian(
     Args:
         subject: any module; or a game, whose second argument is the batch.
         loss: for a module, `loss(model, batch)` returns a scalar.
-        player: the player whose block is wanted: the second derivative of its own loss by its own parameters. Needed
-            when there are several players.
+        player: whose block is wanted, of several players: the second derivative of its own loss by its own parameters.
         batch, size, method, check: see `jacobian`.
         spectral_norm: see `jacobian`; here the vectors stand still by default, as other buffers do, since the gradient
             with vectors that are still on their way is that of no function, and its derivative not symmetric.
@@ -115,6 +113,8 @@ def hessian(
         return (sharded_operator if game.layout.divided else _field_operator)(derivative, check)
     game.require_player(cast(str, player))
     derivative.require_same_order()
+    if game.layout.divided:
+        return cast(DifferentiatedOperator, restrict(sharded_operator(derivative, check), cast(str, player)))
     part = game.slices[cast(str, player)]
     return _restricted(derivative, torch.arange(part.start, part.stop, device=game.device), check)
 

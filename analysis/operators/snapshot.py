@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gantools.analysis.operators.algebra import kept, parameter_slices
+from gantools.analysis.sharding.space import Space
 from gantools.batches import map_tensors, widened
 from gantools.games import functional
 from gantools.games.game import Game
@@ -71,7 +72,7 @@ class Snapshot:
             constant: pass False for a loss that differentiates by other parameters itself: these are then only left
                 out of the result, which saves no work.
         """
-        slices, parameters = (kept(names, where, len(self.point)) for names in (self.slices, self.parameters))
+        slices, parameters = (kept(names, where, Space(len(self.point))) for names in (self.slices, self.parameters))
         if self._where is not None:
             where = self._where[where]
         if not constant:

@@ -10,13 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gantools.analysis.operators.algebra import block_product, kept
 from gantools.analysis.operators.differentiation import DifferentiatedOperator, Differentiation
+from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.analysis.products import checks
 from gantools.analysis.products.autograd import Function, MeanProducts, linear_map, rounding
-from gantools.analysis.sharding.space import SharedSpace
+from gantools.analysis.sharding.space import SharedSpace, Space
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.games import arbiter
 from gantools.games.functional import forward_product
+from gantools.games.game import Game
 from gantools.games.plain_field import sizes
 from gantools.games.sharding.division import gathered_again
 from gantools.games.sharding.layout import ShardedLayout
@@ -95,10 +98,47 @@ def sharded_operator(derivative: Differentiation, check: bool) -> Differentiated
     operator = DifferentiatedOperator(products, derivative.method, slices, point, symmetric=symmetric, space=space)
     operator.parameters = derivative.snapshot.parameters
     operator.field_norm = None if derivative.several else norm
-    operator.remark = f"Of {space.n} entries this process holds {space.start} to {space.stop}"
+    operator.remark = _held(space)
     if not derivative.one_gradient:
         operator.remark = f"{operator.remark}. {checks.SURROGATE}"
+    operator.restricted = partial(_part, operator, derivative.snapshot.game)
     return operator
+
+
+class _BlockProducts:
+    """Products with the block of some entries (k,) of an operator, made by whole ones."""
+
+    def __init__(self, whole: LinearOperator, where: Tensor):
+        self.product, self.transposed = block_product(whole, where), block_product(whole.T, where)
+
+
+def _part(whole: DifferentiatedOperator, game: Game, where: Tensor) -> DifferentiatedOperator:
+    """Return the block of some entries, see `algebra.indices`; of one player's it is symmetric where its loss is whole.
+
+    Then its products are those of the transpose: $J^T u$ gathers one layer at a time, $J u$ all of u besides.
+    """
+    space, products = whole.space.part(where), _BlockProducts(whole, where)
+    before = (whole.space.below(where, [part.start, part.stop]) for part in game.slices.values())
+    symmetric = whole.symmetric or any(stop - start == space.n for start, stop in before)
+    if symmetric and not whole.symmetric:
+        if game.module.stops.met:
+            v = space.normal(whole.dtype, whole.device, torch.Generator().manual_seed(3))
+            symmetric = not _differ(products.product(v), products.transposed(v), space)
+        products = _BlockProducts(whole.T, where) if symmetric else products
+    slices, like = kept(whole.slices, where, whole.space), torch.empty(0, dtype=whole.dtype, device=whole.device)
+    block = DifferentiatedOperator(products, whole.method, slices, like, symmetric=symmetric, space=space)
+    block.parameters, block.remark = kept(whole.parameters, where, whole.space), _held(space)
+    return block
+
+
+def _held(space: Space) -> str:
+    return f"Of {space.n} entries this process holds {space.start} to {space.stop}"
+
+
+def _differ(forth: Tensor, back: Tensor, space: Space) -> bool:
+    """Return whether a product with a matrix and with its transpose are those of one that is not symmetric."""
+    error, sizes = (space.norm(x, dtype=torch.float64) for x in (forth - back, torch.stack([forth, back], dim=1)))
+    return bool(error > 0.3 * rounding(forth.dtype) * sizes)
 
 
 def _checked(
@@ -122,7 +162,7 @@ def _checked(
     if derivative.symmetric and derivative.snapshot.game.module.stops.met:
         # What stops gradients may make it another matrix than that of second derivatives.
         forth, back = ShardedProducts(function, point).product(v), pulled
-        if size(forth - back) > 0.3 * rounding(point.dtype) * (size(forth) + size(back)):
+        if _differ(forth, back, space):
             derivative = dataclasses.replace(derivative, one_gradient=False)
             products = ShardedProducts(function, point)
     if compare:

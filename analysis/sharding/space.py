@@ -5,6 +5,8 @@ Methods on vectors work on what this process holds, and take sums over all entri
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -45,6 +47,14 @@ class Space:
     def held(self) -> int:
         """How many entries this process holds."""
         return self.stop - self.start
+
+    def part(self, places: Tensor) -> Space:
+        """Return the space of some entries; `places` (k,) are those of them that this process holds, among its own."""
+        return Space(len(places))
+
+    def below(self, places: Tensor, bounds: Sequence[int]) -> list[int]:
+        """Return how many of some entries, see `part`, come before each bound."""
+        return self.total(torch.searchsorted(places.cpu() + self.start, torch.tensor(bounds))).tolist()
 
     def total(self, numbers: Tensor) -> Tensor:
         """Return the sums over all entries from those over the entries held, (...)."""
@@ -96,6 +106,10 @@ class SharedSpace(Space):
         self.start, self.stop = division.start, division.stop
         self._group, self._device, self.processes = division.group, device, division.count
 
+    def part(self, places: Tensor) -> Space:
+        bounds = [0, *itertools.accumulate(self._gathered(len(places)))]
+        return SharedSpace(Division(bounds[-1], self._group, bounds), self._device)
+
     def total(self, numbers: Tensor) -> Tensor:
         sums = numbers.detach().to(self._device).contiguous().clone()
         with communicating():
@@ -132,7 +146,7 @@ class SharedSpace(Space):
     def _rank(self) -> int:
         return dist.get_rank(self._group)
 
-    def _gathered(self, x: Tensor) -> list[Tensor]:
+    def _gathered(self, x: T) -> list[T]:
         found: list[Any] = [None] * dist.get_world_size(self._group)
         with communicating():
             dist.all_gather_object(found, x, self._group)

@@ -20,11 +20,12 @@ from gantools.games.replicas import communicating
 
 
 class Division:
-    """The ranges of a vector (n,) that the processes of a group hold, as equal as they can be.
+    """The ranges of a vector (n,) that the processes of a group hold, by default as equal as they can be.
 
     Args:
         n: the length of the vector.
         group: of `torch.distributed`; by default all processes.
+        bounds: of the ranges, where these are given.
 
     Attributes:
         rank: this process's place in the group.
@@ -32,11 +33,11 @@ class Division:
         bounds: (count + 1,), the range of the process at a place is from its bound to the next.
     """
 
-    def __init__(self, n: int, group: dist.ProcessGroup | None):
+    def __init__(self, n: int, group: dist.ProcessGroup | None, bounds: list[int] | None = None):
         self.n, self.group = n, group
         self.rank, self.count = dist.get_rank(group), dist.get_world_size(group)
         step = -(-n // self.count)
-        self.bounds = [min(rank * step, n) for rank in range(self.count + 1)]
+        self.bounds = bounds or [min(rank * step, n) for rank in range(self.count + 1)]
 
     @property
     def start(self) -> int:

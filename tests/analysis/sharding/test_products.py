@@ -9,7 +9,8 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 
 import gantools as gt
-from gantools.analysis import hessian, jacobian
+from gantools.analysis import eigenvalues, hessian, jacobian, restrict
+from gantools.analysis.operators.algebra import indices
 from gantools.errors import GantoolsError
 from tests.analysis.sharding import layer_games
 from tests.two_processes import run_in_two
@@ -76,6 +77,42 @@ def test_one_process_holds_all(name, alone):
     truth = layer_games.dense(name, [layer_games.batch()])
     torch.testing.assert_close(J.dense(), truth, rtol=0, atol=1e-12 * float(truth.norm()))
     assert "this process holds 0 to" in str(J)
+
+
+def blocks(rank):
+    """Return, of one game, one player's Hessian and other parts: products, eigenvalues, what is known of them."""
+    game = gt.sharded(layer_games.game("perceptron"))
+    batch = parts()[rank]
+    H, J = hessian(game, batch, player="other"), jacobian(game, batch)
+    own = H.space.own(vectors(H.n)[0])
+    found = [H.symmetric, H.slices, H.space.processes, (H @ own).numpy(), eigenvalues(H, 3).values.numpy()]
+    for part in ("*.bias", slice(3, 90, 7), torch.tensor([2, -1, 70]), "one"):
+        block = restrict(J, part)
+        u, v = (block.space.own(x) for x in vectors(block.n))
+        found += [block.symmetric, (block @ u).numpy(), (block.T @ v).numpy()]
+    return found
+
+
+@pytest.mark.slow
+def test_blocks_of_players_and_of_any_entries():
+    first, second = run_in_two(blocks)
+    J, plain = layer_games.dense("perceptron", parts()), jacobian(layer_games.game("perceptron"), layer_games.batch())
+    half = len(J) // 2
+    assert first[:3] == second[:3] == [True, {"other": slice(0, half)}, 2]
+    other = J[half:, half:]
+    joined = torch.cat([torch.as_tensor(x[3]) for x in (first, second)])
+    torch.testing.assert_close(joined, other @ vectors(half)[0], rtol=0, atol=1e-12)
+    largest = torch.linalg.eigvalsh(other)
+    largest = largest[largest.abs().argsort(descending=True)][:3]
+    torch.testing.assert_close(torch.as_tensor(first[4]), largest, rtol=0, atol=1e-9)
+    for index, part in enumerate(("*.bias", slice(3, 90, 7), torch.tensor([2, -1, 70]), "one")):
+        where = indices(plain, part)
+        u, v = vectors(len(where))
+        symmetric, *images = zip(*(x[5 + 3 * index : 8 + 3 * index] for x in (first, second)), strict=True)
+        assert set(symmetric) == {part == "one"}
+        for found, truth in zip(images, (J[where][:, where] @ u, J[where][:, where].T @ v), strict=True):
+            found = torch.cat([torch.as_tensor(x) for x in found])
+            torch.testing.assert_close(found, truth, rtol=0, atol=1e-12)
 
 
 # FSDP2 ----------------------------------------------------------------------------------------------------------------

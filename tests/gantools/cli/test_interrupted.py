@@ -63,7 +63,8 @@ def test_ctrl_c(tmp_path, words):
 @pytest.mark.slow
 def test_ctrl_c_within_source_that_is_executed(tmp_path):
     """As while a dataclass is made, in a library that is imported late, say."""
-    (tmp_path / "own.py").write_text('def build():\n    exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")\n')
+    source = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    (tmp_path / "own.py").write_text(f"def build():\n    exec({source!r})\n")
     command = [sys.executable, "-m", "gantools", "index", "own.py:build", "--out", "here"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=HEED, timeout=60)
     assert done.returncode == 130 and "gantools: interrupted" in done.stderr
