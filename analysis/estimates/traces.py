@@ -134,7 +134,7 @@ def _finite(value: Tensor) -> float:
 
 def _columns(A: LinearOperator) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield columns of the identity and of the matrix in float64, of the entries held, block by block."""
-    rows = torch.arange(A.space.start, A.space.stop, device=A.device)[:, None]
+    rows = A.space.start + torch.arange(A.space.held, device=A.device)[:, None]
     for start in range(0, A.n, BLOCK):
         unit = (rows == torch.arange(start, min(A.n, start + BLOCK), device=A.device)).to(A.dtype)
         yield unit, (A @ unit).double()
@@ -282,8 +282,7 @@ def diagonal(A: LinearOperator, probes: int = 100, seed: int = 0) -> Diagonal:
     if probes < 2 <= A.n:
         raise GantoolsError(f"probes = {probes} gives no standard errors: give 2 or more.")
     if probes >= A.n:
-        values = _exact_diagonal(A)
-        _finite(A.space.total(values.sum()))
+        _finite(A.space.total((values := _exact_diagonal(A)).sum()))
         return Diagonal(values, torch.zeros_like(values), 0, A.n, None, A.dtype)
     generator = torch.Generator().manual_seed(seed)
     mean = torch.zeros(A.space.held, dtype=torch.float64, device=A.device)
