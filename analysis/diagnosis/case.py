@@ -99,20 +99,24 @@ class Case:
         return self.walk.steps >= 50 and self.stalled and sure and alike
 
     def trial(self, cure: Cure) -> Walk | None:
-        """Return the steps of a changed optimizer from the same start, or None where no time is left for them."""
+        """Return the steps of a changed optimizer, from the cure's start or the same, or None where no time is left."""
         if cure.key not in self._trials:
             if self.left < 1:
                 return None
             steps = self.walk.steps if self.walk.failed is None else self.steps
-            state = cure.optimizer.init(self.start)
+            start = self.start if cure.start is None else cure.start
+            state = cure.optimizer.init(start)
             what = f"steps with {' '.join(cure.flags) or cure.words}"
             # Every trial has the same time, that none looks better for having had more steps.
             seconds = min(self.left, self.seconds / 9)
-            self._trials[cure.key] = self._walk(cure.optimizer, state, max(steps, 8), seconds, what)
+            self._trials[cure.key] = self._walk(cure.optimizer, state, max(steps, 8), seconds, what, start)
         return self._trials[cure.key]
 
-    def _walk(self, optimizer: GameOptimizer, state: State, steps: int, seconds: float, what: str) -> Walk:
-        return walk(optimizer, self.start, state, self.batches, steps, seconds, partial(self.tell, what))
+    def _walk(
+        self, optimizer: GameOptimizer, state: State, steps: int, seconds: float, what: str, start: Tensor | None = None
+    ) -> Walk:
+        start = self.start if start is None else start
+        return walk(optimizer, start, state, self.batches, steps, seconds, partial(self.tell, what))
 
     def ratio(self, cure: Cure) -> float | None:
         """Return what is left of the distance to the goal under a cure, relative to that without; None if untried.

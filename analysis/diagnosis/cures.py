@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
+from gantools.games.flat_vector import Layout
 from gantools.regularizers.gradient_penalties import R1
 from gantools.trainers.optimizer import OPTIMIZERS, GameOptimizer, make
 
 
 class Cure(NamedTuple):
-    """A changed optimizer, and the flags that change it, or the words where no flags do."""
+    """A changed optimizer, the flags that change it, or words where no flags do, and where to start if elsewhere."""
 
     optimizer: GameOptimizer
     flags: tuple[str, ...]
     words: str = ""
+    start: Tensor | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -99,6 +105,28 @@ def with_lighter_penalties(optimizer: GameOptimizer, factor: float) -> Cure | No
     )
     game = dataclasses.replace(recipe, regularizers=scaled).game()
     return Cure(dataclasses.replace(optimizer, game=game), (), f"penalties times {factor:g}")
+
+
+def with_fresh_weights(optimizer: GameOptimizer, player: str, start: Tensor) -> Cure | None:
+    """Return the same steps from a start (n,) at which a player's layers are initialised anew; None where one cannot be.
+
+    Call it where PyTorch's random state is restored afterwards.
+    """
+    game = optimizer.game
+    fresh = copy.deepcopy(game.players[player])
+    resettable = [m for m in fresh.modules() if callable(getattr(m, "reset_parameters", None))]
+    reset = {id(p) for module in resettable for p in module.parameters(recurse=False)}
+    # A weight that is computed from another, as spectral norm does it, is not set by its layer.
+    if not all(id(p) in reset and not name.endswith("_orig") for name, p in fresh.named_parameters()):
+        return None
+    torch.manual_seed(0)
+    for module in resettable:
+        module.reset_parameters()  # type: ignore[operator]
+    start, part, own = start.clone(), game.slices[player], Layout.of({player: fresh}).vector()
+    if len(own) != part.stop - part.start:  # parameters that are another player's too
+        return None
+    start[part] = own
+    return Cure(optimizer, (), f"fresh weights of {player}", start)
 
 
 def _weight(regularizer: Any) -> str | None:

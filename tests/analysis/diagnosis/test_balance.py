@@ -12,7 +12,7 @@ from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.causes.balance.penalty_scale import penalty_scale
 from gantools.analysis.diagnosis.causes.numbers.low_precision import low_precision
 from gantools.analysis.diagnosis.causes.players.wrong_sign import wrong_sign
-from gantools.analysis.diagnosis.cures import with_lighter_penalties
+from gantools.analysis.diagnosis.cures import with_fresh_weights, with_lighter_penalties
 from gantools.analysis.diagnosis.observation import Observation, observe
 from gantools.analysis.diagnosis.walk import Walk, walk
 from gantools.games.analytic import dirac
@@ -184,3 +184,46 @@ def test_lighter_penalties_have_a_hundredth_of_their_part_of_the_field():
     part = cure.optimizer.game.field(batch) - plain
     torch.testing.assert_close(part, 0.01 * (heavy.field(batch) - plain), rtol=1e-3, atol=1e-6)
     assert with_lighter_penalties(adam(ring_game()), 0.01) is None
+
+
+def tanh_far_from_zero(scale):
+    """Return a game of a discriminator whose units are 1 on all real samples and -1 on generated ones, and batches."""
+    rng = torch.Generator().manual_seed(0)
+    batches = [
+        {"real": 3 + 0.3 * torch.randn(32, 2, generator=rng), "latent": torch.randn(32, 2, generator=rng)}
+        for _ in range(4)
+    ]
+    torch.manual_seed(0)
+    game = gt.gan(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 1)))
+    discriminator = game.players["discriminator"]
+    with torch.no_grad():
+        discriminator[0].weight.fill_(scale)
+        discriminator[0].bias.fill_(-4 * scale)
+        discriminator[2].weight.fill_(0.5)
+    return game, batches
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [3.0, 30.0])  # derivatives of the units are tiny, and exactly 0
+def test_a_discriminator_whose_units_are_saturated_is_to_begin_again(scale):
+    game, batches = tanh_far_from_zero(scale)
+    before, random = game.vector(), torch.get_rng_state()
+    optimizer = trainers.make("simultaneous", game, lr=0.1)
+    said = gt.analysis.diagnose(game, batches, optimizer, steps=200, spectrum=False)
+    (first,) = said.findings
+    assert first.cause == "discriminator_too_strong"
+    assert first.advice[0].tried and "fresh weights of discriminator" in first.advice[0].line
+    assert torch.equal(game.vector(), before) and torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize("spoil", ["spectral norm", "own parameter"])
+def test_weights_that_no_layer_initialises_are_not_begun_again(spoil):
+    game = ring_game()
+    discriminator = game.players["discriminator"]
+    if spoil == "spectral norm":
+        nn.utils.parametrizations.spectral_norm(discriminator[0])
+    else:
+        discriminator.register_parameter("scale", nn.Parameter(torch.ones(1)))
+    game = gt.gan(*game.players.values())
+    assert with_fresh_weights(adam(game), "generator", game.vector()) is not None
+    assert with_fresh_weights(adam(game), "discriminator", game.vector()) is None

@@ -35,18 +35,35 @@ def _without_gradient(case: Case) -> Iterator[Finding]:
         own = [n for n, p in pieces.items() if n.startswith(f"{player}.") and p.dim() >= 2]
         silent = [name for name in own if name in none or _silent(case, name)]
         still = [name for name in silent if not bool(torch.any(pieces[name] != 0))]
-        if not still:
+        reached = bool(still) and _reached(case, player, still[-1])
+        if not still or (reached and case.pinned):  # a discriminator that is sure of every sample, whose cause it is
             continue
         layer = still[-1].removeprefix(f"{player}.").rpartition(".")[0]
+        after = f"{layer} in {player}" if layer else player
         words = f"the weights of {', '.join(n.removeprefix(f'{player}.') for n in still)} have no gradient in any of "
-        words += f"{case.walk.steps} steps, and did not change."
-        advice = Advice(
-            f"Look at what follows {layer} in {player}: a detach(), no_grad(), .data, an argmax or rounding, or a "
-            "layer that is not called cuts it off from the loss.",
-            "the layer has a gradient.",
-            "nothing: a layer without a gradient is as good as none.",
-        )
-        yield Finding("frozen_layer", words, True, (advice,), player, layer)
+        words += f"{case.walk.steps} steps, and did not change"
+        if reached:
+            words += "; the loss depends on them, with derivative 0."
+            line = f"Look at what follows {after}: a tanh or sigmoid far from 0, a rounding or a sign lets nothing through."
+        else:
+            words += "."
+            line = f"Look at what follows {after}: a detach(), no_grad(), .data, an argmax or rounding, or a layer that is "
+            line += "not called cuts it off from the loss."
+        cost = "nothing: a layer without a gradient is as good as none."
+        yield Finding("frozen_layer", words, True, (Advice(line, "the layer has a gradient.", cost),), player, layer)
+
+
+def _reached(case: Case, player: str, name: str) -> bool:
+    """Return whether plain autograd goes from the player's loss to a parameter, if only to zeros."""
+    parameter, buffers = case.game.named_parameters()[name], case.game.buffers()
+    try:
+        with torch.enable_grad():
+            loss = case.game.plain_losses(case.batches[0])[player]
+        return loss.requires_grad and torch.autograd.grad(loss, [parameter], allow_unused=True)[0] is not None
+    except RuntimeError:  # of losses that differentiate within, by parameters in place
+        return False
+    finally:
+        case.game.load_buffers(buffers)
 
 
 def _silent(case: Case, name: str) -> bool:
