@@ -32,7 +32,8 @@ class Measure:
         if not game.vector().isfinite().all():
             return float("inf")
         torch.manual_seed(20)
-        value = self.function(game, batches)
+        # A batch by itself, or several, which regularizers that draw numbers make a stream.
+        value = self.function(game, batches if isinstance(batches, (dict, Tensor)) else list(batches))
         return value if value == value else float("inf")
 
 
@@ -116,7 +117,11 @@ def _samples(game: Any, batches: Any) -> Tensor:
 def _distance(game: Any, batches: Any) -> float:
     real = torch.cat([batch["real"] for batch in batches])[:SAMPLES]
     scale = real.std(0)
-    x, y = real / scale, _samples(game, batches) / scale
+    return _apart(real / scale, _samples(game, batches) / scale)
+
+
+def _apart(x: Tensor, y: Tensor) -> float:
+    """Return the energy distance of two samples (n, d) over the spread of the first, infinite where it is none."""
     if not y.isfinite().all():
         return float("inf")
     spread = _mean_distance(x, x)
@@ -125,3 +130,45 @@ def _distance(game: Any, batches: Any) -> float:
 
 def _mean_distance(x: Tensor, y: Tensor) -> Tensor:
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").mean()
+
+
+def pictures(limit: float) -> Measure:
+    """Return the energy distance of generated pictures to the data over the spread of the data."""
+
+    def distance(game: Any, batches: Any) -> float:
+        real = torch.cat([batch["real"] for batch in batches])[:SAMPLES]
+        return _apart(real.flatten(1), _samples(game, batches).flatten(1))
+
+    return Measure("energy distance", distance, limit)
+
+
+def pairs(limit: float) -> Measure:
+    """Return the energy distance of pairs of a condition and a sample to those of the data, over their spread."""
+
+    def distance(game: Any, batches: Any) -> float:
+        real, given, latent = (torch.cat([b[key] for b in batches])[:SAMPLES] for key in ("real", "label", "latent"))
+        latent = torch.randn_like(latent)
+        return _apart(torch.cat([real, given], 1), torch.cat([game.players["generator"](latent, given), given], 1))
+
+    return Measure("energy distance", distance, limit)
+
+
+def gain(limit: float) -> Measure:
+    """Return what both players of a matrix game would win by answering the other's policy best, mean of its rounds."""
+
+    def found(game: Any, batches: Any) -> float:
+        p, q = (game.players[name].value.softmax(1) for name in ("row", "column"))
+        best = torch.einsum("rij,rj->ri", batches["payoff"], q).amax(1)
+        return float((best - torch.einsum("ri,rij->rj", p, batches["payoff"]).amin(1)).mean())
+
+    return Measure("gain of best answers", found, limit)
+
+
+def budget_missed(budget: float, limit: float) -> Measure:
+    """Return how far the mean probability of an alarm is from its budget where there is no cause for an alarm."""
+
+    def found(game: Any, batches: Any) -> float:
+        logits = torch.cat([game.players["model"](b["x"][~b["alarm"]]) for b in batches])
+        return abs(float(logits.sigmoid().mean()) - budget)
+
+    return Measure("distance from budget", found, limit)

@@ -47,14 +47,18 @@ def diagnosis(kinds: Kinds, results: Outcomes) -> str:
             rows = [_row(entry, results[entry.name]) for entry in entries]
             head = ["game", "sick", "expected", "named", "among all", "cured", "found first", "first advice"]
             parts += [f"## {kind}", markdown(head, rows)]
-    sick = [entry for kind, entries in kinds.items() if kind != "healthy" for entry in entries]
-    for title, group in (("", [e for e in sick if not e.after]), (" written afterwards", [e for e in sick if e.after])):
-        if group:
-            parts.append(f"Sick games{title}: {_counts(group, results)}")
-    well = [entry for entry in kinds.get("healthy", ())]
-    runs = [r for entry in well for r in results[entry.name].values()]
-    parts.append(f"False alarms: {sum(bool(r.get('found')) for r in runs)} of {len(runs)} healthy runs.")
-    return "\n\n".join([*parts, _misses([*sick, *well], results)])
+    known = [entry for entries in kinds.values() for entry in entries]
+    for after in (False, True):
+        sick = [e for e in known if e.cure and e.after is after]
+        if sick:
+            title = f"Of the {len(sick)} sick games written afterwards" if after else "Sick games"
+            parts.append(f"{title}: {_counts(sick, results)}")
+    for after in (False, True):
+        runs = [r for e in known if not e.cure and e.after is after for r in results[e.name].values()]
+        if runs or not after:
+            alarms, title = sum(bool(r.get("found")) for r in runs), " in those written afterwards" if after else ""
+            parts.append(f"False alarms{title}: {alarms} of {len(runs)} healthy runs.")
+    return "\n\n".join([*parts, _misses(sorted(known, key=lambda e: e.cure is None), results)])
 
 
 def _row(entry: Entry, found: Mapping[int, Mapping[str, Any]]) -> list[str]:
