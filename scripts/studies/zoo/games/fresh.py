@@ -134,7 +134,7 @@ def _translated(weight: float) -> Made:
         fake = players["generator"](batch["latent"], batch["label"])
         real_score = players["discriminator"](batch["real"], batch["label"])
         score = players["discriminator"](fake, batch["label"])
-        return {"generator": softplus(-score).mean() + weight * (fake - batch["real"]).abs().mean(),
+        return {"generator": softplus(-score).mean() + weight * (fake - batch["real"]).square().mean(),
                 "discriminator": softplus(-real_score).mean() + softplus(score).mean()}  # fmt: skip
 
     players = {"generator": Pair(mlp(5, 64, 64, 2)), "discriminator": Pair(mlp(3, 64, 64, 1))}
@@ -142,7 +142,7 @@ def _translated(weight: float) -> Made:
 
 
 def translated() -> Made:
-    """Translation with a weight of 100 on the distance to the target: noise is ignored (CycleGAN-and-pix2pix 152)."""
+    """Translation with a weight of 100 on the squared distance: noise is ignored (CycleGAN-and-pix2pix 152)."""
     return _translated(100.0)
 
 
@@ -213,7 +213,7 @@ def budget() -> Made:
 
 def scissors() -> Made:
     """Self-play of four rounds, each a weighted rock, paper, scissors, by gradients of both policies."""
-    return policies(payoffs(4), 1.0)
+    return policies(payoffs(4), 0.5)
 
 
 def _normalised(momentum: float) -> Made:
