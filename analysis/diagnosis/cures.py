@@ -108,7 +108,7 @@ def with_lighter_penalties(optimizer: GameOptimizer, factor: float) -> Cure | No
 
 
 def with_fresh_weights(optimizer: GameOptimizer, player: str, start: Tensor) -> Cure | None:
-    """Return the same steps from a start (n,) at which a player's layers are initialised anew; None where one cannot be.
+    """Return the same steps from a start (n,) at which a player's layers are initialised anew, if they can be.
 
     Call it where PyTorch's random state is restored afterwards.
     """

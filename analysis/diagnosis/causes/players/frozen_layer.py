@@ -44,11 +44,13 @@ def _without_gradient(case: Case) -> Iterator[Finding]:
         words += f"{case.walk.steps} steps, and did not change"
         if reached:
             words += "; the loss depends on them, with derivative 0."
-            line = f"Look at what follows {after}: a tanh or sigmoid far from 0, a rounding or a sign lets nothing through."
+            line = f"Look at what follows {after}: a tanh or sigmoid far from 0, a rounding or a sign stops all."
         else:
             words += "."
-            line = f"Look at what follows {after}: a detach(), no_grad(), .data, an argmax or rounding, or a layer that is "
-            line += "not called cuts it off from the loss."
+            line = (
+                f"Look at what follows {after}: a detach(), no_grad(), .data, an argmax or rounding, or a layer that "
+            )
+            line += "is not called cuts it off from the loss."
         cost = "nothing: a layer without a gradient is as good as none."
         yield Finding("frozen_layer", words, True, (Advice(line, "the layer has a gradient.", cost),), player, layer)
 
