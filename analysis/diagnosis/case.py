@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -35,6 +35,7 @@ class Case:
         steps: at most so many are followed.
         seconds: for everything.
         tell: called with what is being made, how many are, and how many are planned.
+        numbers: of the batches, where they are not the first ones.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Case:
         steps: int,
         seconds: float,
         tell: Tell = untold,
+        numbers: Sequence[int] | None = None,
     ):
         self.game, self.batches, self.optimizer, self.given = game, batches, optimizer, given
         self.steps, self.seconds, self.taken = steps, seconds, stopwatch()
         self.start: Tensor = game.vector()
         self.tell = tell
+        self.numbers = list(range(len(batches))) if numbers is None else numbers
         self._trials: dict[tuple[str, ...], Walk] = {}
 
     @property
@@ -87,7 +90,7 @@ class Case:
         walk = self.walk
         if walk.exploded or walk.no_nearer or walk.plateau:
             return True
-        return not walk.arrived and walk.late > 0.75 * max(walk.early, walk.middle)
+        return not walk.arrived and walk.typical > 0.75 * max(walk.early, walk.middle)
 
     @property
     def pinned(self) -> bool:

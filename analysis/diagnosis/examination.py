@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 import warnings
-from itertools import islice
 from typing import Any
 
 import torch
 
 from gantools.analysis.diagnosis.case import Case, Tell, untold
 from gantools.analysis.diagnosis.causes import STAGES
+from gantools.analysis.diagnosis.choice import chosen
 from gantools.analysis.diagnosis.result import Diagnosis, Finding
 from gantools.analysis.diagnosis.spectrum import sentences
 from gantools.batches import each_batch
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
 from gantools.trainers.optimizer import GameOptimizer, make
-
-BATCHES = 32  # at most so many are looked at
 
 
 def diagnose(
@@ -39,8 +37,8 @@ def diagnose(
 
     Args:
         game: at the point to begin from.
-        batches: one batch, or several in a list or a DataLoader, of which up to 32 are taken; from 4 on, one that is
-            unlike the others can be found.
+        batches: one batch, or several in a list or a DataLoader, of which 32 are taken: the first ones, and of those
+            that can be read in three seconds a few whose numbers stand out.
         optimizer: whose steps are judged. Without one, other causes are looked for, on steps of Adam.
         steps: how many steps to follow at most.
         seconds: about how long to take at most, longer on a busy machine; the spectrum comes after it.
@@ -53,19 +51,19 @@ def diagnose(
     game.layout.require_single()
     if optimizer is not None and optimizer.game is not game:
         raise GantoolsError("The optimizer moves another game: pass the one that it was made for.")
-    chosen = list(islice(iter(each_batch(batches)), BATCHES))
-    if not chosen:
+    numbered = chosen(each_batch(batches))
+    if not numbered:
         raise GantoolsError("There are no batches: pass at least one.")
     given = optimizer is not None
     used = optimizer if optimizer is not None else make("alternating", game, lr=1e-3, base="adam")
     begun = time.perf_counter()
-    case = Case(game, chosen, used, given, steps, seconds, progress)
+    case = Case(game, list(numbered.values()), used, given, steps, seconds, progress, list(numbered))
     with torch.random.fork_rng([game.device] if game.device.type == "cuda" else []), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         findings, undecided = _findings(case)
         said, numbers = ([], {})
         if spectrum and all(seen.finite for seen in case.first):
-            said, numbers = sentences(game, chosen[0], progress)
+            said, numbers = sentences(game, case.batches[0], progress)
     numbers |= {"early": case.walk.early, "late": case.walk.late} if case.walk.steps else {}
     taken = time.perf_counter() - begun
     return Diagnosis(findings, undecided, tuple(said), numbers, case.walk.steps, taken)

@@ -142,12 +142,17 @@ class Walk:
         late = self.distances[3 * len(self.distances) // 4 :]
         return bool(np.median(late) > 0.9 * self.distances[0])
 
-    def _level(self, part: slice) -> float:
+    @property
+    def typical(self) -> float:
+        """The median in its last quarter, at which a moment's excursion is not seen; infinite where it exploded."""
+        return float("inf") if self.exploded else self._level(slice(3 / 4, 1), 0.5)
+
+    def _level(self, part: slice, quantile: float = 0.9) -> float:
         series = self.distances if self.by_samples else self.field
         assert series is not None
         n = len(series)
         chosen = series[int(part.start * n) : max(int(part.stop * n), int(part.start * n) + 1)]
-        return float(np.quantile(chosen, 0.9)) if len(chosen) else float("inf")
+        return float(np.quantile(chosen, quantile)) if len(chosen) else float("inf")
 
 
 def stopwatch() -> Callable[[], float]:

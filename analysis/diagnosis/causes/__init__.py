@@ -22,6 +22,7 @@ from gantools.analysis.diagnosis.causes.players.wrong_sign import wrong_sign
 from gantools.analysis.diagnosis.causes.steps.momentum_too_high import momentum_too_high
 from gantools.analysis.diagnosis.causes.steps.rate_imbalance import rate_imbalance
 from gantools.analysis.diagnosis.causes.steps.rate_too_large import rate_too_large
+from gantools.analysis.diagnosis.causes.steps.rate_too_small import rate_too_small
 from gantools.analysis.diagnosis.causes.steps.rotation import rotation
 from gantools.analysis.diagnosis.result import Finding
 
@@ -30,5 +31,13 @@ Cause = Callable[[Case], Iterator[Finding]]
 STAGES: tuple[tuple[Cause, ...], ...] = (
     (poisonous_batch, low_precision, penalty_not_finite, wrong_sign),
     (dead_units, frozen_layer, unnormalised_data, saturating_loss, penalty_scale, collapse),
-    (updates_too_often, momentum_too_high, rate_imbalance, rate_too_large, rotation, discriminator_too_strong),
+    (
+        updates_too_often,
+        momentum_too_high,
+        rate_imbalance,
+        rate_too_large,
+        rate_too_small,
+        rotation,
+        discriminator_too_strong,
+    ),
 )

@@ -22,6 +22,7 @@ def penalty_scale(case: Case) -> Iterator[Finding]:
         return
     yield from _penalty(case, looks)
     yield from _adversarial(case, looks)
+    yield from _others(case, looks)
 
 
 def _penalty(case: Case, looks: list[Observation]) -> Iterator[Finding]:
@@ -73,6 +74,28 @@ def _adversarial(case: Case, looks: list[Observation]) -> Iterator[Finding]:
         "too light a term leaves samples blurred: raise it again.",
     )
     yield Finding("penalty_scale", words, ratio > 3 * HEAVY, (advice,), player)
+
+
+def _others(case: Case, looks: list[Observation]) -> Iterator[Finding]:
+    """A generator whose other terms drown the adversarial one, and leave its samples far from the data."""
+    player = looks[-1].generator
+    pairs = _pairs(looks, player)
+    if not any(through > ROUNDING * beside for beside, through in pairs) or not case.walk.plateau:
+        return
+    ratio = float(np.median([beside / through if through else np.inf for beside, through in pairs]))
+    if ratio < HEAVY:
+        return
+    words = (
+        f"the gradient of the other terms of the loss of {player} is {ratio:.2g} times that of the adversarial one, "
+    )
+    words += "and its samples stand still far from the data."
+    advice = Advice(
+        f"Divide the weight of the other terms in the loss of {player} by {ratio:.0e}, or compare features of a sample "
+        "in place of its values.",
+        "the discriminator has a say: samples differ where the data do.",
+        "samples follow what they are compared with less closely.",
+    )
+    yield Finding("penalty_scale", words, False, (advice,), player, harm=0.9)
 
 
 def _pairs(looks: list[Observation], player: str | None) -> list[tuple[float, float]]:

@@ -6,16 +6,18 @@ import numpy as np
 import torch
 
 from gantools.analysis.diagnosis.case import Case
+from gantools.analysis.diagnosis.choice import sizes
 from gantools.analysis.diagnosis.cures import with_clipping
 from gantools.analysis.diagnosis.result import Advice, Finding
 from gantools.batches import tensors
 
 RATIO, SPREADS = 10.0, 20.0
+CODE = 50.0  # ratio of largest numbers of batches that no data have, but codes for missing ones, -9999 say
 
 
 def poisonous_batch(case: Case) -> Iterator[Finding]:
     """A batch with numbers that are not finite, or whose field is 10 times as long as the others'."""
-    broken = [i for i, batch in enumerate(case.batches) if not finite(batch)]
+    broken = [number for number, batch in zip(case.numbers, case.batches, strict=True) if not finite(batch)]
     for i in broken:
         advice = Advice(
             f"Leave batch number {i} (from 0) out, or mend its samples: batches = [b for b in batches if finite(b)].",
@@ -24,6 +26,9 @@ def poisonous_batch(case: Case) -> Iterator[Finding]:
         )
         yield Finding("poisonous_batch", f"batch {i} holds NaN or infinite numbers.", True, (advice,))
     if broken or len(case.batches) < 4:
+        return
+    if coded := _coded(case):
+        yield coded
         return
     norms = np.array([float(seen.field.double().norm()) for seen in case.first])
     sound = np.isfinite(norms)
@@ -36,20 +41,47 @@ def poisonous_batch(case: Case) -> Iterator[Finding]:
     if not 0 < odd.sum() <= len(norms) // 4 or middle == 0:
         return
     worst = int(np.where(odd, np.nan_to_num(norms, nan=np.inf), 0).argmax())
-    words = f"the field of batch {worst} (from 0) has norm {norms[worst]:.3g}, the median batch has {middle:.3g}."
+    number = case.numbers[worst]
+    words = f"the field of batch {number} (from 0) has norm {norms[worst]:.3g}, the median batch has {middle:.3g}."
     longest = max(float(seen.field[part].norm()) for seen, one in zip(case.first, odd, strict=True) if not one
                   for part in case.game.slices.values())  # fmt: skip
     cure = with_clipping(case.optimizer, longest)
     cut = Advice(
         "Bound the length of each player's direction by the longest that other batches have.",
-        f"the step on batch {worst} is shortened {norms[worst] / longest:.2g} times.",
+        f"the step on batch {number} is shortened {norms[worst] / longest:.2g} times.",
         "steps early in training that are longer than that are shortened.",
         cure.flags,
     )
     leave = Advice(
-        f"Leave batch {worst} out, or mend its samples.", "its steps do not happen.", "one batch less to learn from."
+        f"Leave batch {number} out, or mend its samples.", "its steps do not happen.", "one batch less to learn from."
     )
     yield Finding("poisonous_batch", words, True, (cut, leave) if np.isfinite(norms[worst]) else (leave,))
+
+
+def _coded(case: Case) -> Finding | None:
+    """Return the finding of a batch whose largest number is far beyond those of the others, whatever its field now."""
+    rows = [sizes(batch) for batch in case.batches]
+    if not len(rows[0]) or any(len(row) != len(rows[0]) for row in rows):
+        return None
+    usual = torch.stack(rows).median(0).values
+    ratios = [float((row / usual).where(row > usual, 1.0).max()) for row in rows]
+    odd = [i for i, ratio in enumerate(ratios) if ratio > CODE]
+    if not 0 < len(odd) <= len(rows) // 4:
+        return None
+    worst = max(odd, key=lambda i: ratios[i])
+    column = int((rows[worst] / usual).where(rows[worst] > usual, 1.0).argmax())
+    numbers = ", ".join(str(case.numbers[i]) for i in odd)
+    words = (
+        f"batch {numbers} (from 0) holds the number {float(rows[worst][column]):.3g} in modulus, the median batch at "
+    )
+    words += f"most {float(usual[column]):.3g}."
+    advice = Advice(
+        f"Look at the samples of batch {numbers}: codes for missing numbers, such as -9999, are left out or filled "
+        "with the mean.",
+        "no step follows a number that stands for none.",
+        "an extreme sample that is real is lost.",
+    )
+    return Finding("poisonous_batch", words, True, (advice,))
 
 
 def finite(batch: object) -> bool:
