@@ -19,7 +19,8 @@ OF_EACH = {"lr": None, "gamma": ("consensus",)}
 class OfEach:
     """A number of each copy (S,), which multiplies a player's part of the vector of all copies (n,).
 
-    It can do nothing else, so that a formula which uses the number otherwise fails rather than mixing the copies.
+    It may also be divided by a number that all copies share, as Adam divides its rate. It can do nothing else, so that
+    a formula which uses the number otherwise fails rather than mixing the copies.
     """
 
     values: Tensor
@@ -27,6 +28,11 @@ class OfEach:
     def __mul__(self, part: Tensor) -> Tensor:
         rows = part.view(len(self.values), -1)
         return (self.values.to(part)[:, None] * rows).reshape(-1)
+
+    def __truediv__(self, number: float) -> "OfEach":
+        if not isinstance(number, int | float):
+            return NotImplemented
+        return OfEach(self.values / number)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ def differing(method, *settings, **values):
 DECAY = {"lr": Choice("cosine", {"start": 0.02, "end": 0.001, "steps": 5})}
 CASES = {
     "rates of RMSProp": ("simultaneous", *({"lr": lr, "base": Choice("rmsprop")} for lr in (1e-3, 1e-2, 0.1))),
+    "rates of Adam": ("alternating", *({"lr": lr, "base": Choice("adam")} for lr in (1e-3, 1e-2, 0.1))),
     "gamma and rate": ("consensus", {"lr": 0.02, "gamma": 0.1}, {"lr": 0.02, "gamma": 5.0}, {"lr": 0.1, "gamma": 1.0}),
     "a schedule beside numbers": ("alternating", {"lr": 0.1}, DECAY, {"lr": 0.01}),
 }
@@ -52,9 +53,11 @@ def test_other_settings_that_differ_are_refused(tmp_path):
             prepare_together(differing(method, *settings), folders(tmp_path, method))
 
 
-def test_a_number_of_each_copy_multiplies_its_part_and_does_nothing_else():
+def test_a_number_of_each_copy_multiplies_its_part_may_be_divided_and_does_nothing_else():
     twice = ScheduledOfEach([2.0, 10.0]).at(0)
     assert twice.__class__ is OfEach
     assert (twice * torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [2.0, 4.0, 30.0, 40.0]
-    with pytest.raises(TypeError):
-        1 - twice
+    assert (twice / 4 * torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [0.5, 1.0, 7.5, 10.0]
+    for wrong in (lambda: 1 - twice, lambda: 1 / twice, lambda: twice / torch.ones(2)):
+        with pytest.raises(TypeError):
+            wrong()
