@@ -10,8 +10,8 @@ from harness import study
 from users.heuristics import RULES, Setting, Training, drawn
 
 import gantools as gt
-from gantools import GantoolsError
 from gantools.cli.flags import parse_train
+from gantools.errors import NonFiniteFieldError
 from gantools.metrics.distances import mode_coverage
 from gantools.runs.together.training import NotTogetherError, prepare_together
 
@@ -19,6 +19,8 @@ REPEATS = 2
 LOOKS, SAMPLES = 5, 2560
 SEEDS = 100  # run k of user u has seed 100 u + k, its repeats 100 u + 50 and on
 FIRST_REPEAT = 50
+TINY = 1e-12  # a loss below it does not swing
+ENDED = "ended"  # a file in the folder of a training that is over, be it that it stopped
 
 
 @dataclasses.dataclass
@@ -115,27 +117,33 @@ def train_group(group: Sequence[tuple[list[str], int, Path]], cell: study.Cell) 
     if not todo:
         return
     try:
-        prepare_together(configs, [path for *_, path in todo]).run()
+        outcomes = prepare_together(configs, [path for *_, path in todo]).run()
     except NotTogetherError:
         for args, seed, path in todo:
             alone(args, seed, path, cell)
+        return
+    if any(getattr(outcome, "stopped_by", None) for outcome in outcomes):
+        raise KeyboardInterrupt
     for *_, path in todo:
-        (path / "ended").touch()
+        (path / ENDED).touch()
 
 
 def alone(args: Sequence[str], seed: int, path: Path, cell: study.Cell) -> None:
     """Train one GAN; one that is not finite stops."""
-    if not ended(path):
-        try:
-            study.train_gan([*args, *common(seed, cell)], path)
-        except GantoolsError as error:
-            print(error, flush=True)
-        (path / "ended").touch()
+    if ended(path):
+        return
+    try:
+        run, _ = study.train_gan([*args, *common(seed, cell)], path)
+        if cell["steps"] not in run.steps():
+            raise KeyboardInterrupt
+    except NonFiniteFieldError as error:
+        print(error, flush=True)
+    (path / ENDED).touch()
 
 
 def ended(path: Path) -> bool:
     """Return whether a training was carried to its end, be it that it stopped."""
-    return (path / "ended").exists()
+    return (path / ENDED).exists()
 
 
 def seen(setting: Setting, path: Path, cell: study.Cell) -> Training:
@@ -147,9 +155,7 @@ def seen(setting: Setting, path: Path, cell: study.Cell) -> Training:
     logged = [r for r in run.metrics() if r["step"] > cell["steps"] / 2 and "loss/generator" in r]
     g = np.array([r["loss/generator"] for r in logged])
     d = np.array([r["loss/discriminator"] for r in logged]) / 2
-    swing = max(float(loss.std() / loss.mean()) for loss in (g, d))
-    if not math.isfinite(swing):
-        return Training(setting, 0)
+    swing = max(float(loss.std() / max(loss.mean(), TINY)) for loss in (g, d))
     return Training(setting, least_modes(path, looks), float(g.mean()), float(d.mean()), swing)
 
 
