@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from harness import catalogue
 from users import loss_ratio, trainings
-from users.heuristics import MOST_UPDATES, RULES, WIDEST, Setting, Training, drawn, rate, updates
+from users.heuristics import RULES, WIDEST, Setting, Training, drawn, rate, ratio
 
 from gantools.cli.flags import parse_train
 
@@ -21,51 +21,53 @@ def seen(g, d, swing=0.01, setting=START, modes=3):
 
 
 @pytest.mark.parametrize(
-    ("rule", "last", "generator", "discriminator", "n_g", "n_d"),
+    ("rule", "last", "generator", "discriminator"),
     [
-        (rate, seen(2.0, 0.30), 1, 1 / 5, 1, 1),
-        (rate, seen(0.3, 1.10), 1, 5, 1, 1),
-        (rate, seen(2.0, 0.40), 10, 10, 1, 1),
-        (rate, seen(0.7, 0.70, swing=0.3), 1 / 10, 1 / 10, 1, 1),
-        (rate, STOPPED, 1 / 10, 1 / 10, 1, 1),
-        (updates, seen(2.0, 0.60), 1, 1, 2, 1),
-        (updates, seen(0.3, 1.00), 1, 1, 1, 2),
-        (updates, seen(2.0, 0.60, setting=dataclasses.replace(START, n_d=2)), 1, 1, 1, 1),
-        (updates, seen(2.0, 0.60, setting=dataclasses.replace(START, n_g=MOST_UPDATES)), 10, 10, MOST_UPDATES, 1),
-        (updates, seen(1.0, 0.40), 10, 10, 1, 1),
-        (updates, STOPPED, 1 / 10, 1 / 10, 1, 1),
+        (rate, seen(2.0, 0.30), 1, 1 / 5),
+        (rate, seen(0.3, 1.10), 1, 5),
+        (rate, seen(2.0, 0.40), 10, 10),
+        (rate, seen(0.7, 0.70, swing=0.3), 1 / 10, 1 / 10),
+        (rate, STOPPED, 1 / 10, 1 / 10),
+        (ratio, seen(2.0, 0.60), 5, 1),
+        (ratio, seen(0.3, 1.00), 1 / 5, 1),
+        (ratio, seen(1.0, 0.40), 10, 10),
+        (ratio, seen(1.0, 0.40, swing=0.3), 1 / 10, 1 / 10),
+        (ratio, STOPPED, 1 / 10, 1 / 10),
     ],
 )
-def test_a_rule_changes_the_setting_that_it_says(rule, last, generator, discriminator, n_g, n_d):
+def test_a_rule_changes_the_setting_that_it_says(rule, last, generator, discriminator):
     after = rule([last], RNG)
     assert after.generator == pytest.approx(START.generator * generator)
     assert after.discriminator == pytest.approx(START.discriminator * discriminator)
-    assert (after.n_g, after.n_d) == (n_g, n_d)
 
 
-def test_both_rates_move_by_ten_until_the_direction_changes_and_within_what_users_reach():
-    up = seen(0.7, 0.7)
-    first = rate([up], RNG)
-    back = rate([up, seen(0.7, 0.7, swing=1.0, setting=first)], RNG)
-    assert first.generator == pytest.approx(1e-3) and back.generator == pytest.approx(1e-3 / 3)
-    again = rate([up, seen(0.7, 0.7, setting=first)], RNG)
-    assert again.generator == pytest.approx(1e-2)
-    highest = rate([seen(0.7, 0.7, setting=Setting(0.05, 0.05))], RNG)
-    assert highest.generator == highest.discriminator == WIDEST[1]
+def test_both_rates_move_by_ten_and_by_its_root_after_each_change_of_direction():
+    up, down = {"swing": 0.01}, {"swing": 1.0}
+    history = [seen(0.7, 0.7, setting=Setting(1e-5, 1e-5), **up)]
+    for moves, expected in (
+        (up, 1e-4), (up, 1e-3), (down, 1e-3 * 10**-0.5), (up, 1e-4), (down, 1e-4 * 10**0.25), (up, 1e-4 * 10**0.125)
+    ):  # fmt: skip
+        after = rate(history, RNG)
+        assert after.generator == pytest.approx(expected) == after.discriminator
+        history.append(seen(0.7, 0.7, setting=after, **moves))
+
+
+def test_customary_rates_are_not_raised_and_no_rate_leaves_what_users_reach():
+    assert rate([seen(0.7, 0.7, setting=Setting(1e-3, 1e-5))], RNG).generator == pytest.approx(1e-4)
+    lowest = rate([seen(0.7, 0.7, swing=1.0, setting=Setting(2e-6, 2e-6))], RNG)
+    assert lowest.generator == lowest.discriminator == WIDEST[0]
+    assert ratio([seen(2.0, 0.1, setting=Setting(0.05, 0.05))], RNG).generator == WIDEST[1]
 
 
 def test_starts_are_the_users_own_and_every_setting_can_be_configured():
     users = [trainings.begun(seed, rule) for seed in (40, 41) for rule in RULES]
     assert len({user.setting for user in users}) == 2
     assert all(1e-5 <= r <= 1e-2 for r in (drawn(RNG).generator, drawn(RNG).discriminator))
-    cell = loss_ratio.of_block(loss_ratio.STUDY.cells["updates"], 48)
-    assert cell["beta"] == 0.9 and cell["users"] == list(range(48, 56))
-    assert loss_ratio.of_block(loss_ratio.STUDY.cells["updates"], 3)["users"] == [3]
-    setting = dataclasses.replace(users[0].setting, n_g=2)
+    cell, setting = loss_ratio.STUDY.cells["ratio"], users[0].setting
     config = parse_train([*trainings.flags(setting, cell), *trainings.common(4000, cell)]).config
     assert config.seed == 4000 and config.steps == 2500 and config.data.name == "ring8"
     own = config.optimizer.settings
-    assert (own["n_g"], own["n_d"]) == (2, 1) and own["base"].settings["betas"][0] == 0.9
+    assert config.optimizer.name == "alternating" and own["base"].settings["betas"][0] == 0.5
     assert own["lr"] == {"generator": setting.generator, "discriminator": setting.discriminator}
 
 
@@ -81,7 +83,7 @@ def test_users_share_trainings_and_repeat_what_was_stable(monkeypatch, tmp_path)
     monkeypatch.setattr(trainings, "train_round", train_round)
     users = [trainings.begun(3, rule) for rule in RULES]
     trainings.train_all(users, {"most": 5}, tmp_path)
-    assert [len(one) for one in made] == [1, 2, 4]  # `rate` and `updates` do the same here
+    assert [len(one) for one in made] == [1, 2, 4]  # `rate` and `ratio` do the same here
     for user in users:
         assert [one.stable for one in user.history] == [False, True]
         assert [one.stable for one in user.repeats] == [True, False]
@@ -102,12 +104,12 @@ def test_a_user_without_a_stable_training_ends_after_the_most(monkeypatch, tmp_p
 def made(**trainings_of):
     """Return results of users who needed so many trainings, 0 for those without a stable one."""
     users = range(len(next(iter(trainings_of.values()))))
-    start = {"generator": 1e-4, "discriminator": 2e-4, "n_g": 1, "n_d": 1}
+    start = {"generator": 1e-4, "discriminator": 2e-4}
     form = dataclasses.replace(loss_ratio.STUDY, seeds=users)
     numbers = {
         rule: {
-            user: {"trainings": k or 10, "found": int(k > 0), "first": int(k == 1), "third": int(0 < k <= 3),
-                   "kept": int(k > 0), "again": 2, "gradients": 2500.0 * (k or 10) * (2.22 if rule == "auto" else 1),
+            user: {"trainings": k or 6, "found": int(k > 0), "first": int(k == 1), "third": int(0 < k <= 3),
+                   "kept": int(k > 0), "again": 2, "gradients": 2500.0 * (k or 6) * (2.22 if rule == "auto" else 1),
                    "history": [start]} for user, k in enumerate(own)
         } for rule, own in trainings_of.items()
     }  # fmt: skip
@@ -116,29 +118,29 @@ def made(**trainings_of):
 
 def test_the_sign_test_takes_a_user_without_success_for_one_who_needs_more():
     results = made(
-        rate=(0, 5, 4, 3, 2, 2, 0, 9), updates=(0, 1, 1, 1, 1, 1, 1, 2), random=(1,) * 8, auto=(1, 1, 1, 1, 1, 1, 1, 1)
+        rate=(0, 5, 4, 3, 2, 2, 0, 6), ratio=(0, 1, 1, 1, 1, 1, 1, 2), random=(1,) * 8, auto=(1, 1, 1, 1, 1, 1, 1, 1)
     )
     found = loss_ratio.sooner(results)
     assert (found["rate"].fewer, found["rate"].more, found["rate"].equal) == (8, 0, 0)
     assert found["rate"].p == pytest.approx(3 * 2 / 2**8)  # Holm: the least of three
-    assert (found["updates"].fewer, found["updates"].equal) == (2, 6) and found["updates"].p == 1.0
+    assert (found["ratio"].fewer, found["ratio"].equal) == (2, 6) and found["ratio"].p == 1.0
     assert found["random"].p == 1.0
     first, *_, cost = loss_ratio.verdict(results)
     assert "fewer trainings with 8 of 8 users" in first and "a difference is seen" in first and "against 4.5" in first
-    assert "cheaper by hand for: 2 by `rate`, 7 by `updates`, 8 by `random`." in cost
+    assert "cheaper by hand for: 2 by `rate`, 7 by `ratio`, 8 by `random`." in cost
 
 
 def test_users_by_hand_who_need_two_trainings_take_fewer_gradients_than_auto_with_one():
-    results = made(rate=(2, 3, 0, 1), updates=(1,) * 4, random=(1,) * 4, auto=(1,) * 4)
+    results = made(rate=(2, 3, 0, 1), ratio=(1,) * 4, random=(1,) * 4, auto=(1,) * 4)
     assert loss_ratio.cheaper_by_hand(results, "rate") == 2
     assert loss_ratio.told(math.inf, 10) == "more than 10"
 
 
 def test_the_page_has_every_user(tmp_path):
-    results = made(rate=(2, 0), updates=(1, 1), random=(1, 3), auto=(1, 1))
+    results = made(rate=(2, 0), ratio=(1, 1), random=(1, 3), auto=(1, 1))
     loss_ratio.PAGE.write(results, "command", tmp_path)
     text = (tmp_path / "loss_ratio.md").read_text()
-    assert "| 1 | 0.0001, 0.0002 | more than 10 |" in text and (tmp_path / "loss_ratio-users.png").exists()
+    assert "| 1 | 0.0001, 0.0002 | more than 6 |" in text and (tmp_path / "loss_ratio-users.png").exists()
 
 
 @pytest.mark.slow

@@ -9,17 +9,15 @@ half of its sum over real and generated samples, so that both are log 2 = 0.69 w
   (https://github.com/nivedh2004/landscape-inpainting-gan, docs/TRAINING_STORY.md), by 4
   (https://github.com/Kasper-Heliophysics-MDP/TransferLearning_CNN, dcgan/TRAINING_FIXES.md), by 5 or 10
   (https://github.com/senguptaumd/Background-Matting/issues/61).
-- `updates`: from g / d = 3 on the generator gets one more update a step, below 1/3 the discriminator does, or the other
-  player one less where it has several: https://github.com/carpedm20/DCGAN-tensorflow (model.py updates the generator
-  twice "to make sure that d_loss does not go to zero"), https://github.com/ImagingLab/Colorizing-with-GANs/issues/16,
-  https://github.com/ktrk115/const_layout/issues/13. The 3 is ours: these do not say when.
-- Both, where the losses are in balance though modes are missing, and after a run that stopped: both rates are divided
-  by 10 if a loss swings or is not finite (https://github.com/raspstephan/nwp-downscale/issues/46, from 1e-4 to 1e-5),
-  and multiplied by 10 if none moves (https://github.com/pulakk/GAN_EMNIST: too small a rate "almost always led to
-  Mode Collapse"); by 3 after the first change of direction, which is ours.
-
-https://github.com/soumith/ganhacks, where "D loss goes to 0" is a failure, advises against a search for numbers of
-updates; its issues 2, 23 and 65 show that it is made.
+- `ratio`: from g / d = 3 on the generator's rate is multiplied by 5, below 1/3 it is divided. To train the generator
+  more where its loss is the larger one: https://github.com/ImagingLab/Colorizing-with-GANs/issues/16,
+  https://github.com/ktrk115/const_layout/issues/13; by rates rather than by numbers of updates:
+  https://github.com/ikostrikov/TensorFlow-VAE-GAN-DRAW/issues/3. The 3 and the 5 are ours: these do not say.
+- Both, where the losses are in balance though modes are missing, and after a run that stopped: both rates are lowered
+  if a loss swings or is not finite (https://github.com/raspstephan/nwp-downscale/issues/46, from 1e-4 to 1e-5), and
+  where one of them is 1e-3, Adam's default, or more; else they are raised (https://github.com/pulakk/GAN_EMNIST: too
+  small a rate "almost always led to Mode Collapse"). The first factor is 10, and its root after each change of
+  direction, which is ours.
 """
 
 import dataclasses
@@ -32,26 +30,23 @@ RANGE = (1e-5, 1e-2)  # of the rates that users begin with
 WIDEST = (1e-6, 1e-1)  # of those that they reach
 STRONG, WEAK = 0.33, 1.03  # losses of the discriminator
 RATIO = 3.0
+FACTOR = 5.0
+CUSTOMARY = 1e-3  # a rate that nobody raises
 SWINGS = 0.2  # standard deviation over mean of a loss
-MOST_UPDATES = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What a user may change: rates of Adam, and updates a step of alternating gradient descent."""
+    """What a user may change: the rates of both players' Adam."""
 
     generator: float
     discriminator: float
-    n_g: int = 1
-    n_d: int = 1
 
-    def times(self, factor: float = 1.0, discriminator: float = 1.0) -> "Setting":
-        """Return the setting with both rates multiplied by a factor, the discriminator's also by its own."""
+    def times(self, generator: float, discriminator: float) -> "Setting":
+        """Return the setting with the rates multiplied, within what users reach."""
         low, high = WIDEST
-        rates = self.generator * factor, self.discriminator * factor * discriminator
-        return dataclasses.replace(
-            self, generator=min(max(rates[0], low), high), discriminator=min(max(rates[1], low), high)
-        )
+        rates = self.generator * generator, self.discriminator * discriminator
+        return Setting(*(min(max(rate, low), high) for rate in rates))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,25 +85,19 @@ def rate(history: Sequence[Training], rng: np.random.Generator) -> Setting:
     """Hold the discriminator back by its rate where its loss is low, push it where that is high."""
     last = history[-1]
     if last.d < STRONG:
-        return last.setting.times(discriminator=1 / 5)
+        return last.setting.times(1, 1 / FACTOR)
     if last.d > WEAK:
-        return last.setting.times(discriminator=5)
+        return last.setting.times(1, FACTOR)
     return both_rates(history)
 
 
-def updates(history: Sequence[Training], rng: np.random.Generator) -> Setting:
-    """Give the player whose loss is the larger one more update, or the other one less, up to `MOST_UPDATES`."""
+def ratio(history: Sequence[Training], rng: np.random.Generator) -> Setting:
+    """Push the generator by its rate where its loss is much the larger one, hold it back where much the smaller."""
     last = history[-1]
     if last.g > RATIO * last.d:
-        weak, strong = "n_g", "n_d"
-    elif last.d > RATIO * last.g:
-        weak, strong = "n_d", "n_g"
-    else:
-        return both_rates(history)
-    if getattr(last.setting, strong) > 1:
-        return dataclasses.replace(last.setting, **{strong: getattr(last.setting, strong) - 1})
-    if getattr(last.setting, weak) < MOST_UPDATES:
-        return dataclasses.replace(last.setting, **{weak: getattr(last.setting, weak) + 1})
+        return last.setting.times(FACTOR, 1)
+    if last.d > RATIO * last.g:
+        return last.setting.times(1 / FACTOR, 1)
     return both_rates(history)
 
 
@@ -118,13 +107,29 @@ def at_random(history: Sequence[Training], rng: np.random.Generator) -> Setting:
 
 
 def both_rates(history: Sequence[Training]) -> Setting:
-    """Move both rates: down where a loss swings or the run stopped, up where none does."""
-    last = history[-1]
-    fall = not last.swing <= SWINGS  # also where it is NaN
-    rates = [training.setting.generator for training in history]  # which no rule moves alone
-    before = {after < earlier for earlier, after in zip(rates, rates[1:], strict=False) if after != earlier}
-    factor = 10.0 if before <= {fall} else 3.0
-    return last.setting.times(1 / factor if fall else factor)
+    """Move both rates: down where a loss swings, the run stopped or a rate is customary or above it, else up.
+
+    The first factor is 10, and its square root after each change of direction.
+    """
+    turns, before = 0, 0
+    for place in range(len(history)):
+        now = direction(history[place])
+        moved = place + 1 == len(history) or both_moved(history[place].setting, history[place + 1].setting)
+        if moved:
+            turns, before = turns + (now == -before), now
+    factor = 10.0 ** (0.5**turns)
+    return history[-1].setting.times(factor**before, factor**before)
 
 
-RULES: dict[str, Rule] = {"rate": rate, "updates": updates, "random": at_random}
+def direction(training: Training) -> int:
+    """Return whether both rates are to be raised, 1, or lowered, -1."""
+    quiet = training.swing <= SWINGS  # not where it is NaN
+    return 1 if quiet and max(training.setting.generator, training.setting.discriminator) < CUSTOMARY else -1
+
+
+def both_moved(one: Setting, other: Setting) -> bool:
+    """Return whether both rates differ."""
+    return one.generator != other.generator and one.discriminator != other.discriminator
+
+
+RULES: dict[str, Rule] = {"rate": rate, "ratio": ratio, "random": at_random}

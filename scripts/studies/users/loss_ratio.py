@@ -1,7 +1,7 @@
 """How many trainings until one is stable: `auto` against people who tune by the ratio of the losses.
 
 A user begins with a setting that nobody chose, trains, looks at both losses, changes one setting, and trains again,
-until the ring of eight Gaussians has all its modes at every look of the second half of the steps, or ten trainings are
+until the ring of eight Gaussians has all its modes at every look of the second half of the steps, or six trainings are
 over. Then the setting that was found is trained with two further seeds. The rules of these users, with their sources,
 are in scripts/studies/users/heuristics.py; `auto` gets no setting, and trains again with another seed alone.
 
@@ -25,8 +25,8 @@ from users.trainings import REPEATS, begun, by_auto, train_all
 
 from gantools.sweeps.once import once
 
-STEPS, MOST = 2500, 10
-BLOCKS = {0.5: range(40, 48), 0.9: range(48, 56)}  # users by the beta_1 of their Adam
+STEPS, MOST, BETA = 2500, 6, 0.5
+USERS = tuple(range(40, 48))
 EVALUATIONS = 2 / (1 - 0.1)  # of a step of `auto`: the field and a product, and estimates for a tenth of all
 
 
@@ -42,19 +42,14 @@ class Comparison:
 
 def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     """Let one user train until a training is stable; users by hand are trained in one program, by whoever is first."""
-    cell, root = of_block(cell, seed), folder.parent
-    rule, users = cell.pop("rule"), cell["users"]
+    users, root = list(cell["users"] if seed in cell["users"] else (seed,)), folder.parent
+    rule = cell.pop("rule")
     if rule == "auto":
         return numbers(dataclasses.asdict(by_auto(seed, users, cell, root)), cell)
-    found = once(root / f"users{users[0]}-{users[-1]}.json", cell, lambda: by_hand(users, cell, root))
+    found = once(
+        root / f"users{users[0]}-{users[-1]}.json", {**cell, "users": users}, lambda: by_hand(users, cell, root)
+    )
     return numbers(found[f"{rule} {seed}"], cell)
-
-
-def of_block(cell: study.Cell, seed: int) -> study.Cell:
-    """Return the settings of a user and of all who train together; one who is in no block trains alone."""
-    settings = {name: value for name, value in cell.items() if name != "blocks"}
-    beta, users = next(((b, u) for b, u in cell["blocks"].items() if seed in u), (min(cell["blocks"]), [seed]))
-    return {**settings, "beta": beta, "users": list(users)}
 
 
 def by_hand(users: list[int], cell: study.Cell, root: Path) -> Mapping[str, Mapping]:
@@ -69,8 +64,6 @@ def numbers(user: Mapping, cell: study.Cell) -> study.Result:
     history, repeats = user["history"], user["repeats"]
     found = history[-1]["modes"] == 8
     again = sum(one["modes"] == 8 for one in repeats)
-    settings = [one["setting"] for one in history]
-    each = [EVALUATIONS if user["rule"] == "auto" else (s["n_d"] + s["n_g"]) / 2 for s in settings]
     result: study.Result = {
         "trainings": len(history),
         "found": int(found),
@@ -78,7 +71,7 @@ def numbers(user: Mapping, cell: study.Cell) -> study.Result:
         "third": int(found and len(history) <= 3),
         "again": again if found else 0,
         "kept": int(found and again == len(repeats)),
-        "gradients": sum(each) * cell["steps"],
+        "gradients": len(history) * cell["steps"] * (EVALUATIONS if user["rule"] == "auto" else 1),
         "history": [known({**one, **one["setting"], "setting": None}) for one in history],
     }
     return result
@@ -89,9 +82,9 @@ def known(numbers: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
 
 
-def cells(steps: int, blocks: Mapping[float, Sequence[int]], **settings: object) -> dict[str, study.Cell]:
+def cells(steps: int, users: Sequence[int], **settings: object) -> dict[str, study.Cell]:
     """Return the cells: users of every rule, and those of `auto`."""
-    common = {"steps": steps, "blocks": blocks, "most": MOST, "one": 1, **settings}
+    common = {"steps": steps, "users": users, "most": MOST, "beta": BETA, "one": 1, **settings}
     return {rule: {"rule": rule, **common} for rule in (*RULES, "auto")}
 
 
@@ -136,7 +129,7 @@ def verdict(results: study.Results) -> list[str]:
     counts = ", ".join(f"{count} by `{rule}`" for rule, count in cheaper.items())
     sentences.append(
         f"A step of `auto` takes {EVALUATIONS:.2f} gradients of both players or products with their Jacobian, one of "
-        f"the others 1 at one update each. Counted in these up to the first stable training, of {len(found['auto'])} "
+        f"the others 1. Counted in these up to the first stable training, of {len(found['auto'])} "
         f"users each it is cheaper by hand for: {counts}."
     )
     return sentences
@@ -192,24 +185,22 @@ def ending(user: Mapping, most: int) -> str:
 
 
 def in_words(setting: Mapping) -> str:
-    """Return a setting: rates, and the updates where they are not one each."""
-    updates = "" if setting["n_g"] == setting["n_d"] == 1 else f", {setting['n_g']} : {setting['n_d']}"
-    return f"{setting['generator']:.2g}, {setting['discriminator']:.2g}{updates}"
+    """Return the rates of generator and discriminator."""
+    return f"{setting['generator']:.2g}, {setting['discriminator']:.2g}"
 
 
-COLUMNS = {"first": "the first training stable", "third": "within 3", "found": "within 10",
+COLUMNS = {"first": "the first training stable", "third": "within 3", "found": f"within {MOST}",
            "kept": "setting found and again stable with 2 further seeds", "gradients": "gradients taken"}  # fmt: skip
 SMALL = {"--network.width": 4, "--batch-size": 64, "most": 2}
 LINES = (("#d55e00", "--"), ("#009e73", "-."), ("#9aa5b1", ":"), ("#0072b2", "-"))
 CAPTION = "Fraction of users with a stable training over the number of trainings; lines that meet are drawn apart"
 EACH = (
-    "Each user: rates of generator and discriminator at the start, trainings until one is stable, the setting that it "
-    "had (rates, and updates a step of generator : discriminator where they are not 1 : 1), and how many of its "
-    "repeats were stable."
+    "Each user: rates of generator and discriminator at the start, trainings until one is stable, its rates, and "
+    "how many of its repeats were stable."
 )
 TEXT = """{steps} steps, batches of 512, both networks four hidden layers of 16 ReLU units, {seeds} users. All begin
 with rates drawn log-uniformly from 1e-5 to 1e-2, each player's its own, and train by alternating gradient descent with
-Adam, beta_1 = 0.5 for users 40 to 47 and 0.9 for users 48 to 55; the start and the seed of the first training are the
+Adam, beta_1 = {beta}; the start and the seed of the first training are the
 same under each rule. A mode counts with at least 25 of 2560 samples within 0.1; looks are every 500 steps. Fractions
 are of users, with exact intervals; gradients are those of all trainings of a user, also where none was stable. `auto`
 begins with its own defaults; as its setting is the same for all, the repeats of a user are the first trainings of the
@@ -221,23 +212,26 @@ sample. `rate`: below d = 0.33 the discriminator's rate is divided by 5, above 1
 ["usually enough"](https://github.com/tdeboissiere/DeepLearningImplementations/issues/11), by
 [2.5](https://github.com/nivedh2004/landscape-inpainting-gan),
 [4](https://github.com/Kasper-Heliophysics-MDP/TransferLearning_CNN) or
-[5 to 10](https://github.com/senguptaumd/Background-Matting/issues/61)). `updates`: from g / d = 3 on the generator gets
-one more update a step, up to 3, or the discriminator one less; below 1/3 the other way round
-([twice](https://github.com/carpedm20/DCGAN-tensorflow) in public code, advised
+[5 to 10](https://github.com/senguptaumd/Background-Matting/issues/61)). `ratio`: from g / d = 3 on the
+generator's rate is multiplied by 5, below 1/3 divided (train it more, as
 [here](https://github.com/ImagingLab/Colorizing-with-GANs/issues/16) and
-[here](https://github.com/ktrk115/const_layout/issues/13); the 3 is ours). Under both rules, where the losses are in
-balance though modes are missing, both rates are divided by 10 if a loss swings by more than a fifth of its mean or the
-run stopped ([as here](https://github.com/raspstephan/nwp-downscale/issues/46)), else multiplied by 10 (too small a rate
-[loses modes](https://github.com/pulakk/GAN_EMNIST)); by 3 once that has changed direction. `random` looks at nothing:
-both rates anew. [GAN hacks](https://github.com/soumith/ganhacks) calls a discriminator's loss of 0 a failure, and
-advises against the search for numbers of updates."""
+[here](https://github.com/ktrk115/const_layout/issues/13), by
+[rates](https://github.com/ikostrikov/TensorFlow-VAE-GAN-DRAW/issues/3); 3 and 5 are ours). Under both rules, where the
+losses are in balance though modes are missing, both rates are lowered if a loss swings by more than a fifth of its mean
+or the run stopped ([as here](https://github.com/raspstephan/nwp-downscale/issues/46)), and where one of them is 1e-3,
+Adam's default, or more; else they are raised (too small a rate [loses modes](https://github.com/pulakk/GAN_EMNIST)).
+The first factor is 10, and its root after each change of direction. `random` looks at nothing: both rates anew.
+
+A first form of the rules raised both rates without the limit of 1e-3, up to 0.1, and changed numbers of updates instead
+of the generator's rate: no user had a stable training within 5, and it was given up for these, which are kinder to the
+users."""
 STUDY = study.Study(
     "loss_ratio",
     run,
-    cells(STEPS, BLOCKS),
+    cells(STEPS, USERS),
     COLUMNS,
-    cells(60, {0.5: (0, 1)}, **SMALL),
-    seeds=[seed for users in BLOCKS.values() for seed in users],
+    cells(60, (0, 1), **SMALL),
+    seeds=USERS,
     trials=dict.fromkeys(("first", "third", "found", "kept"), "one"),
 )
 PAGE = study.Page(

@@ -76,14 +76,10 @@ def train_all(users: Sequence[User], cell: study.Cell, root: Path) -> None:
 def train_round(
     jobs: Iterable[tuple[Setting, int]], cell: study.Cell, root: Path
 ) -> dict[tuple[Setting, int], Training]:
-    """Train settings and seeds, those with the same numbers of updates together."""
+    """Train settings and seeds together."""
     jobs = list(jobs)
-    groups: dict[tuple[int, int], list[tuple[Setting, int]]] = {}
-    for setting, seed in jobs:
-        groups.setdefault((setting.n_d, setting.n_g), []).append((setting, seed))
-    for counts, group in groups.items():
-        print(f"{len(group)} trainings, {counts[0]} and {counts[1]} updates a step", flush=True)
-        train_group([(flags(setting, cell), seed, place(setting, seed, root)) for setting, seed in group], cell)
+    print(f"{len(jobs)} trainings in one program", flush=True)
+    train_group([(flags(setting, cell), seed, place(setting, seed, root)) for setting, seed in jobs], cell)
     return {(setting, seed): seen(setting, place(setting, seed, root), cell) for setting, seed in jobs}
 
 
@@ -91,8 +87,7 @@ def flags(setting: Setting, cell: study.Cell) -> list[str]:
     """Return the flags of a setting by hand."""
     rates = f"generator={setting.generator!r},discriminator={setting.discriminator!r}"
     return ["--optimizer", "alternating", "--optimizer.base", "adam", "--optimizer.base.betas", str(cell["beta"]),
-            "0.999", "--optimizer.lr", rates, "--optimizer.n-d", str(setting.n_d),
-            "--optimizer.n-g", str(setting.n_g)]  # fmt: skip
+            "0.999", "--optimizer.lr", rates]  # fmt: skip
 
 
 def common(seed: int, cell: study.Cell) -> list[str]:
@@ -106,8 +101,7 @@ def common(seed: int, cell: study.Cell) -> list[str]:
 
 def place(setting: Setting, seed: int, root: Path) -> Path:
     """Return the run folder of a training."""
-    name = f"g{setting.generator:.4g}-d{setting.discriminator:.4g}-{setting.n_d}-{setting.n_g}-seed{seed}"
-    return root / "trainings" / name
+    return root / "trainings" / f"g{setting.generator:.4g}-d{setting.discriminator:.4g}-seed{seed}"
 
 
 def train_group(group: Sequence[tuple[list[str], int, Path]], cell: study.Cell) -> None:
