@@ -104,7 +104,7 @@ def test_a_user_without_a_stable_training_ends_after_the_most(monkeypatch, tmp_p
 def made(**trainings_of):
     """Return results of users who needed so many trainings, 0 for those without a stable one."""
     users = range(len(next(iter(trainings_of.values()))))
-    start = {"generator": 1e-4, "discriminator": 2e-4}
+    start = {"generator": 1e-4, "discriminator": 2e-4, "modes": 7}
     form = dataclasses.replace(loss_ratio.STUDY, seeds=users)
     numbers = {
         rule: {
@@ -125,7 +125,8 @@ def test_the_sign_test_takes_a_user_without_success_for_one_who_needs_more():
     assert found["rate"].p == pytest.approx(3 * 2 / 2**8)  # Holm: the least of three
     assert (found["ratio"].fewer, found["ratio"].equal) == (2, 6) and found["ratio"].p == 1.0
     assert found["random"].p == 1.0
-    first, *_, cost = loss_ratio.verdict(results)
+    first, *_, best, cost = loss_ratio.verdict(results)
+    assert "have 7 of 8 modes" in best
     assert "fewer trainings with 8 of 8 users" in first and "a difference is seen" in first and "against 4.5" in first
     assert "cheaper by hand for: 2 by `rate`, 7 by `ratio`, 8 by `random`." in cost
 
