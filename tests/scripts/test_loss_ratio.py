@@ -69,6 +69,8 @@ def test_starts_are_the_users_own_and_every_setting_can_be_configured():
     own = config.optimizer.settings
     assert config.optimizer.name == "alternating" and own["base"].settings["betas"][0] == 0.5
     assert own["lr"] == {"generator": setting.generator, "discriminator": setting.discriminator}
+    control = parse_train(trainings.flags(setting, loss_ratio.STUDY.cells[loss_ratio.CONTROL])).config.optimizer
+    assert control.name == "consensus" and control.settings["gamma"] == 1.0 and control.settings["lr"] == own["lr"]
 
 
 def test_users_share_trainings_and_repeat_what_was_stable(monkeypatch, tmp_path):
@@ -105,7 +107,8 @@ def made(**trainings_of):
     """Return results of users who needed so many trainings, 0 for those without a stable one."""
     users = range(len(next(iter(trainings_of.values()))))
     start = {"generator": 1e-4, "discriminator": 2e-4, "modes": 7}
-    form = dataclasses.replace(loss_ratio.STUDY, seeds=users)
+    cells = {rule: loss_ratio.STUDY.cells[rule] for rule in trainings_of}
+    form = dataclasses.replace(loss_ratio.STUDY, seeds=users, cells=cells)
     numbers = {
         rule: {
             user: {"trainings": k or 6, "found": int(k > 0), "first": int(k == 1), "third": int(0 < k <= 3),

@@ -79,15 +79,17 @@ def train_round(
     """Train settings and seeds together."""
     jobs = list(jobs)
     print(f"{len(jobs)} trainings in one program", flush=True)
-    train_group([(flags(setting, cell), seed, place(setting, seed, root)) for setting, seed in jobs], cell)
-    return {(setting, seed): seen(setting, place(setting, seed, root), cell) for setting, seed in jobs}
+    train_group([(flags(setting, cell), seed, place(setting, seed, cell, root)) for setting, seed in jobs], cell)
+    return {(setting, seed): seen(setting, place(setting, seed, cell, root), cell) for setting, seed in jobs}
 
 
 def flags(setting: Setting, cell: study.Cell) -> list[str]:
     """Return the flags of a setting by hand."""
-    rates = f"generator={setting.generator!r},discriminator={setting.discriminator!r}"
-    return ["--optimizer", "alternating", "--optimizer.base", "adam", "--optimizer.base.betas", str(cell["beta"]),
-            "0.999", "--optimizer.lr", rates]  # fmt: skip
+    rates = ["--optimizer.lr", f"generator={setting.generator!r},discriminator={setting.discriminator!r}"]
+    if cell.get("method") == "consensus":
+        return ["--optimizer", "consensus", *rates]
+    adam = ["--optimizer.base", "adam", "--optimizer.base.betas", str(cell["beta"]), "0.999"]
+    return ["--optimizer", "alternating", *adam, *rates]
 
 
 def common(seed: int, cell: study.Cell) -> list[str]:
@@ -99,9 +101,13 @@ def common(seed: int, cell: study.Cell) -> list[str]:
     return [*own, *(str(word) for pair in every.items() for word in pair)]
 
 
-def place(setting: Setting, seed: int, root: Path) -> Path:
+def place(setting: Setting, seed: int, cell: study.Cell, root: Path) -> Path:
     """Return the run folder of a training."""
-    return root / "trainings" / f"g{setting.generator:.4g}-d{setting.discriminator:.4g}-seed{seed}"
+    return (
+        root
+        / f"trainings{cell.get('method', '')}"
+        / f"g{setting.generator:.4g}-d{setting.discriminator:.4g}-seed{seed}"
+    )
 
 
 def train_group(group: Sequence[tuple[list[str], int, Path]], cell: study.Cell) -> None:
