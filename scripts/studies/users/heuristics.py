@@ -6,8 +6,8 @@ half of its sum over real and generated samples, so that both are log 2 = 0.69 w
 - `rate`: the discriminator is too strong below d = 0.33 and too weak above 1.03, the bounds of public VAE-GANs, which
   pause a player there (https://github.com/lucabergamini/VAEGAN-PYTORCH); its rate is then divided or multiplied by 5.
   Advice to lower it: https://github.com/tdeboissiere/DeepLearningImplementations/issues/11 ("usually enough"), by 2.5
-  (https://github.com/nivedh2004/landscape-inpainting-gan, docs/TRAINING_STORY.md), by 4
-  (https://github.com/Kasper-Heliophysics-MDP/TransferLearning_CNN, dcgan/TRAINING_FIXES.md), by 5 or 10
+  (https://github.com/nivedh2004/landscape-inpainting-gan, its training story), by 4
+  (https://github.com/Kasper-Heliophysics-MDP/TransferLearning_CNN, its training fixes), by 5 or 10
   (https://github.com/senguptaumd/Background-Matting/issues/61).
 - `ratio`: from g / d = 3 on the generator's rate is multiplied by 5, below 1/3 it is divided. To train the generator
   more where its loss is the larger one: https://github.com/ImagingLab/Colorizing-with-GANs/issues/16,
