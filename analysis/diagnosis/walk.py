@@ -39,6 +39,7 @@ class Walk:
         w: (n,) the last finite point.
         state: the state there.
         moved: (n,) bool, which parameters changed at all.
+        straight: the distance from the start to the last point over the length of the way.
     """
 
     looks: list[Observation]
@@ -50,6 +51,7 @@ class Walk:
     w: Tensor
     state: State
     moved: Tensor
+    straight: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -144,8 +146,8 @@ class Walk:
 
     @property
     def typical(self) -> float:
-        """The median in its last quarter, at which a moment's excursion is not seen; infinite where it exploded."""
-        return float("inf") if self.exploded else self._level(slice(3 / 4, 1), 0.5)
+        """As `late`, but of samples the median, in which a moment's excursion is not seen."""
+        return self._level(slice(3 / 4, 1), 0.5) if self.by_samples and not self.exploded else self.late
 
     def _level(self, part: slice, quantile: float = 0.9) -> float:
         series = self.distances if self.by_samples else self.field
@@ -181,7 +183,7 @@ def walk(
     """
     game, taken = optimizer.game, stopwatch()
     source, wanted = cycle(batches), optimizer.batches_per_step
-    start, before, failed, turns = w, None, None, []
+    start, before, failed, turns, length = w, None, None, [], 0.0
     norms: dict[str, list[float]] = {player: [] for player in game.slices}
     losses: dict[str, list[float]] = {player: [] for player in game.slices}
     looks, at = [observe(game, w, state.buffers, batches[0])], [0]
@@ -199,6 +201,7 @@ def walk(
             tell(step, steps)
             move = after - w
             turns.append(_cosine(move, before))
+            length += float(move.norm())
             moved |= after != start
             w, state, before = after, new, move
             if step % every == 0:
@@ -207,7 +210,8 @@ def walk(
                 if taken() > seconds and len(looks) > 4:
                     break
     kept = [{p: np.array(values) for p, values in series.items()} for series in (norms, losses)]
-    return Walk(looks, at, kept[0], kept[1], np.array(turns), failed, w, state, moved)
+    straight = float((w - start).norm()) / length if length else 0.0
+    return Walk(looks, at, kept[0], kept[1], np.array(turns), failed, w, state, moved, straight)
 
 
 def _cosine(a: Tensor, b: Tensor | None) -> float:

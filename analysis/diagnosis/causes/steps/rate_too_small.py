@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.cures import constant_rates, with_rates
 from gantools.analysis.diagnosis.result import Finding
 
-STRAIGHT = 0.9  # cosine of steps in succession that go on in one direction, as tiny ones do
+STRAIGHT = (
+    0.7  # share of a way's length that is distance from its start, as of tiny steps, which neither turn nor bounce
+)
 
 
 def rate_too_small(case: Case) -> Iterator[Finding]:
@@ -16,17 +16,16 @@ def rate_too_small(case: Case) -> Iterator[Finding]:
     rates = constant_rates(case.optimizer)
     if not case.given or rates is None or case.walk.steps < 50 or case.walk.exploded or not case.stalled:
         return
-    cosine = float(np.median(case.walk.turns))
-    if cosine < STRAIGHT:
+    if case.walk.straight < STRAIGHT:
         return
     # Of rates that do about as well the lowest: it is the nearest to what was meant.
     found = case.best([with_rates(case.optimizer, {p: k * r for p, r in rates.items()}) for k in (10, 100, 1000)])
     if found is None:
         return
     words = (
-        f"nothing is gained in {case.walk.steps} steps, which go straight on (the cosine between steps in succession "
+        f"nothing is gained in {case.walk.steps} steps that go straight on ({case.walk.straight:.0%} of their length "
     )
-    words += f"is {cosine:.2f}); higher rates do gain."
+    words += "is distance from the start); higher rates do gain."
     cost = "steps that are too large run away within the first hundreds: look at the losses."
     advice = case.advised(*found, "Raise the learning rates.", cost)
     yield Finding("rate_too_small", words, False, (advice,), harm=1 - found[1])
