@@ -7,7 +7,6 @@ row: an interval or a test that the claim passes, contradicts, or leaves open.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import integrators
 import logic_gates
 import projected_dynamics
 import quantum_mixture
+import ring8_contrast
 from cells import esp_cells, logic_cells
 from claims import FAILS, HOLDS, OPEN, Row, compared, more_than_half, ordered, read, within
 from claims.nets import nets as claims_of_nets
@@ -29,20 +29,16 @@ from claims.theory import theory_of_gans
 from harness.intervals import LEVEL, fraction
 from users import loss_ratio
 
-METHODS = ("consensus", "simultaneous")
 LONGER = {"first": "first bit"}
 
 
 def ring8(out: Path) -> list[Row]:
     """Consensus against simultaneous gradient."""
-    runs = json.loads((out / "ring8.json").read_text())
-    found, verdicts, seeds = {}, set(), len({r["seed"] for r in runs})
-    for base in dict.fromkeys(r["base"] for r in runs):  # seeds are independent, the base rules of one seed are not
-        ends = {m: [r["final"][0] for r in runs if (r["optimizer"], r["base"]) == (m, base)] for m in METHODS}
-        full = {method: fraction(own.count(8), len(own)) for method, own in ends.items()}
-        found[base] = "all 8 modes with {} of {} seeds, {}, simultaneous with {} of {}, {}".format(
-            *(part for m in METHODS for part in (ends[m].count(8), len(ends[m]), full[m]))
-        )
+    results = read(ring8_contrast.STUDY, ring8_contrast.PAGE, out)
+    found, verdicts, seeds = {}, set(), len(results.study.seeds)
+    for base in ring8_contrast.BASES:  # seeds are independent, the base rules of one seed are not
+        full = {m: results.estimate(f"{m}, {base}", "all modes") for m in ring8_contrast.METHODS}
+        found[base] = "all 8 modes with a fraction of {} of the seeds, simultaneous {}".format(*full.values())
         verdicts.add(ordered(full["simultaneous"], full["consensus"]))
     if len(set(found.values())) == 1:
         text = f"{next(iter(found.values()))}, under each of {len(found)} base rules"

@@ -1,189 +1,180 @@
 """Consensus against simultaneous gradient on the ring of eight Gaussians, with the settings of The Numerics of GANs.
 
-Both RMSProp flavours, three seeds each, 20 000 steps; then, in float64, the whole spectra of the Jacobian J of every
-run, of J in the metric of the rule that trained it, and of the update that it takes. Prints the tables, writes
-docs/results/ring8.md with its figures. Runs and spectra that are finished are not made again; stopped runs go on.
+The experiment of Mescheder, Nowozin and Geiger (2017, arXiv:1705.10461): eight modes on the unit circle, sigma 0.01,
+stratified batches of 512, latents from N(0, I) in 16 dimensions, four hidden layers of 16 ReLU units in both networks
+(2003 parameters), nonsaturating loss, RMSProp, learning rate 1e-4, gamma 10. Both flavours of RMSProp: PyTorch's, and
+TensorFlow 1's, which the authors ran. Then, in float64 on one batch, the spectra at the start and at the end.
 
-    python scripts/studies/ring8_contrast.py
+    python scripts/studies ring8_contrast --jobs 2
     tensorboard --logdir runs/ring8
 """
 
-import argparse
-import dataclasses
-import json
-import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from cells.ring8_page import METHODS, PAGE, covered, modes_table, said, spectra_table
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from cells import ring8_figures
+from harness import study
 
 import gantools as gt
 from gantools.cli.flags import parse_train
-from gantools.runs.store.folder import RunFolder
-from gantools.runs.training_loop import train
+from gantools.data.random_state import random_state_kept, seed_global_generators
+from gantools.runs.experiment import build
 
-LOOKS = 4
-
-LINEAR = 1e-4  # below it the axes of spectra are linear
-BLUE, ORANGE = "#0072b2", "#d55e00"  # of Okabe and Ito, told apart by the colour-blind
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One run: a method, a base rule, a seed."""
-
-    optimizer: str
-    base: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.optimizer}-{self.base}-seed{self.seed}"
-
-    def command(self, steps: int, out: Path) -> list[str]:
-        """Return the arguments of `gantools train` for this run."""
-        every = str(max(1, steps // LOOKS))
-        return [
-            "--data", "ring8", "--optimizer", self.optimizer, "--optimizer.base", self.base, "--seed", str(self.seed),
-            "--steps", str(steps), "--sample-every", every, "--checkpoint-every", every, "--spectrum-every", "0",
-            "--log-every", "100", "--out", str(out),
-        ]  # fmt: skip
+LOOKS, GAMMA = 4, 10.0
+METHODS, BASES = ("consensus", "simultaneous"), ("rmsprop", "rmsprop_tf1")
+ZERO = 1e-8  # modulus of eigenvalues of J that are those of dead ReLU paths
 
 
-def run_cell(cell: Cell, steps: int, root: Path) -> None:
-    """Train a cell to its last step, resuming a run that was stopped."""
-    folder = RunFolder(root / cell.name)
-    started = folder.config_path.exists()
-    if started and steps in folder.steps():
-        return
-    request = parse_train(cell.command(steps, folder.path) + (["--resume"] if started else []))
-    print(f"training {cell.name}", flush=True)
-    train(request.config, folder.path, resume=started)
+def flags(cell: study.Cell, seed: int) -> list[str]:
+    """Return the flags of one GAN, with a look and a checkpoint after every quarter of the steps."""
+    every = str(max(1, cell["steps"] // LOOKS))
+    settings = {"data": "ring8", "optimizer": cell["optimizer"], "optimizer.base": cell["base"], "seed": seed,
+                "network.width": cell["width"], "batch-size": cell["batch"], "steps": cell["steps"],
+                "sample-every": every, "checkpoint-every": every, "spectrum-every": 0, "log-every": 100}  # fmt: skip
+    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
 
 
-def spectra(cell: Cell, root: Path) -> dict[str, np.ndarray]:
-    """Return the eigenvalues of J, of h D^-1 J and of the update at the last step; computed once, kept in the run."""
-    path = root / cell.name / "spectra.npz"
-    if not path.exists():
-        print(f"spectra of {cell.name}", flush=True)
-        run = gt.load(root / cell.name).double()
-        batch = run.batches[run.step]
-        (rate,) = set(run.optimizer.rates.values())  # that of both players
-        J = gt.analysis.jacobian(run.game, batch)
-        followed = gt.analysis.preconditioned(J, run.optimizer) * rate
-        operators = {"J": J, "followed": followed, "update": gt.analysis.update_operator(run.optimizer, batch)}
-        np.savez(path, **{name: gt.analysis.spectrum(A).to_numpy()["values"] for name, A in operators.items()})
-    with np.load(path) as saved:
-        return dict(saved)
-
-
-def row(cell: Cell, steps: int, root: Path) -> dict:
-    """Return the results of a run: modes and quality at each look, and the extremes of its spectra."""
-    looks = {}
-    for record in RunFolder(root / cell.name).metrics():
-        if "metrics/modes_covered" in record and record["step"] > 0:
-            looks[record["step"]] = (int(record["metrics/modes_covered"]), round(record["metrics/high_quality"], 2))
-    found = spectra(cell, root)
-    J, followed = found["J"], found["followed"]
-    largest = np.abs(J).max()
-    return {
-        **dataclasses.asdict(cell),
-        "looks": looks,
-        "final": looks[steps],
-        "largest": float(largest),
-        "repulsion": float(-J.real.min() / largest),
-        "rotation": float(np.abs(J.imag).max() / largest),
-        "zeros": int((np.abs(J) < 1e-8).sum()),
-        "followed_real": [float(followed.real.min()), float(followed.real.max())],
-        "followed_imaginary": float(np.abs(followed.imag).max()),
-        "radius": float(np.abs(found["update"]).max()),
-    }
-
-
-def first_cells(rows: list[dict]) -> list[Cell]:
-    """Return the first run of each method."""
-    found = [next(r for r in rows if r["optimizer"] == method) for method in METHODS]
-    return [Cell(r["optimizer"], r["base"], r["seed"]) for r in found]
-
-
-def spectra_figure(rows: list[dict], root: Path) -> Figure:
-    """Draw, for both methods, J over its largest modulus and h D^-1 J: the same axes in each row."""
-    figure = Figure(figsize=(9, 6.4), dpi=110, layout="constrained")
-    panels = figure.subplots(2, 2, sharex="row", sharey="row")
-    titles = ("J / largest |J|", "h D$^{-1}$ J")
-    for column, cell in enumerate(first_cells(rows)):
-        found = spectra(cell, root)
-        for axes, values, title in zip(
-            panels[:, column], (found["J"] / np.abs(found["J"]).max(), found["followed"]), titles, strict=True
-        ):
-            repels = values.real < 0
-            axes.scatter(values.real[~repels], values.imag[~repels], s=8, color=BLUE, alpha=0.5, label="Re ≥ 0")
-            axes.scatter(
-                values.real[repels], values.imag[repels], s=10, color=ORANGE, marker="^", alpha=0.6, label="Re < 0"
-            )
-            axes.axvline(0, color="#444444", linewidth=0.8, zorder=0)
-            axes.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
-            axes.set(title=f"{cell.name}: {title}", xlabel=f"Re (log, linear below {LINEAR:g})", ylabel="Im")
-            for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
-                set_scale("symlog", linthresh=LINEAR)
-                axis.set_major_locator(FixedLocator([-1, -1e-2, 0, 1e-2, 1]))  # those of matplotlib overlap at 0
-                axis.set_minor_locator(NullLocator())
-            axes.grid(alpha=0.2)
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
-    return figure
-
-
-def samples_figure(rows: list[dict], root: Path) -> Figure:
-    """Draw the samples of the first run of both methods over the modes."""
-    figure = Figure(figsize=(9, 4.6), dpi=110, layout="constrained")
-    for axes, cell in zip(figure.subplots(1, 2), first_cells(rows), strict=True):
-        points = gt.load(root / cell.name).sample(2560).numpy()
-        axes.scatter(points[:, 0], points[:, 1], s=3, alpha=0.4, linewidths=0, color=BLUE, label="samples")
-        angles = 2 * np.pi * np.arange(8) / 8
-        axes.scatter(np.cos(angles), np.sin(angles), marker="x", color=ORANGE, s=30, label="modes")
-        axes.set(title=cell.name, xlabel="x", ylabel="y", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
-        axes.legend(loc="upper right", fontsize=8)
-    return figure
-
-
-def main() -> None:
-    """Train the missing runs, then tabulate and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--bases", nargs="+", default=["rmsprop", "rmsprop_tf1"])
-    parser.add_argument("--root", type=Path, default=Path("runs/ring8"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    parser.add_argument("--part", default="0/1", help="train only every n-th run, as 0/2 and 1/2 in two terminals")
-    args = parser.parse_args()
+def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
+    """Train one GAN; return its modes at every look, the extremes of its spectra, and of the first seed pictures."""
     torch.set_num_threads(1)
-    cells = [Cell(o, b, s) for b in args.bases for o in METHODS for s in args.seeds]
-    part, parts = map(int, args.part.split("/"))
-    for cell in cells[part::parts]:
-        run_cell(cell, args.steps, args.root)
-    if parts > 1:
-        print("trained; run again without --part for the table")
-        return
-    rows = [row(cell, args.steps, args.root) for cell in cells]
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "ring8.json").write_text(json.dumps(rows, indent=1) + "\n")
-    spectra_figure(rows, args.root).savefig(args.out / "ring8-spectra.png")
-    samples_figure(rows, args.root).savefig(args.out / "ring8-samples.png")
-    page = PAGE.format(
-        steps=args.steps,
-        command="gantools train " + " ".join(cells[0].command(args.steps, args.root / cells[0].name)),
-        modes=modes_table(rows),
-        covered=covered(rows),
-        spectra=spectra_table(rows),
-        said=said(rows),
-        versions=f"torch {torch.__version__}, {platform.machine()}, one thread",
-    )
-    (args.out / "ring8.md").write_text(page)
-    print(modes_table(rows), covered(rows), spectra_table(rows), said(rows), sep="\n\n")
+    trained, last = study.train_gan(flags(cell, seed), folder)
+    looks = {r["step"]: r for r in trained.metrics() if r["step"] and "metrics/modes_covered" in r}
+    opened = gt.load(folder)
+    found, values = spectra(opened.double())
+    result = {
+        "modes": last["metrics/modes_covered"], "quality": last["metrics/high_quality"],
+        "all modes": float(last["metrics/modes_covered"] == 8), **found,
+        **{f"modes at look {i}": look["metrics/modes_covered"] for i, look in enumerate(looks.values(), 1)},
+        "curves": {"step": list(looks), "modes_covered": [look["metrics/modes_covered"] for look in looks.values()],
+                   "high_quality": [look["metrics/high_quality"] for look in looks.values()]},
+    }  # fmt: skip
+    return result | ({"pictures": pictures(cell, folder, values)} if seed == 0 else {})
 
 
-if __name__ == "__main__":
-    main()
+def spectra(run: gt.runs.load.Run) -> tuple[study.Result, dict[str, np.ndarray]]:
+    """Return the extremes, free of the scale of losses, and the eigenvalues of J and of h D^-1 J.
+
+    The spectral radius of the update, moments and consensus' term included, is that of its leading eigenvalue.
+    """
+    batch = run.batches[run.step]
+    (rate,) = set(run.optimizer.rates.values())  # that of both players
+    J = gt.analysis.jacobian(run.game, batch)
+    followed = gt.analysis.preconditioned(J, run.optimizer) * rate
+    values = {name: eigenvalues(A) for name, A in (("J", J), ("h D^-1 J", followed))}
+    update = gt.analysis.eigenvalues(gt.analysis.update_operator(run.optimizer, batch), k=1, tol=1e-4, vectors=False)
+    largest, own, steps = abs(values["J"]).max(), values["J"], values["h D^-1 J"]
+    return {
+        "largest": float(largest), "repulsion": float(max(0.0, -own.real.min()) / largest),
+        "rotation": float(abs(own.imag).max() / largest), "zeros": int((abs(own) < ZERO).sum()),
+        "least real": float(steps.real.min()), "largest real": float(steps.real.max()),
+        "largest imaginary": float(abs(steps.imag).max()), "radius": float(abs(update.values[0])),
+    }, values  # fmt: skip
+
+
+def eigenvalues(A: gt.analysis.LinearOperator) -> np.ndarray:
+    """Return all eigenvalues, (n,)."""
+    return torch.linalg.eigvals(A.dense()).numpy()
+
+
+def pictures(cell: study.Cell, folder: Path, end: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return samples over the steps, and the spectra of J and of J + gamma J^T J at the start and at the end."""
+    samples, spectra = [at_start(cell).sample(1024)], {"start": at_start(cell, wide=True)}
+    steps = study.RunFolder(folder).steps()
+    samples += [gt.load(folder, step).sample(1024) for step in steps]
+    spectra["end"] = gt.load(folder).double().experiment
+    found: dict[str, Any] = {"steps": [0, *steps], "samples": [x.double().numpy().round(4).tolist() for x in samples]}
+    for when, experiment in spectra.items():
+        J = gt.analysis.jacobian(experiment.game, experiment.batches[0]).dense()
+        for name, matrix in (("J", J), ("J + gamma J^T J", J + GAMMA * J.T @ J)):
+            found[f"{name}, {when}"] = plain(torch.linalg.eigvals(matrix).numpy())
+    return found | {name: plain(values) for name, values in end.items()}
+
+
+def at_start(cell: study.Cell, wide: bool = False) -> Any:
+    """Return the GAN before its first step, of the first seed."""
+    config = parse_train(flags(cell, 0)).config
+    with random_state_kept():
+        seed_global_generators(config.seed)
+        return build(config, wide=wide)
+
+
+def plain(values: np.ndarray) -> list[list[float]]:
+    """Return complex numbers as pairs, to seven digits."""
+    return [[float(f"{x.real:.7g}"), float(f"{x.imag:.7g}")] for x in values]
+
+
+def cells(steps: int, width: int, batch: int) -> dict[str, study.Cell]:
+    """Return both methods over both flavours of RMSProp."""
+    common = {"steps": steps, "width": width, "batch": batch, "starts": 1}
+    return {f"{m}, {b}": {"optimizer": m, "base": b, **common} for b in BASES for m in METHODS}
+
+
+def verdict(results: study.Results) -> list[str]:
+    """Return how many runs end with all modes, and how far spectra reach, without a word on which is better."""
+    said = []
+    for base in BASES:
+        pair = [f"{method}, {base}" for method in METHODS]
+        full = [results.shown(name, "all modes") for name in pair]
+        said.append(
+            f"{base}: all 8 modes at the end in {full[0]} of the runs of consensus, exact interval, and in {full[1]} "
+            f"of those of simultaneous gradient. {results.difference(*pair, 'modes')}"
+        )
+    for column in ("repulsion", "rotation", "largest real", "least real", "radius"):
+        ends = [np.concatenate([results.values(f"{m}, {b}", column) for b in BASES]) for m in METHODS]
+        reach = [f"{np.nanmin(x):.3g} to {np.nanmax(x):.3g}" for x in ends]
+        name = results.study.columns[column]
+        said.append(
+            f"{name[:1].upper()}{name[1:]}, over all runs: {reach[0]} after consensus, {reach[1]} "
+            "after simultaneous gradient."
+        )
+    return said
+
+
+MODES = {"all modes": "all 8 modes", "modes": "modes of 8", "quality": "quality",
+         **{f"modes at look {i}": f"after {i}/4" for i in range(1, LOOKS)}}  # fmt: skip
+SPECTRA = {"repulsion": "repulsion", "rotation": "rotation", "least real": "least real part of h D^-1 J",
+           "largest real": "largest real part of h D^-1 J", "largest imaginary": "largest imaginary part of it",
+           "radius": "radius of the update", "zeros": "zeros"}  # fmt: skip
+STUDY = study.Study(
+    "ring8",
+    run,
+    cells(20_000, 16, 512),
+    {**MODES, **SPECTRA},
+    quick=cells(40, 4, 64),
+    seeds=range(8),
+    bounds={"modes": (0.0, 8.0), "quality": (0.0, 1.0), "repulsion": (0.0, 1.0), "rotation": (0.0, 1.0)},
+    trials={"all modes": "starts"},
+    flags=flags,
+)
+PAGE = study.Page(
+    "Ring of eight Gaussians: consensus against simultaneous gradient",
+    __doc__,
+    [
+        study.Section(
+            """{steps} steps, {seeds} seeds. A mode counts with at least 25 of 2560 samples within 0.1, quality is the
+fraction of samples within 0.1 of any mode; both at the end, and modes also after each quarter of the steps. "all 8
+modes" is the fraction of runs.""",
+            columns=MODES,
+            figures={"samples": ("Samples of the first seed over the steps", ring8_figures.samples)},
+            pairs=[(f"consensus, {base}", f"simultaneous, {base}") for base in BASES],
+            compared=("modes", "quality"),
+        ),
+        study.Section(
+            f"""Spectra at the last step, all eigenvalues in float64 on one batch. J is the Jacobian of the field:
+positive real parts attract; Mescheder's v' is -J. The size of its eigenvalues is that of the losses, which says nothing
+of stability. So "repulsion" is the strongest negative real part and "rotation" the largest imaginary part of J, both
+over its largest modulus, and h D^-1 J is J in units of the step of RMSProp, h its learning rate, D the roots of its
+second moments: a plain step of that size multiplies an eigenvector by 1 - mu, repels where Re mu < 0 and overshoots
+where |1 - mu| > 1. The radius is that of the step that the method takes, consensus' term and second moments included:
+above 1 some direction grows at this step. Zeros are eigenvalues of J of modulus below {ZERO:g}, of dead ReLU paths.""",
+            columns=SPECTRA,
+            figures={
+                "spectra": ("Spectra of the first seed at the end", ring8_figures.ends),
+                "regularized": ("Spectra of J and of J + gamma J^T J before and after", ring8_figures.regularized),
+            },
+        ),
+    ],
+    verdict,
+)

@@ -12,15 +12,17 @@ from theory import (
     edge_of_stability,
     forecast,
     forecast_runs,
+    r3gan,
     weighed_games,
 )
 
 import gantools as gt
+from gantools.cli.flags import parse_train
 from gantools.games.analytic import quadratic
 from gantools.trainers.copies import states_of_copies
 from tests.quick import few
 
-STUDIES = (consensus_bias, best_gamma, edge_of_stability, forecast)
+STUDIES = (consensus_bias, best_gamma, edge_of_stability, forecast, r3gan)
 
 
 # The bias of consensus ------------------------------------------------------------------------------------------------
@@ -177,3 +179,26 @@ def test_the_quick_form(name, tmp_path, capsys):
     table, page = capsys.readouterr().out, (tmp_path / f"{name}.md").read_text()
     assert "±" in table and page.count("\n|") >= 5 and len(list(tmp_path.glob("*.png"))) >= 1
     assert f"python scripts/studies {name}" in page
+
+
+# R3GAN ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", r3gan.LOSSES)
+@pytest.mark.parametrize("penalty", r3gan.PENALTIES)
+def test_the_dirac_gan_at_rest_has_the_eigenvalues_of_the_matrix_by_hand(loss, penalty):
+    """J = [[0, 1/2], [-1/2, Gamma]] for both losses, the generator's point and the discriminator's slope in order."""
+    found = r3gan.at_rest(loss, penalty, 0.3)
+    total = 0.3 * len(r3gan.PENALTIES[penalty])
+    values = np.linalg.eigvals([[0, 0.5], [-0.5, total]])
+    assert found["real"] == pytest.approx(values.real.min(), abs=1e-12) and found["off"] < 1e-12
+    assert found["imaginary"] == pytest.approx(abs(values.imag).max(), abs=1e-12)
+
+
+def test_flags_give_each_penalty_its_weight():
+    cells = r3gan.STUDY.cells
+    config = parse_train(r3gan.flags(cells["relativistic, R1 and R2"], 1)).config
+    assert [(one.name, one.settings["gamma"]) for one in config.regularizers] == [("r1", 1.0), ("r2", 1.0)]
+    assert config.loss == "relativistic" and config.optimizer.name == "alternating" and config.seed == 1
+    assert not parse_train(r3gan.flags(cells["nonsaturating, none"], 1)).config.regularizers
+    assert r3gan.flags(cells["Dirac, relativistic, R1"], 0) == []

@@ -44,7 +44,8 @@ def compared(results: study.Results, cell: str, baseline: str, column: str, want
     """Return a paired difference as text, and whether it is seen with the wanted sign."""
     found = results.contrast(cell, baseline, column)
     if not results.seen(cell, baseline, column):
-        return f"{found}, not seen (one of {found.detectable:.2g} would be, alone)", OPEN
+        same = "the same with every seed" if found.detectable != found.detectable else ""
+        return f"{found}, {same or f'not seen (one of {found.detectable:.2g} would be, alone)'}", OPEN
     return str(found), HOLDS if found.mean * wanted > 0 else FAILS
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from harness import study
 from harness.intervals import LEVEL, Estimate, fraction, holm
 from scipy.stats import binomtest
-from theory import best_gamma, consensus_bias, edge_of_stability, forecast
+from theory import best_gamma, consensus_bias, edge_of_stability, forecast, r3gan
 
-from claims import FAILS, HOLDS, OPEN, Row, more_than_half, read
+from claims import FAILS, HOLDS, OPEN, Row, compared, more_than_half, read
 
 NEAR = 0.05  # what "as predicted" means here
 FEW = 1.1  # times the fewest steps
@@ -111,6 +111,18 @@ def edge(out: Path) -> list[Row]:
     return rows
 
 
+def relativistic(out: Path) -> list[Row]:
+    """Relativistic pairing with both penalties."""
+    results, rows = read(r3gan.STUDY, r3gan.PAGE, out), []
+    for other in ("relativistic, R1", "nonsaturating, R1", "relativistic, none"):
+        text, verdict = compared(results, "relativistic, R1 and R2", other, "modes", 1)
+        claim = (
+            f"On ring8 relativistic pairing with R1 and R2 covers more modes than {other.replace(', none', ' alone')}"
+        )
+        rows.append(Row(claim, "arXiv:2501.05441", text, len(results.study.seeds), verdict, "r3gan"))
+    return rows
+
+
 def theory_of_gans(out: Path) -> list[Row]:
     """What the spectra of GANs were asked."""
-    return [*bias(out), *weight(out), *edge(out), *forecasts(out)]
+    return [*bias(out), *weight(out), *edge(out), *relativistic(out), *forecasts(out)]

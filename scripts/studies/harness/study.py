@@ -56,6 +56,7 @@ __all__ = [
     "train_gan",
 ]
 
+DRAWN = ("curves", "pictures")  # what figures alone are made of
 MADE_WITH = (
     f"gantools {gt.__version__}, torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}"
 )
@@ -292,8 +293,8 @@ def pool_of(args: argparse.Namespace) -> Pool:
 
 
 def _plain(results: Results) -> dict[str, Any]:
-    """Return the results without their curves, for the numbers beside the page."""
+    """Return the results without what is only drawn, for the numbers beside the page."""
     return {
-        cell: {str(seed): {k: v for k, v in result.items() if k != "curves"} for seed, result in by_seed.items()}
+        cell: {str(seed): {k: v for k, v in result.items() if k not in DRAWN} for seed, result in by_seed.items()}
         for cell, by_seed in results.by_cell.items()
     }

@@ -60,8 +60,9 @@ class Study:
 
     Attributes:
         name: of the folder in runs/ and of the page in docs/results/.
-        run: (settings, seed, folder) -> numbers by name, and curves as {"step": [...], name: [...]} under "curves".
-            Defined at the top of its module, since other processes call it.
+        run: (settings, seed, folder) -> numbers by name, curves as {"step": [...], name: [...]} under "curves", and
+            what else figures are made of under "pictures". Defined at the top of its module, since other processes
+            call it.
         cells: settings by the cell's name.
         columns: heading by the name of a number, in the order of the table.
         quick: the cells of its quick form, of two seeds.

@@ -147,8 +147,8 @@ DIRAC = study.Section(
     where=lambda cell: cell["data"] == "dirac",
 )
 RING = study.Section(
-    f"""The ring: {{steps}} steps, batches of 256, alternating Adam, betas 0 and 0.99, learning rate {RATE:g}, weight {{gamma}}
-of each penalty, both networks four hidden layers of {{width}} ReLU units, {{seeds}} seeds.
+    f"""The ring: {{steps}} steps, batches of 256, alternating Adam, betas 0 and 0.99, learning rate {RATE:g}, weight
+{{gamma}} of each penalty, both networks four hidden layers of {{width}} ReLU units, {{seeds}} seeds.
 
 A mode counts with at least 25 of 2560 samples within 0.1, and quality is the fraction of samples within 0.1 of any
 mode, at the last step. The spectra are those of the last step, in float64 on one batch: all eigenvalues of h D^-1 J (h

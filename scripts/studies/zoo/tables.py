@@ -48,6 +48,31 @@ def diagnosis(kinds: Kinds, results: Outcomes) -> str:
             head = ["game", "sick", "expected", "named", "among all", "cured", "found first", "first advice"]
             parts += [f"## {kind}", markdown(head, rows)]
     known = [entry for entries in kinds.values() for entry in entries]
+    return "\n\n".join(
+        [*parts, *_totals(known, results), _misses(sorted(known, key=lambda e: e.cure is None), results)]
+    )
+
+
+def first_sight(kinds: Kinds, results: Outcomes) -> str:
+    """Return what was found of the entries written afterwards before any rule was mended for them."""
+    known = [entry for entries in kinds.values() for entry in entries if entry.name in results]
+    rows = [
+        [entry.name, ", ".join(entry.causes) or "healthy", _word(one["named"]), ", ".join(one["found"]) or "nothing",
+         _word(one["cured"]) if entry.cure else "-"]
+        for entry in known for one in results[entry.name].values()
+    ]  # fmt: skip
+    table = markdown(["game", "expected", "named", "found", "cured"], rows)
+    seeds = ", ".join(sorted({seed for one in results.values() for seed in one}))
+    said = f"The games written afterwards, seed {seeds}, before any rule was mended for what was missed:"
+    return "\n\n".join(["## At first sight", said, table, *_totals(known, results)])
+
+
+def _word(yes: bool) -> str:
+    return "yes" if yes else "no"
+
+
+def _totals(known: Sequence[Entry], results: Outcomes) -> list[str]:
+    parts = []
     for after in (False, True):
         sick = [e for e in known if e.cure and e.after is after]
         if sick:
@@ -55,10 +80,10 @@ def diagnosis(kinds: Kinds, results: Outcomes) -> str:
             parts.append(f"{title}: {_counts(sick, results)}")
     for after in (False, True):
         runs = [r for e in known if not e.cure and e.after is after for r in results[e.name].values()]
-        if runs or not after:
+        if runs:
             alarms, title = sum(bool(r.get("found")) for r in runs), " in those written afterwards" if after else ""
             parts.append(f"False alarms{title}: {alarms} of {len(runs)} healthy runs.")
-    return "\n\n".join([*parts, _misses(sorted(known, key=lambda e: e.cure is None), results)])
+    return parts
 
 
 def _row(entry: Entry, found: Mapping[int, Mapping[str, Any]]) -> list[str]:
