@@ -75,7 +75,7 @@ def _latent_ignored(case: Case) -> Iterator[Finding]:
         f"drawing another latent changes a generated sample by {after:.2g} of the real ones' standard deviation after "
     )
     words += f"{case.walk.steps} steps, {before:.2g} at the start, and the samples stand still far from the data."
-    pairs = [look.balance[player] for look in case.walk.sound if player in look.balance]
+    pairs = [found for look in case.walk.sound if (found := look.balance.get(player or "")) is not None]
     ratio = float(np.median([beside / through if through else np.inf for beside, through in pairs] or [0.0]))
     if ratio > 1:
         words += f" The gradient of the other terms of its loss is {ratio:.2g} times that of the adversarial one."
