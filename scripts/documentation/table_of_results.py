@@ -20,7 +20,7 @@ import integrators
 import logic_gates
 import projected_dynamics
 import quantum_mixture
-import ring8_contrast
+import ring8
 from cells import esp_cells, logic_cells
 from claims import FAILS, HOLDS, OPEN, Row, compared, more_than_half, ordered, read, within
 from claims.nets import nets as claims_of_nets
@@ -32,12 +32,12 @@ from users import loss_ratio
 LONGER = {"first": "first bit"}
 
 
-def ring8(out: Path) -> list[Row]:
+def ring(out: Path) -> list[Row]:
     """Consensus against simultaneous gradient."""
-    results = read(ring8_contrast.STUDY, ring8_contrast.PAGE, out)
+    results = read(ring8.STUDY, ring8.PAGE, out)
     found, verdicts, seeds = {}, set(), len(results.study.seeds)
-    for base in ring8_contrast.BASES:  # seeds are independent, the base rules of one seed are not
-        full = {m: results.estimate(f"{m}, {base}", "all modes") for m in ring8_contrast.METHODS}
+    for base in ring8.BASES:  # seeds are independent, the base rules of one seed are not
+        full = {m: results.estimate(f"{m}, {base}", "all modes") for m in ring8.METHODS}
         found[base] = "all 8 modes with a fraction of {} of the seeds, simultaneous {}".format(*full.values())
         verdicts.add(ordered(full["simultaneous"], full["consensus"]))
     if len(set(found.values())) == 1:
@@ -232,7 +232,7 @@ def page(out: Path) -> str:
     """Return the page from the numbers in a folder."""
     return render(
         [
-            *ring8(out),
+            *ring(out),
             *memory(out),
             *unitary_rows(out),
             *loaded_rows(out),

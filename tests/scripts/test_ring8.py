@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import ring8_contrast
+import ring8
 from cells import ring8_figures
 from harness import study
 
@@ -29,17 +29,9 @@ def test_consensus_finds_every_mode_and_simultaneous_does_not(tmp_path, optimize
 
 
 @pytest.mark.slow
-def test_the_quick_form_makes_page_numbers_and_figures(tmp_path):
-    study.main(ring8_contrast.STUDY, ring8_contrast.PAGE, ["--quick", "--root", str(tmp_path)])
-    assert {"ring8.md", "ring8.json"} <= {path.name for path in tmp_path.iterdir()}
-    assert all((tmp_path / f"ring8-{name}.png").exists() for name in ("samples", "spectra", "regularized"))
-    assert "pictures" not in (tmp_path / "ring8.json").read_text()
-
-
-@pytest.mark.slow
 def test_pictures_begin_before_the_first_step_and_end_at_the_last(tmp_path):
     cell = {"optimizer": "consensus", "base": "rmsprop", "steps": 4, "width": 2, "batch": 16, "starts": 1}
-    result = ring8_contrast.run(cell, 0, tmp_path / "run")
+    result = ring8.run(cell, 0, tmp_path / "run")
     found = result["pictures"]
     assert found["steps"] == [0, 1, 2, 3, 4] and np.shape(found["samples"]) == (5, 1024, 2)
     assert found["samples"][0] != found["samples"][1] and found["J, start"] != found["J, end"]
@@ -47,4 +39,4 @@ def test_pictures_begin_before_the_first_step_and_end_at_the_last(tmp_path):
     assert result["largest"] == pytest.approx(abs(J).max()) and result["rotation"] == pytest.approx(
         abs(J.imag).max() / abs(J).max(), abs=1e-6
     )
-    assert not ring8_figures.pictured(study.Results(ring8_contrast.STUDY, {"consensus, rmsprop": {0: result}}))
+    assert not ring8_figures.pictured(study.Results(ring8.STUDY, {"consensus, rmsprop": {0: result}}))

@@ -5,7 +5,7 @@ stratified batches of 512, latents from N(0, I) in 16 dimensions, four hidden la
 (2003 parameters), nonsaturating loss, RMSProp, learning rate 1e-4, gamma 10. Both flavours of RMSProp: PyTorch's, and
 TensorFlow 1's, which the authors ran. Then, in float64 on one batch, the spectra at the start and at the end.
 
-    python scripts/studies ring8_contrast --jobs 2
+    python scripts/studies ring8 --jobs 2
     tensorboard --logdir runs/ring8
 """
 
