@@ -25,7 +25,10 @@ def chosen(batches: Iterable[Any]) -> dict[int, Any]:
     first = dict(islice(numbered, MOST))
     if len(first) < MOST:
         return first
-    usual = torch.stack([sizes(batch) for batch in first.values()]).median(0).values
+    rows = [sizes(batch) for batch in first.values()]
+    if not len(rows[0]) or any(len(row) != len(rows[0]) for row in rows):  # no numbers, or not alike
+        return first
+    usual = torch.stack(rows).median(0).values
     odd: dict[int, tuple[float, Any]] = {}
     for number, batch in numbered:
         if (far := distance(sizes(batch), usual)) > FAR:
@@ -44,7 +47,7 @@ def sizes(batch: Any) -> Tensor:
 
 def distance(sizes: Tensor, usual: Tensor) -> float:
     """Return the largest factor between sizes and the usual ones, infinite for sizes that are not finite."""
-    if sizes.shape != usual.shape or not len(sizes):
+    if sizes.shape != usual.shape:
         return 1.0
     factors = torch.maximum(sizes / usual, usual / sizes).where(sizes != usual, 1.0)
     return float(factors.nan_to_num(float("inf")).max())

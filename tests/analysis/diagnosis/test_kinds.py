@@ -34,6 +34,9 @@ def test_the_first_batches_are_looked_at_and_later_ones_that_stand_out():
         batches[number] = {**batches[number], "x": torch.full((4,), 10.0 * number)}
     assert set(chosen(batches)) == {*range(28), 50, 70, 77, 78}
     assert list(chosen(batches[:5])) == list(range(5)) and list(chosen([])) == []
+    ragged = [batch if i % 2 else {**batch, "more": torch.ones(1)} for i, batch in enumerate(batches)]
+    whole = [{"image": torch.ones(4, dtype=torch.uint8)}] * 40
+    assert list(chosen(ragged)) == list(chosen(whole)) == list(range(32))
 
 
 def test_a_code_for_missing_numbers_is_found_in_a_later_batch_whatever_its_field():
