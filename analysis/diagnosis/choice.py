@@ -40,8 +40,9 @@ def chosen(batches: Iterable[Any]) -> dict[int, Any]:
 
 
 def sizes(batch: Any) -> Tensor:
-    """Return the largest modulus in each floating tensor of a batch."""
-    found = [x.detach().abs().max() for x in tensors(batch) if x.is_floating_point() and x.numel()]
+    """Return the largest modulus in each dense floating tensor of a batch."""
+    dense = (x.detach() for x in tensors(batch) if x.is_floating_point() and x.layout == torch.strided and x.numel())
+    found = [x.abs().max() for x in dense]
     return torch.stack([x.double().cpu() for x in found]) if found else torch.zeros(0, dtype=torch.float64)
 
 
