@@ -69,7 +69,7 @@ class Case:
     @cached_property
     def walk(self) -> Walk:
         """The steps of the given optimizer."""
-        return self._walk(self.optimizer, self.optimizer.state, self.steps, self.seconds / 6, "steps")
+        return self._walk(self.optimizer, self.start, self.optimizer.state, self.steps, self.seconds / 6, "steps")
 
     @cached_property
     def last(self) -> list[Observation]:
@@ -112,13 +112,12 @@ class Case:
             what = f"steps with {' '.join(cure.flags) or cure.words}"
             # Every trial has the same time, that none looks better for having had more steps.
             seconds = min(self.left, self.seconds / 9)
-            self._trials[cure.key] = self._walk(cure.optimizer, state, max(steps, 8), seconds, what, start)
+            self._trials[cure.key] = self._walk(cure.optimizer, start, state, max(steps, 8), seconds, what)
         return self._trials[cure.key]
 
     def _walk(
-        self, optimizer: GameOptimizer, state: State, steps: int, seconds: float, what: str, start: Tensor | None = None
+        self, optimizer: GameOptimizer, start: Tensor, state: State, steps: int, seconds: float, what: str
     ) -> Walk:
-        start = self.start if start is None else start
         return walk(optimizer, start, state, self.batches, steps, seconds, partial(self.tell, what))
 
     def ratio(self, cure: Cure) -> float | None:

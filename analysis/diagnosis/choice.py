@@ -25,10 +25,9 @@ def chosen(batches: Iterable[Any]) -> dict[int, Any]:
     first = dict(islice(numbered, MOST))
     if len(first) < MOST:
         return first
-    rows = [sizes(batch) for batch in first.values()]
-    if not len(rows[0]) or any(len(row) != len(rows[0]) for row in rows):  # no numbers, or not alike
+    usual = usual_sizes(first.values())
+    if usual is None:
         return first
-    usual = torch.stack(rows).median(0).values
     odd: dict[int, tuple[float, Any]] = {}
     for number, batch in numbered:
         if (far := distance(sizes(batch), usual)) > FAR:
@@ -39,8 +38,16 @@ def chosen(batches: Iterable[Any]) -> dict[int, Any]:
     return dict(islice(first.items(), MOST - len(odd))) | {number: odd[number][1] for number in sorted(odd)}
 
 
+def usual_sizes(batches: Iterable[Any]) -> Tensor | None:
+    """Return the median over batches of `sizes`, (tensors,); None where they have no numbers, or are not alike."""
+    rows = [sizes(batch) for batch in batches]
+    if not len(rows[0]) or any(len(row) != len(rows[0]) for row in rows):
+        return None
+    return torch.stack(rows).median(0).values
+
+
 def sizes(batch: Any) -> Tensor:
-    """Return the largest modulus in each dense floating tensor of a batch."""
+    """Return the largest modulus in each dense floating tensor of a batch, (tensors,) float64."""
     dense = (x.detach() for x in tensors(batch) if x.is_floating_point() and x.layout == torch.strided and x.numel())
     found = [x.abs().max() for x in dense]
     return torch.stack([x.double().cpu() for x in found]) if found else torch.zeros(0, dtype=torch.float64)

@@ -16,10 +16,8 @@ from gantools.analysis.diagnosis.observation import Observation, observe
 from gantools.games import functional
 from gantools.trainers.optimizer import GameOptimizer, State
 
-LOOKS, TINY = (
-    48,
-    100,
-)  # points of a walk at which the samples are looked at, four times as many in a game of few parameters
+LOOKS = 48  # points of a walk at which the samples are looked at, four times as many in a game of few parameters
+TINY = 100  # parameters, below which these are few
 EXPLODED = 1e4  # growth of the field that no training needs
 RUNAWAY = 30.0  # growth of the field, or of the distance to the data, after which nothing tells what caused it
 FAR = 0.1  # energy distance over the mean distance of two real samples that is still far from the data

@@ -9,6 +9,7 @@ TensorFlow 1's, which the authors ran. Then, in float64 on one batch, the spectr
     tensorboard --logdir runs/ring8
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,13 @@ def spectra(run: gt.runs.load.Run) -> tuple[study.Result, dict[str, np.ndarray]]
     followed = gt.analysis.preconditioned(J, run.optimizer) * rate
     values = {name: eigenvalues(A) for name, A in (("J", J), ("h D^-1 J", followed))}
     update = gt.analysis.eigenvalues(gt.analysis.update_operator(run.optimizer, batch), k=1, tol=1e-4, vectors=False)
+    radius = float(abs(update.values[0])) if update.converged.all() else math.nan
     largest, own, steps = abs(values["J"]).max(), values["J"], values["h D^-1 J"]
     return {
         "largest": float(largest), "repulsion": float(max(0.0, -own.real.min()) / largest),
         "rotation": float(abs(own.imag).max() / largest), "zeros": int((abs(own) < ZERO).sum()),
         "least real": float(steps.real.min()), "largest real": float(steps.real.max()),
-        "largest imaginary": float(abs(steps.imag).max()), "radius": float(abs(update.values[0])),
+        "largest imaginary": float(abs(steps.imag).max()), "radius": radius,
     }, values  # fmt: skip
 
 

@@ -22,8 +22,8 @@ from zoo.prescription import outcome, verified
 
 import gantools as gt
 
-HERE = Path(__file__).parent
-FIRST = HERE.parents[1] / "docs" / "results" / "sick_games-first.json"
+FIRST = Path(__file__).parents[2] / "docs" / "results" / "sick_games-first.json"
+NOTES = Path(__file__).parent / "zoo" / "notes.md"
 KINDS = {
     "threads": threads.ENTRIES,
     "classical": classical.ENTRIES,
@@ -67,15 +67,11 @@ def main(command: list[str] | None = None) -> None:
     }
     shown = {kind: [e for e in entries if e.name in results] for kind, entries in KINDS.items()}
     text = (tables.verification if args.verify else tables.diagnosis)(shown, results)
-    text = f"{tables.heading(__doc__ or '', args.seeds, [n for n in ENTRIES if n not in results])}\n\n{text}"
-    if not args.verify:  # what was found before rules were mended, and what a person makes of all numbers
-        text = "\n\n".join(
-            [
-                text,
-                tables.first_sight(shown, json.loads(FIRST.read_text())),
-                (HERE / "zoo/notes.md").read_text().strip(),
-            ]
-        )
+    left_out = [name for name in ENTRIES if name not in results]
+    parts = [tables.heading(__doc__ or "", args.seeds, left_out), text]
+    if not left_out and not args.verify:  # what was found before rules were mended, and what to make of all numbers
+        parts += [tables.first_sight(shown, json.loads(FIRST.read_text())), NOTES.read_text().strip()]
+    text = "\n\n".join(parts)
     out = args.out or root
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text + "\n")

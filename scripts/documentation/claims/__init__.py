@@ -1,6 +1,7 @@
 """A row of the table of claims, and the rules that make verdicts of numbers."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 from harness import study
@@ -44,8 +45,9 @@ def compared(results: study.Results, cell: str, baseline: str, column: str, want
     """Return a paired difference as text, and whether it is seen with the wanted sign."""
     found = results.contrast(cell, baseline, column)
     if not results.seen(cell, baseline, column):
-        same = "the same with every seed" if found.detectable != found.detectable else ""
-        return f"{found}, {same or f'not seen (one of {found.detectable:.2g} would be, alone)'}", OPEN
+        if math.isnan(found.detectable):
+            return f"{found}, the same with every seed", OPEN
+        return f"{found}, not seen (one of {found.detectable:.2g} would be, alone)", OPEN
     return str(found), HOLDS if found.mean * wanted > 0 else FAILS
 
 

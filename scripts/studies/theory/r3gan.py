@@ -9,6 +9,7 @@ of eight Gaussians, where the spectra of trained networks are computed.
     tensorboard --logdir runs/r3gan
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from gantools.games.analytic import dirac
 STEPS, LOOKS, GAMMA, RATE = 4000, 10, 1.0, 1e-3
 LOSSES = ("nonsaturating", "relativistic")
 PENALTIES = {"none": (), "R1": ("r1",), "R2": ("r2",), "R1 and R2": ("r1", "r2")}
-FINITE = 1e-12  # real parts of this size are rounding
+ROUNDING = 1e-12  # modulus of real parts that are 0
 
 
 def flags(cell: study.Cell, seed: int) -> list[str]:
@@ -54,29 +55,31 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
 
 
 def at_rest(loss: str, penalty: str, gamma: float) -> study.Result:
-    """Return the eigenvalue of the Dirac-GAN's Jacobian at its equilibrium that attracts least: real part, modulus of
-    the imaginary one, and their closed form's."""
+    """Return the eigenvalue of the Dirac-GAN's J at its equilibrium that attracts least, and how far off it is.
+
+    "real" and "imaginary" are its parts, the latter's modulus, and "off" the distance from the closed form.
+    """
     regularizers = [gt.regularizers.REGULARIZERS[name](gamma=gamma) for name in PENALTIES[penalty]]
     game, batch = dirac(loss, regularizers)
     game.load_vector(torch.zeros(2, dtype=torch.float64))
     values = gt.analysis.spectrum(gt.analysis.jacobian(game, batch)).to_numpy()["values"]
     found, expected = least(values), least(closed_form(gamma * len(regularizers)))
-    return {"real": found.real, "imaginary": abs(found.imag), "off": float(abs(abs(found) - abs(expected)))}
+    return {"real": found.real, "imaginary": found.imag, "off": abs(found - expected)}
 
 
 def closed_form(total: float) -> np.ndarray:
-    r"""Return the eigenvalues $\Gamma/2 \pm \sqrt{\Gamma^2/4 - f'(0)^2}$ for weights of penalties that add to $\Gamma$.
+    r"""Return the eigenvalues (2,) for weights of penalties that add to $\Gamma$.
 
-    Both losses have $f'(0) = 1/2$ at equal scores.
+    They are $\Gamma/2 \pm \sqrt{\Gamma^2/4 - f'(0)^2}$ (arXiv:1801.04406), with $f'(0) = 1/2$ for both losses.
     """
     root = np.sqrt(complex(total**2 / 4 - 1 / 4))
     return np.array([total / 2 - root, total / 2 + root])
 
 
 def least(values: np.ndarray) -> complex:
-    """Return the eigenvalue of least real part, 0 where that is rounding."""
+    """Return the eigenvalue (of a pair the one above the axis) of least real part, 0 where that is rounding."""
     found = complex(values[np.argmin(values.real)])
-    return complex(0.0 if abs(found.real) < FINITE else found.real, found.imag)
+    return complex(0.0 if abs(found.real) < ROUNDING else found.real, abs(found.imag))
 
 
 def spectra(run: gt.runs.load.Run) -> study.Result:
@@ -92,7 +95,7 @@ def spectra(run: gt.runs.load.Run) -> study.Result:
     update = gt.analysis.eigenvalues(gt.analysis.update_operator(run.optimizer, batch), k=1, tol=1e-3, vectors=False)
     return {
         "repulsion": float(max(0.0, -values.real.min()) / size), "rotation": rotation, "leading rotation": leading,
-        "radius": float(abs(update.values[0])), "radius converged": float(update.converged.all()),
+        "radius": float(abs(update.values[0])) if update.converged.all() else math.nan,
     }  # fmt: skip
 
 
@@ -136,13 +139,13 @@ STUDY = study.Study(
     quick=cells(40, 4, 2),
     seeds=range(10),
     bounds={"modes": (0.0, 8.0), "quality": (0.0, 1.0), "repulsion": (0.0, 1.0), "rotation": (0.0, 1.0),
-            "leading rotation": (0.0, 1.0), "radius": (0.0, float("inf"))},
+            "leading rotation": (0.0, 1.0), "radius": (0.0, math.inf)},
     flags=flags,
 )  # fmt: skip
 DIRAC = study.Section(
     "The Dirac-GAN at its equilibrium, weight {gamma} of each penalty: the eigenvalue of J with the least real part. "
     "Positive real parts attract; a purely imaginary one circles. With penalties whose weights add to Gamma they are "
-    "Gamma/2 - sqrt(Gamma^2/4 - 1/4) for either loss, and the last column is the distance from that in modulus.",
+    "Gamma/2 - sqrt(Gamma^2/4 - 1/4) for either loss, and the last column is the distance from that.",
     columns=REST,
     where=lambda cell: cell["data"] == "dirac",
 )

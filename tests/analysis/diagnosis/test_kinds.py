@@ -13,6 +13,7 @@ from gantools import trainers
 from gantools.analysis import diagnose
 from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.causes.balance.penalty_scale import penalty_scale
+from gantools.analysis.diagnosis.causes.numbers.poisonous_batch import poisonous_batch
 from gantools.analysis.diagnosis.causes.numbers.unnormalised_data import unnormalised_data
 from gantools.analysis.diagnosis.causes.players.collapse import collapse, of_latent
 from gantools.analysis.diagnosis.choice import chosen
@@ -47,6 +48,13 @@ def test_a_code_for_missing_numbers_is_found_in_a_later_batch_whatever_its_field
     (found,) = diagnose(game, batches, adam(game), steps=10, spectrum=False).findings
     assert found.cause == "poisonous_batch" and found.certain
     assert "batch 45" in found.evidence and "1e+04" in found.evidence
+
+
+@pytest.mark.parametrize("rare", [1.0, 0.0])
+def test_a_tensor_that_is_zero_in_most_batches_is_no_code(rare):
+    batches = [{**ring(1)[0], "mask": torch.full((64, 1), rare if i == 3 else 0.0)} for i in range(8)]
+    game = ring_game()
+    assert not list(poisonous_batch(Case(game, batches, adam(game), True, 10, 20.0)))
 
 
 def test_rates_that_are_far_too_small_are_named_and_the_advised_ones_do_gain():

@@ -21,8 +21,7 @@ def penalty_scale(case: Case) -> Iterator[Finding]:
     if not looks:
         return
     yield from _penalty(case, looks)
-    yield from _adversarial(case, looks)
-    yield from _others(case, looks)
+    yield from _generator(case, looks)
 
 
 def _penalty(case: Case, looks: list[Observation]) -> Iterator[Finding]:
@@ -53,50 +52,46 @@ def _penalty(case: Case, looks: list[Observation]) -> Iterator[Finding]:
     yield Finding("penalty_scale", words, ratio > HEAVY, (advice,), player)
 
 
-def _adversarial(case: Case, looks: list[Observation]) -> Iterator[Finding]:
-    """A generator whose adversarial term drowns the other terms of its loss, and leads away from the data."""
-    player = looks[-1].generator
+def _generator(case: Case, looks: list[Observation]) -> Iterator[Finding]:
+    """A generator's adversarial term and the other terms of its loss, of which one drowns the other.
+
+    The adversarial one leads away from the data, the others leave the samples still, far from the data.
+    """
+    player, walk = looks[-1].generator, case.walk
     pairs = _pairs(looks, player)
-    if not any(beside > ROUNDING * through for beside, through in pairs) or not case.walk.no_nearer:
-        return
-    ratio = float(np.median([through / beside if beside else np.inf for beside, through in pairs]))
-    if ratio < HEAVY:
-        return
-    words = (
-        f"the gradient of the adversarial term of {player} is {ratio:.2g} times that of the other terms of its loss, "
-    )
-    words += "and its samples are no nearer to the data than at the start."
-    advice = Advice(
-        f"Divide the weight of the adversarial term in the loss of {player} by {10 * ratio:.0e}, or set "
-        "it at every step to 0.1 times the ratio of the two gradients' norms at the last layer; let it begin when the "
-        "discriminator has learnt.",
-        "the other terms keep what was learnt, and the adversarial one adds detail.",
-        "too light a term leaves samples blurred: raise it again.",
-    )
-    yield Finding("penalty_scale", words, ratio > 3 * HEAVY, (advice,), player)
+    if walk.no_nearer and (ratio := _outweighs([(through, beside) for beside, through in pairs])):
+        words = f"the gradient of the adversarial term of {player} is {ratio:.2g} times that of the other terms of its "
+        words += "loss, and its samples are no nearer to the data than at the start."
+        advice = Advice(
+            f"Divide the weight of the adversarial term in the loss of {player} by {10 * ratio:.0e}, or set "
+            "it at every step to 0.1 times the ratio of the two gradients' norms at the last layer; let it begin when "
+            "the discriminator has learnt.",
+            "the other terms keep what was learnt, and the adversarial one adds detail.",
+            "too light a term leaves samples blurred: raise it again.",
+        )
+        yield Finding("penalty_scale", words, ratio > 3 * HEAVY, (advice,), player)
+    if walk.plateau and not walk.exploded and (ratio := _outweighs(pairs)):
+        words = f"the gradient of the other terms of the loss of {player} is {ratio:.2g} times that of the adversarial "
+        words += "one, and its samples stand still far from the data."
+        advice = Advice(
+            f"Divide the weight of the other terms in the loss of {player} by {ratio:.0e}, or compare features of a "
+            "sample in place of its values.",
+            "the discriminator has a say: samples differ where the data do.",
+            "samples follow what they are compared with less closely.",
+        )
+        # What a lower rate cures as well is the rate's; a discriminator that is sure of all samples, this one's.
+        yield Finding("penalty_scale", words, False, (advice,), player, harm=0.55)
 
 
-def _others(case: Case, looks: list[Observation]) -> Iterator[Finding]:
-    """A generator whose other terms drown the adversarial one, and leave its samples far from the data."""
-    player = looks[-1].generator
-    pairs = _pairs(looks, player)
-    if not any(through > ROUNDING * beside for beside, through in pairs) or not case.walk.plateau or case.walk.exploded:
-        return
-    ratio = float(np.median([beside / through if through else np.inf for beside, through in pairs]))
-    if ratio < HEAVY:
-        return
-    words = (
-        f"the gradient of the other terms of the loss of {player} is {ratio:.2g} times that of the adversarial one, "
-    )
-    words += "and its samples stand still far from the data."
-    advice = Advice(
-        f"Divide the weight of the other terms in the loss of {player} by {ratio:.0e}, or compare features of a sample "
-        "in place of its values.",
-        "the discriminator has a say: samples differ where the data do.",
-        "samples follow what they are compared with less closely.",
-    )
-    # What a lower rate cures as well is the rate's; a discriminator that is sure of all samples, this one's.
-    yield Finding("penalty_scale", words, False, (advice,), player, harm=0.55)
+def _outweighs(pairs: list[tuple[float, float]]) -> float:
+    """Return the median ratio of the first gradient's norm to the second's, 0 where it is below `HEAVY`.
+
+    So it is where the second is nothing but rounding at every look: there is no such term.
+    """
+    if not any(light > ROUNDING * heavy for heavy, light in pairs):
+        return 0.0
+    ratio = float(np.median([heavy / light if light else np.inf for heavy, light in pairs]))
+    return ratio if ratio >= HEAVY else 0.0
 
 
 def _pairs(looks: list[Observation], player: str | None) -> list[tuple[float, float]]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gantools.analysis.diagnosis.case import Case
-from gantools.analysis.diagnosis.choice import sizes
+from gantools.analysis.diagnosis.choice import sizes, usual_sizes
 from gantools.analysis.diagnosis.cures import with_clipping
 from gantools.analysis.diagnosis.result import Advice, Finding
 from gantools.batches import tensors
@@ -16,7 +16,7 @@ CODE = 50.0  # ratio of largest numbers of batches that no data have, but codes 
 
 
 def poisonous_batch(case: Case) -> Iterator[Finding]:
-    """A batch with numbers that are not finite, or whose field is 10 times as long as the others'."""
+    """A batch with numbers that are not finite or 50 times the others', or whose field is 10 times as long."""
     broken = [number for number, batch in zip(case.numbers, case.batches, strict=True) if not finite(batch)]
     for i in broken:
         advice = Advice(
@@ -60,21 +60,18 @@ def poisonous_batch(case: Case) -> Iterator[Finding]:
 
 def _coded(case: Case) -> Finding | None:
     """Return the finding of a batch whose largest number is far beyond those of the others, whatever its field now."""
-    rows = [sizes(batch) for batch in case.batches]
-    if not len(rows[0]) or any(len(row) != len(rows[0]) for row in rows):
+    usual = usual_sizes(case.batches)
+    if usual is None:
         return None
-    usual = torch.stack(rows).median(0).values
-    ratios = [float((row / usual).where(row > usual, 1.0).max()) for row in rows]
-    odd = [i for i, ratio in enumerate(ratios) if ratio > CODE]
+    rows = torch.stack([sizes(batch) for batch in case.batches])
+    ratios = (rows / usual).where(usual > 0, 1.0)  # a tensor that is 0 in most batches is a mask, or a rare feature
+    odd = (ratios.amax(1) > CODE).nonzero().flatten().tolist()
     if not 0 < len(odd) <= len(rows) // 4:
         return None
-    worst = max(odd, key=lambda i: ratios[i])
-    column = int((rows[worst] / usual).where(rows[worst] > usual, 1.0).argmax())
+    worst, column = divmod(int(ratios.argmax()), ratios.shape[1])
     numbers = ", ".join(str(case.numbers[i]) for i in odd)
-    words = (
-        f"batch {numbers} (from 0) holds the number {float(rows[worst][column]):.3g} in modulus, the median batch at "
-    )
-    words += f"most {float(usual[column]):.3g}."
+    words = f"batch {numbers} (from 0) holds the number {float(rows[worst, column]):.3g} in modulus, the median batch "
+    words += f"at most {float(usual[column]):.3g}."
     advice = Advice(
         f"Look at the samples of batch {numbers}: codes for missing numbers, such as -9999, are left out or filled "
         "with the mean.",
