@@ -21,6 +21,7 @@ TINY = 100  # parameters, below which these are few
 EXPLODED = 1e4  # growth of the field that no training needs
 RUNAWAY = 30.0  # growth of the field, or of the distance to the data, after which nothing tells what caused it
 FAR = 0.1  # energy distance over the mean distance of two real samples that is still far from the data
+STAYED = 1.25  # growth of a small distance that is no departure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +104,12 @@ class Walk:
 
     @property
     def arrived(self) -> bool:
-        """Whether the samples of the last quarter lie about the data, and did not at the start."""
+        """Whether the samples of the last quarter lie about the data: they came there, or were there and stayed."""
         spread = self.looks[0].spread
         if not self.by_samples or self.distances is None or not spread:
             return False
-        late = np.median(self.distances[3 * len(self.distances) // 4 :])
-        return bool(late < FAR * min(spread, self.distances[0]))
+        first, late = self.distances[0], np.median(self.distances[3 * len(self.distances) // 4 :])
+        return bool(late < FAR * min(spread, first) or first < FAR * spread and late <= STAYED * first)
 
     @property
     def plateau(self) -> bool:

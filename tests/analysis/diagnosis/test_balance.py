@@ -159,7 +159,12 @@ def drifting(*distances):
 
 @pytest.mark.parametrize(
     ("distances", "arrived", "plateau"),
-    [([4.0] + [0.05] * 11, True, False), ([4.0] + [1.0] * 11, False, True), ([0.05] * 12, False, False)],
+    [
+        ([4.0] + [0.05] * 11, True, False),
+        ([4.0] + [1.0] * 11, False, True),
+        ([0.05] * 12, True, False),  # a good checkpoint, which stays
+        ([0.05] + [0.1] * 11, False, False),  # and one that is left
+    ],
 )
 def test_samples_that_stand_still_have_arrived_or_not(distances, arrived, plateau):
     """Points at -a and a are at the energy distance a - 1 from those at -1 and 1, if a > 1."""

@@ -6,6 +6,7 @@ import torch
 import gantools as gt
 from gantools import trainers
 from gantools.analysis import diagnose
+from gantools.analysis.diagnosis import walk
 from gantools.games.analytic import bilinear, dirac, quadratic
 from tests.quick import few
 
@@ -55,6 +56,14 @@ def test_a_rate_beyond_the_bound_is_named_and_the_advised_one_is_below_it():
     found = diagnosed(quadratic(2.0, 1.0), lr=1.5)  # stable below 2 * 2 / 5 = 0.8
     assert causes(found)[0] == "rate_too_large"
     assert float(found.findings[0].advice[0].flags[1]) < 0.8
+
+
+def test_what_is_found_in_few_of_the_steps_is_said_to_be_so(monkeypatch):
+    monkeypatch.setattr(walk, "stopwatch", lambda: lambda: 1e9)  # every walk ends at its fifth look
+    game, batch = quadratic(2.0, 1.0)
+    found = diagnose(game, batch, trainers.make("simultaneous", game, lr=1.5), steps=3000)
+    assert causes(found)[0] == "rate_too_large"
+    assert f"the time allowed {found.steps} of 3000 steps" in found.undecided[0]
 
 
 @pytest.mark.slow
