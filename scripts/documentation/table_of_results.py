@@ -26,6 +26,7 @@ from claims import FAILS, HOLDS, OPEN, Row, compared, more_than_half, ordered, r
 from claims.nets import nets as claims_of_nets
 from claims.sequences import loaded_rows, memory, unitary_rows
 from claims.theory import theory_of_gans
+from core_hours import hours
 from harness.intervals import LEVEL, fraction
 from users import loss_ratio
 
@@ -89,6 +90,8 @@ def nets(out: Path) -> list[Row]:
     results = read(integrators.STUDY, integrators.PAGE, out)
     for points in integrators.TASKS:
         text, verdict = within(results, f"{points}, LM-ResNet, half the blocks", f"{points}, ResNet", "test", 0.01)
+        alike, of_all = within(results, f"{points}, ResNet, half the blocks", f"{points}, ResNet", "test", 0.01)
+        text += f"; so is a ResNet of half the blocks, {alike}" if verdict == of_all == HOLDS else ""
         rows.append(
             Row(
                 f"An LM-ResNet of half the blocks is as accurate as a ResNet, within 0.01 ({points})",
@@ -175,6 +178,9 @@ def tuning_by_hand(out: Path) -> list[Row]:
     fewer = all(one.p < LEVEL and one.fewer > one.more for one in rules)
     more = any(one.p < LEVEL and one.fewer < one.more for one in rules)
     text = f"fewer {words['rate']}; {words['ratio']} (sign tests, adjusted); fewer {words[control]}, a control"
+    adam = [results.by_cell[rule] for rule in results.study.cells if rule not in ("auto", control)]
+    if all(one["modes"] < 8 for users in adam for user in users.values() for one in user["history"]):
+        text += "; no training with Adam was stable"
     claim = "On ring8 `auto` needs fewer trainings until a stable one than two rules by which people tune alternating "
     claim += "Adam by its losses"
     return [Row(claim, "ours", text, users, HOLDS if fewer else FAILS if more else OPEN, "loss_ratio")]
@@ -215,17 +221,19 @@ unless the row says so; a margin or threshold is ours unless the row says otherw
 
 {table}
 
-Studies without a published claim: [activations](activations.md), [auto on digits](auto-digits.md),
-[sick games](sick_games.md).
+Studies without a row: [activations](activations.md), [auto on digits](auto-digits.md) (one seed), [the index along
+training](index_along_training.md), [sick games](sick_games.md).
+
+{hours}
 """
 
 
-def render(rows: Sequence[Row]) -> str:
-    """Return the page of all rows."""
+def render(rows: Sequence[Row], hours: str) -> str:
+    """Return the page of all rows, and the section of the core-hours."""
     head = ["claim", "source", "ours", "seeds", "verdict", "page"]
     lines = [[r.claim, r.source, r.found, str(r.seeds), r.verdict, f"[{r.page}]({r.page}.md)"] for r in rows]
     rule = ["---", "---", "---", "--:", "---", "---"]
-    return PAGE.format(table="\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *lines)))
+    return PAGE.format(table="\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *lines)), hours=hours)
 
 
 def page(out: Path) -> str:
@@ -244,7 +252,8 @@ def page(out: Path) -> str:
             *tuning_by_hand(out),
             *unitary_players(out),
             *theory_of_gans(out),
-        ]
+        ],
+        hours(out),
     )
 
 

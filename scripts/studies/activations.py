@@ -1,4 +1,4 @@
-"""Effect of the activation of a GAN's players on convergence, rotation, and unstable directions.
+"""Convergence, rotation and unstable directions of a GAN by the activation of its players.
 
 The ring of eight Gaussians with the network of The Numerics of GANs, under consensus: each activation in the generator
 alone, in the discriminator alone (ReLU in the other player), and in both; in both under simultaneous gradient too.
@@ -64,7 +64,7 @@ STUDY = study.Study(
 SECTION = study.Section(
     f"{gan_cells.SETTINGS}; mean and 95 % interval.\n\n{gan_cells.EXPLAINED}",
     figures={
-        "all": ("By cell", study.Results.figure),
+        "all": ("By cell", gan_cells.by_cell),
         "modes": ("Modes over the steps, the same activation in both players", in_both),
     },
     pairs=[(f"{name} in both", "relu in both") for name in ACTIVATIONS if name != "relu"],

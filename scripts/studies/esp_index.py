@@ -26,12 +26,16 @@ AUTHORS = {
     "nonlinear, 8-2": {"relu": (0.645, 0.572, 0.222, 0.489), "esp": (0.994, 0.019, 0.25, 0),
                        "sigmoid": (0.812, 0.385, 0.289, 0)},
 }  # fmt: skip
+# On the nonlinear set with ten units.
+COMPARED = [
+    (f"nonlinear, 10, {a}", f"nonlinear, 10, {b}") for a, b in (("esp", "relu"), ("silu", "relu"), ("esp", "silu"))
+]
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # of Okabe and Ito
 
 
 def verdict(results: study.Results) -> list[str]:
     """Return the paper's claims on the nonlinear set with ten units, each with the numbers beside."""
-    esp, relu, silu = (f"nonlinear, 10, {activation}" for activation in ("esp", "relu", "silu"))
+    (esp, relu), (silu, _), _ = COMPARED
     worst = [np.nanmin(results.values(cell, "train")) for cell in (esp, relu)]
     flat, dead = ([results.mean(cell, column) for cell in (esp, relu)] for column in ("gamma 1e-04", "zero rows"))
     return [
@@ -104,7 +108,7 @@ STUDY = study.Study(
     COLUMNS,
     QUICK,
     seeds=range(10),
-    bounds={"loss": (0.0, math.inf), **dict.fromkeys(FRACTIONS, (0.0, 1.0))},
+    bounds={**dict.fromkeys(("loss", "gradient"), (0.0, math.inf)), **dict.fromkeys(FRACTIONS, (0.0, 1.0))},
 )
 SECTION = study.Section(
     f"""Cells: set, hidden units, activation; the last of them gives ReLU nets the learned slope of the output that ESP
@@ -120,6 +124,8 @@ The authors' runs, at tolerance 0 (one run each, recomputed from the Hessians th
 
 Ours:""",
     figures={"curves": ("alpha and gamma over the tolerance", tolerance_curves)},
+    pairs=COMPARED,
+    compared=("train",),
 )
 PAGE = study.Page("The Hessian index of the ESP experiment", __doc__, [SECTION], verdict)
 

@@ -8,6 +8,8 @@ learning rate is near 1 in any case, so its rate, the logarithm, is what tells; 
     python scripts/studies/projected_dynamics.py --quick
 """
 
+import math
+
 from cells import projection_cells
 from harness import study
 
@@ -55,6 +57,7 @@ STUDY = study.Study(
     COLUMNS,
     quick={k: v for k, v in cells(5, 30, 4).items() if "Adam" not in k},
     seeds=range(2),
+    bounds={name: (0.0, 10.0 if name.endswith("within") else math.inf) for name in COLUMNS},
 )
 SECTION = study.Section(
     f"""After {{warm}} steps, ten looks, each at the {{window}} steps before it: {projection_cells.PROJECTIONS} random

@@ -121,14 +121,15 @@ def verdict(results: study.Results) -> list[str]:
         full = [results.shown(name, "all modes") for name in pair]
         said.append(
             f"{base}: all 8 modes at the end in {full[0]} of the runs of consensus, exact interval, and in {full[1]} "
-            f"of those of simultaneous gradient. {results.difference(*pair, 'modes')}"
+            f"of those of simultaneous gradient. {results.difference(*pair, 'modes')} "
+            f"{results.difference(*pair, 'quality')}"
         )
     for column in ("repulsion", "rotation", "largest real", "least real", "radius"):
         ends = [np.concatenate([results.values(f"{m}, {b}", column) for b in BASES]) for m in METHODS]
         reach = [f"{np.nanmin(x):.3g} to {np.nanmax(x):.3g}" for x in ends]
         name = results.study.columns[column]
         said.append(
-            f"{name[:1].upper()}{name[1:]}, over all runs: {reach[0]} after consensus, {reach[1]} "
+            f"{name[:1].upper()}{name[1:]}, over all runs, without a test: {reach[0]} after consensus, {reach[1]} "
             "after simultaneous gradient."
         )
     return said
@@ -168,9 +169,10 @@ modes" is the fraction of runs.""",
 positive real parts attract; Mescheder's v' is -J. The size of its eigenvalues is that of the losses, which says nothing
 of stability. So "repulsion" is the strongest negative real part and "rotation" the largest imaginary part of J, both
 over its largest modulus, and h D^-1 J is J in units of the step of RMSProp, h its learning rate, D the roots of its
-second moments: a plain step of that size multiplies an eigenvector by 1 - mu, repels where Re mu < 0 and overshoots
-where |1 - mu| > 1. The radius is that of the step that the method takes, consensus' term and second moments included:
-above 1 some direction grows at this step. Zeros are eigenvalues of J of modulus below {ZERO:g}, of dead ReLU paths.""",
+second moments: a plain step of that size multiplies an eigenvector by 1 - mu; where |1 - mu| > 1 it repels if
+Re mu < 0, and overshoots if not. The radius is that of the step that the method takes, consensus' term and second
+moments included: above 1 some direction grows at this step. Zeros are eigenvalues of J of modulus below {ZERO:g}, of
+dead ReLU paths.""",
             columns=SPECTRA,
             figures={
                 "spectra": ("Spectra of the first seed at the end", ring8_figures.ends),

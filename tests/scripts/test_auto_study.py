@@ -41,11 +41,12 @@ def test_the_verdict_compares_with_the_median_and_failed_runs_are_the_worst():
     rows = [(0.30, 0.05), (0.28, 0.06), (0.40, 0.02)]
     values = {n: {"coverage": c, "kernel_distance": k} for n, (c, k) in zip(names[:3], rows, strict=True)}
     values[names[3]] = {"failed": "NaN"}
-    coverage, distance = auto.verdict(result(auto.DIGITS, values))
+    one, coverage, distance = auto.verdict(result(auto.DIGITS, values))
+    assert "no claim follows" in one
     assert "0.3, is no worse than the median of the grid, 0.28; it is better than 2 of the 3" in coverage
     assert "best has 0.4." in coverage
     assert "0.05, is no worse than the median of the grid, 0.06; it is better than 2 of the 3" in distance
     values["auto"]["kernel_distance"] = 0.5
-    assert "0.5, is worse than" in auto.verdict(result(auto.DIGITS, values))[1]
+    assert "0.5, is worse than" in auto.verdict(result(auto.DIGITS, values))[2]
     (ring,) = auto.verdict(result(auto.STUDY, {"auto": {"modes_covered": 8.0, "least modes": 7.0}}))
     assert "8 of 8 modes in 1 of 1 seeds" in ring and "second half of the steps in 0" in ring

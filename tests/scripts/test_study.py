@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
-from harness import study
+from harness import programs, study
 
 from gantools import GantoolsError
 from gantools.errors import MissingDependencyError
@@ -106,10 +107,31 @@ def test_differences_are_bold_where_one_is_seen_and_are_counted(tmp_path):
     assert rows[0] == "| mean 1.0 against mean 0.0 | **+1** |"
     assert rows[1:] == ["| mean 0.0 against mean 0.0 | +0 |", "| mean -1.0 against mean 0.0 | - |"]
     assert count == "Of 2 differences 1 are seen; 1 would be, each alone."
+    alike = results.difference("mean 0.0", "mean 0.0", "value")
+    assert alike.endswith("no difference is seen (+0, the same with every seed).")
     # p = 1/64 is below 5 %, and 5/64 is not: beside four more comparisons of the page the same one is not seen.
     others = tuple((cell, cell, column) for cell in ("mean 0.0", "mean 1.0") for column in ("value", "seconds"))
     many = dataclasses.replace(results, compared=(*others, ("mean 1.0", "mean 0.0", "value")))
     assert not many.seen("mean 1.0", "mean 0.0", "value")
+
+
+def test_what_was_not_seen_says_what_would_have_been():
+    """Of five seeds one of 1 + t(0.8) / t(0.975) half widths, with four degrees of freedom."""
+    values = {"a": (0.1, -0.2, 0.3, 0.1, -0.1), "b": (0.0,) * 5}
+    by_cell = {cell: {seed: {"x": x} for seed, x in enumerate(own)} for cell, own in values.items()}
+    results = study.Results(study.Study("s", dict, dict.fromkeys(values, {}), {"x": "x"}, {}), by_cell)
+    times = 1 + scipy.stats.t.ppf(0.8, 4) / scipy.stats.t.ppf(0.975, 4)
+    assert f"One of {times:.2f} half widths would have been" in results.differences([("a", "b")], ["x"])
+
+
+def test_fractions_are_named_on_the_page_that_shows_them(tmp_path):
+    fractions = dataclasses.replace(
+        small(), columns={"value": "value", "solved": "solved"}, trials={"solved": "starts"}
+    )
+    results = study.execute(fractions, tmp_path)
+    assert "Exact binomial intervals over all starts: solved." in " ".join(page().render(results, "").split())
+    shown = study.Page("Small", "What?\n\nThis.", [study.Section("Here:", {"value": "value"})])
+    assert "Exact binomial" not in shown.render(results, "")
 
 
 def test_a_single_seed_shows_no_difference(tmp_path):
@@ -189,13 +211,16 @@ def test_the_seeds_of_a_cell_are_trained_together_before_each_is_measured(tmp_pa
     seeds = study.Study("tiny", tiny, cells, {"loss": "loss"}, {}, range(2))
     alone = study.execute(seeds, tmp_path / "alone")
     together = []
-    original = study.prepare_together
-    monkeypatch.setattr(study, "prepare_together", lambda *args: together.append(args) or original(*args))
+    original = programs.prepare_together
+    monkeypatch.setattr(programs, "prepare_together", lambda *args: together.append(args) or original(*args))
     found = study.execute(dataclasses.replace(seeds, flags=tiny_flags), tmp_path / "together")
     assert [[config.seed for config in configs] for configs, _ in together] == [[0, 1], [0, 1]]
     for name in cells:
         assert np.allclose(found.values(name, "loss"), alone.values(name, "loss"), rtol=1e-4)
     assert [result["resumed"] for result in found.by_cell["optimistic"].values()] == [0, 0]
+    shares = found.values("optimistic", "training")
+    assert shares[0] == shares[1] > 0 and (found.values("optimistic", "seconds") > shares).all()
+    assert not found.values("proximal", "training").any() and not found.values("none", "training").any()
     assert "failed" not in found.by_cell["proximal"][0]
 
 

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import table_of_results
 from claims import more_than_half, within
+from claims.theory import by_draws, farther
 from harness import study
 from harness.intervals import Estimate, fraction
+from scipy import stats
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -51,3 +54,16 @@ def test_cells_are_alike_within_a_margin_by_the_interval_and_unlike_where_that_i
 @pytest.mark.parametrize(("runs", "verdict"), [(20, "holds"), (13, "open"), (3, "does not hold")])
 def test_more_than_half_of_the_runs_is_said_by_the_exact_interval(runs, verdict):
     assert more_than_half(fraction(runs, 24)) == verdict
+
+
+def test_draws_are_the_trials_where_each_has_several_rates():
+    assert by_draws(np.array([1.0] * 9 + [0.5] * 2 + [0.0])) == pytest.approx(2 * 11 / 2**10)
+    assert by_draws(np.array([0.5, 0.5])) == 1.0
+
+
+def test_a_mean_within_the_margin_is_not_beyond_it_and_one_beyond_is_by_its_t_test():
+    values = {"near": (1.04, 0.97, 1.02), "far": (1.19, 1.20, 1.21)}
+    by_cell = {cell: {seed: {"x": x} for seed, x in enumerate(own)} for cell, own in values.items()}
+    results = study.Results(study.Study("s", dict, dict.fromkeys(values, {}), {"x": "x"}, {}, seeds=range(3)), by_cell)
+    p = farther(results, "x")
+    assert p["near"] == 1.0 and p["far"] == pytest.approx(stats.ttest_1samp(values["far"], 1.05).pvalue)

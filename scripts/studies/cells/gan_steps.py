@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from harness import study
+from harness.intervals import estimate
 
 import gantools as gt
 from gantools.data.sources import make_source
@@ -63,7 +64,8 @@ def transience(results: study.Results) -> list[str]:
         found = {step: results.values(name, f"transient at {step}") for step in cell["at"]}
         known = {step: values[~np.isnan(values)] for step, values in found.items()}
         counts = [f"at step {step} in {int(values.sum())} of {len(values)} seeds" for step, values in known.items()]
-        radii = [results.shown(name, f"radius at {step}") for step in cell["at"]]
+        bounded = dict.fromkeys((f"radius at {step}" for step in cell["at"]), (0.0, math.inf))
+        radii = [str(estimate(results.values(name, column), ends)) for column, ends in bounded.items()]
         sentences.append(f"{name}: transient {', '.join(counts)} (radius {', '.join(radii)}).")
     return sentences
 

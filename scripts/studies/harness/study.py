@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import json
 import platform
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from typing import Any
 
 import torch
 from harness.intervals import fraction
+from harness.programs import result_path, train_together, trained_before
 from harness.study_page import Page, Section
 from harness.study_results import Cell, Result, Results, Study, Trial, Tuning, markdown
 from harness.tuning import trials, tuned, with_chosen
@@ -33,7 +33,6 @@ from gantools.cli.flags import parse_train
 from gantools.errors import FolderInUseError, MissingDependencyError
 from gantools.runs.store.atomic import write_atomically
 from gantools.runs.store.folder import RunFolder
-from gantools.runs.together.training import prepare_together
 from gantools.runs.training_loop import train
 from gantools.sweeps.once import held
 from gantools.sweeps.pool import Pool
@@ -96,7 +95,7 @@ def execute(study: Study, root: Path, pool: Pool | None = None) -> Results:
     groups: dict[str, list[tuple[str, int]]] = {}
     for cell, seed in missing:
         groups.setdefault(study.programs.get(cell, cell), []).append((cell, seed))
-    ahead = _run_together if study.together else _train_together if study.flags else None
+    ahead = _run_together if study.together else train_together if study.flags else None
     shared = [(group,) for group in groups.values() if ahead and len(group) > 1]
     for done, (place, _) in enumerate(pool.completed(partial(ahead, study, root), shared) if ahead else (), 1):
         group = shared[place][0]
@@ -122,11 +121,6 @@ def stored(study: Study, out: Path) -> Results:
         tried = {cell: [Trial(**trial) for trial in kept[cell]] for cell in study.cells}
         study = with_chosen(study, tried)
     return Results(study, by_cell, tried=tried)
-
-
-def result_path(root: Path, cell: str, seed: int) -> Path:
-    """Return where the result of a cell and a seed is kept."""
-    return root / f"{re.sub(r'[^A-Za-z0-9.=-]+', '_', cell)}-seed{seed}.json"
 
 
 def _keep_chosen(study: Study, tried: dict[str, list[Trial]], root: Path) -> None:
@@ -161,7 +155,8 @@ def _result(study: Study, cell: str, seed: int, path: Path) -> Result:
         raise  # not a result of the study
     except GantoolsError as error:
         result = {"failed": str(error)}
-    return _finished(path, result, time.perf_counter() - begun)
+    training = result["training"] = trained_before(path.with_suffix(""))
+    return _finished(path, result, time.perf_counter() - begun + training)
 
 
 def _run_together(study: Study, root: Path, group: Sequence[tuple[str, int]]) -> None:
@@ -190,24 +185,6 @@ def _finished(path: Path, result: Result, seconds: float) -> Result:
             for step, value in zip(curves["step"], curves[name], strict=False):
                 writer.add_scalar(f"study/{name}", value, step)
     return result
-
-
-def _train_together(study: Study, root: Path, group: Sequence[tuple[str, int]]) -> None:
-    """Train the GANs of cells and seeds in one program where they can be; `study.run` finds them trained."""
-    torch.set_num_threads(1)
-    assert study.flags is not None
-    paths = [result_path(root, cell, seed).with_suffix("") for cell, seed in group]
-    flags = [study.flags(dict(study.cells[cell]), seed) for cell, seed in group]
-    if not all(flags):
-        return
-    try:
-        runs = [(parse_train(one).config, path) for one, path in zip(flags, paths, strict=True)]
-        runs = [(config, path) for config, path in runs if config.steps not in RunFolder(path).steps()]
-        outcomes = prepare_together(*zip(*runs, strict=True)).run() if runs else []
-    except GantoolsError:  # runs that have to be trained one after another, or a mistake that `study.run` meets again
-        return
-    if any(getattr(outcome, "stopped_by", None) for outcome in outcomes):
-        raise KeyboardInterrupt
 
 
 def _tell(study: Study, what: str, done: int, total: int, begun: float) -> None:

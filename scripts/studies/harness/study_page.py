@@ -90,7 +90,9 @@ class Page:
             blocks += ["## What was tried", *map(_filled, tuning.told(results))]
         if self.verdict:
             blocks += ["## Verdict", "\n".join(f"- {sentence}" for sentence in self.verdict(results))]
-        blocks += ["## How to read the numbers", *map(_filled, reading(results))]
+        shown = {name: words for s in self.shown(results) for name, words in s.part(results).study.columns.items()}
+        columns = {name: words for name, words in results.study.columns.items() if name in shown}
+        blocks += ["## How to read the numbers", *map(_filled, reading(results.part(results.study.cells, columns)))]
         return "\n\n".join(blocks) + "\n"
 
     def adjusted(self, results: Results) -> Results:

@@ -176,9 +176,9 @@ class Results:
             return f"{compared}: cannot be compared, too few runs have it."
         if self.seen(cell, baseline, column):
             return f"{compared}: {'higher' if found.mean > 0 else 'lower'} ({found})."
-        power = (
-            "" if math.isnan(found.detectable) else f"; one of {found.detectable:.2g} would be, alone, with power 0.8"
-        )
+        power = f"; one of {found.detectable:.2g} would be, alone, with power 0.8"
+        if math.isnan(found.detectable):
+            power = "" if found.mean else ", the same with every seed"
         return f"{compared}: no difference is seen ({found}{power})."
 
     def differences(self, pairs: Iterable[tuple[str, str]], columns: Iterable[str]) -> str:
@@ -195,7 +195,17 @@ class Results:
         count = (
             f"Of {len(tested)} differences {sum(self.seen(*c) for c in tested)} are seen; {alone} would be, each alone."
         )
+        count += self._missed([self.contrast(*c) for c in tested if not self.seen(*c)])
         return markdown(["difference", *(self.study.columns[c] for c in columns)], rows) + "\n\n" + count
+
+    def _missed(self, unseen: Iterable[Difference]) -> str:
+        """Return what would have been seen where no difference was, in half widths; "" where that is not known."""
+        times = [one.detectable / one.half for one in unseen if one.half and not math.isnan(one.detectable)]
+        if not times:
+            return ""
+        least, most = f"{min(times):.2f}", f"{max(times):.2f}"
+        between = least if least == most else f"{least} to {most}"
+        return f" One of {between} half widths would have been, alone, in four such studies of five."
 
     def figure(self) -> Figure:
         """Draw a panel for each column: a dot for each seed, mean and interval for each cell."""
@@ -218,7 +228,7 @@ class Results:
             axes.grid(axis="x", alpha=0.3)
             axes.tick_params(labelsize=8)
         panels[0].set_yticks(range(len(cells)), cells)
-        panels[0].invert_yaxis()
+        panels[0].set_ylim(len(cells) - 0.5, -0.5)  # whole markers in the first and the last row
         for axes in panels[len(columns) :]:
             axes.set_visible(False)
         return figure
@@ -250,6 +260,8 @@ class Results:
             axes.grid(alpha=0.3)
         for axes in panels.flat[len(curves) :]:
             axes.set_visible(False)
+        for axes in panels.flat[max(0, len(curves) - across) : len(curves)]:
+            axes.tick_params(labelbottom=True)  # the lowest that is seen in its column
         figure.supxlabel("step", fontsize=9)
         figure.supylabel(name.replace("_", " "), fontsize=9)
         return figure

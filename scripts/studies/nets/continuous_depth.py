@@ -68,8 +68,8 @@ def verdict(results: study.Results) -> list[str]:
         "E: what a block does to small differences should be near 1. The geometric mean of a block's singular values "
         "after training is "
         + ", ".join(f"{results.shown(name, 'block mean')} ({name})" for name in BLOCKS)
-        + f"; it is 1 for any RevNet, and with a skip it is the skip itself, within {100 * off:.0f} %: the measure "
-        "does not test E's reading. Test accuracy: "
+        + f"; it is 1 for any RevNet, and with a skip it is in the mean the skip itself, within {100 * off:.0f} %: the "
+        "measure does not test E's reading. Test accuracy: "
         + ", ".join(f"{results.shown(name, 'test')} ({name})" for name in BLOCKS) + ".",
         "Near 1 in the mean is not near isometry: of the trained ResNet's product the largest singular value is 10 to "
         f"the {results.shown('ResNet', 'trained largest')} and the smallest 10 to the "

@@ -17,6 +17,7 @@ from theory.weighed_games import GAMES, best_weight, jacobian, paths, steps_need
 
 STEPS, REDUCTION, MOST, POINTS = 300, 1e-4, 10.0, 25
 LINEAR = ("bilinear", "quadratic")
+COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#d55e00")  # of Okabe and Ito
 RATES = (0.1, 0.4)  # times the spectral norm of J at the start
 
 
@@ -59,13 +60,13 @@ def scatter(results: study.Results) -> Figure:
     figure = Figure(figsize=(8.6, 4.2), dpi=110, layout="constrained")
     games = list(dict.fromkeys(cell["game"] for cell in results.study.cells.values()))
     for axes, where in zip(figure.subplots(1, 2, sharey=True), ("start", "end"), strict=True):
-        for number, (game, marker) in enumerate(zip(games, "osv^D", strict=False)):
+        for number, (game, marker, colour) in enumerate(zip(games, "osv^", COLOURS, strict=False)):
             names = [name for name, cell in results.study.cells.items() if cell["game"] == game]
             found, predicted = (
                 np.concatenate([results.values(n, c) for n in names]) for c in ("found", f"gamma {where}")
             )
             size = 11 - 1.5 * number  # those below are seen where many coincide
-            axes.plot(found, predicted, marker, label=game, alpha=0.6, markersize=size, markeredgewidth=0)
+            axes.plot(found, predicted, marker, color=colour, label=game, alpha=0.6, markersize=size, markeredgewidth=0)
         ends = axes.get_xlim()
         axes.plot(ends, ends, color="#444444", linewidth=0.8)
         axes.set(xscale="log", yscale="log", xlabel="found: gamma |J|", title=f"from J at the {where}")
@@ -105,8 +106,9 @@ def verdict(results: study.Results) -> list[str]:
 
 
 COLUMNS = {
-    "found": "found gamma", "gamma start": "from the start", "gamma end": "from the end", "factor start": "log2 of it",
-    "factor end": "log2 of it ", "steps": "fewest steps", "times start": "steps, start", "times end": "steps, end",
+    "found": "found gamma", "gamma start": "from the start", "gamma end": "from the end",
+    "factor start": "log2 over found, start", "factor end": "log2 over found, end",
+    "steps": "fewest steps", "times start": "steps, start", "times end": "steps, end",
     "times norm": "steps, norm", "times none": "steps, gamma 0",
 }  # fmt: skip
 SETTINGS = {"steps": STEPS, "points": POINTS}

@@ -124,7 +124,11 @@ def verdict(results: study.Results) -> list[str]:
             f"{optimizer.capitalize()}, {base}: at the edge, by the mean over the later looks, are {parts[0]}, and of "
             f"the discriminators {parts[1]}. The first look had {early.min():.2g} to {early.max():.2g}."
         )
-    return [*found, *unsettled(results)]
+    shared = (
+        "Runs of a seed share data and first weights, whatever their method and rate, so that they are not as many "
+        "trials as the intervals take them for."
+    )
+    return [*found, shared, *unsettled(results)]
 
 
 def unsettled(results: study.Results) -> list[str]:
@@ -158,7 +162,7 @@ STUDY = study.Study(
     COLUMNS,
     quick=cells((PLAIN[0], *OTHERS[:3]), 40, 4, 4),
     trials={"at the edge": "starts"},
-    bounds={"modes": (0.0, 8.0), "quality": (0.0, 1.0), "least": (0.0, math.inf)},
+    bounds={"modes": (0.0, 8.0), "quality": (0.0, 1.0), "least": (0.0, math.inf), "early": (0.0, math.inf)},
     flags=flags,
 )
 OTHER_STUDY = dataclasses.replace(

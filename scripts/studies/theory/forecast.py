@@ -8,6 +8,7 @@ above those that do not. What is measured, when, and what counts was [written do
     python scripts/studies forecast --jobs 1
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,9 @@ SCORES = {
     "norm growth": "growth of the norm", "distance": "distance of the samples",
 }  # fmt: skip
 BASELINES = ("ratio", "norm")
+# Of Okabe and Ito; measures of a kind have a dash of their own.
+LINES = (("-", "#0072b2"), ("-", "#e69f00"), ("-", "#009e73"), ("--", "#d55e00"), ("--", "#cc79a7"), (":", "#000000"),
+         (":", "#56b4e9"))  # fmt: skip
 Area = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # of scores, failures and families
 
 
@@ -212,14 +216,14 @@ def curves(results: study.Results) -> Figure:
     score, failed, _ = at_risk(results)
     figure = Figure(figsize=(7.2, 4.6), dpi=110, layout="constrained")
     axes = figure.subplots()
-    for name, style in zip(SCORES, ("-", "-", "-", "--", "--", ":", ":"), strict=True):
+    for name, (style, colour) in zip(SCORES, LINES, strict=True):
         order = np.argsort(-score[name], kind="stable")
         # Runs of equal score come together, as one straight piece.
         last = np.append(np.diff(score[name][order]) != 0, True)
         hits, alarms = np.cumsum(failed[order])[last], np.cumsum(~failed[order])[last]
         label = f"{SCORES[name]}, {auc(score[name], failed):.2f}"
         axes.plot(np.append(0, alarms) / max(1, (~failed).sum()), np.append(0, hits) / max(1, failed.sum()), style,
-                  linewidth=2 if name == "held" else 1.2, label=label)  # fmt: skip
+                  color=colour, linewidth=2 if name == "held" else 1.2, label=label)  # fmt: skip
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
     axes.set(xlabel="runs without failure that are called", ylabel="runs that fail that are called", aspect="equal")
     axes.grid(alpha=0.3)
@@ -248,6 +252,7 @@ STUDY = study.Study(
     COLUMNS,
     quick=cells(GROUPS[:1], 0, 2, LOOK + LEAD + 10 * WINDOW),
     seeds=range(FIRST, FIRST + RUNS),
+    bounds=dict.fromkeys(("held", "real", "ratio", "norm", "distance"), (0.0, math.inf)),
     trials={"lost": "starts", "fails": "starts"},
 )
 SECTION = study.Section(
