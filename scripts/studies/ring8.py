@@ -160,7 +160,12 @@ PAGE = study.Page(
 fraction of samples within 0.1 of any mode; both at the end, and modes also after each quarter of the steps. "all 8
 modes" is the fraction of runs.""",
             columns=MODES,
-            figures={"samples": ("Samples of the first seed over the steps", ring8_figures.samples)},
+            figures={
+                "samples": (
+                    "Samples of the first seed over the steps (in the titles), in the plane of the data",
+                    ring8_figures.samples,
+                )
+            },
             pairs=[(f"consensus, {base}", f"simultaneous, {base}") for base in BASES],
             compared=("modes", "quality"),
         ),

@@ -103,7 +103,7 @@ with the {flow_cells.STEPS_OF_SOLVER} of training. {{steps}} steps of Adam from 
 interval.""",
         RING_COLUMNS,
         where=lambda cell: cell["data"] == "ring8",
-        figures={"densities": ("Densities on the ring, seed 0", densities)},
+        figures={"densities": ("Densities on the ring, seed 0, in the plane of the data", densities)},
         pairs=[(SHOWN[1], SHOWN[0]), (SHOWN[0], SHOWN[2])],
         compared=("gap",),
     ),
