@@ -47,7 +47,8 @@ def verdict(results: study.Results) -> list[str]:
 
 
 COLUMNS = {
-    "error": "error of the eigenvalue", "error within": "eigenvalue within 5 %", "error of 1 within": "guess 1 within 5 %",
+    "error": "error of the eigenvalue", "error within": "eigenvalue within 5 %",
+    "error of 1 within": "guess 1 within 5 %",
     "error of rate": "error of its logarithm", "error of rate within": "logarithm within 5 %",
 }  # fmt: skip
 STUDY = study.Study(
