@@ -89,8 +89,8 @@ def _undecided(case: Case, found: list[Finding]) -> list[str]:
     cut = case.walk.failed is None and case.walk.steps < case.steps
     if cut and case.stalled and any(not finding.certain for finding in found):
         said.append(
-            f"the time allowed {case.walk.steps} of {case.steps} steps: in more of them the training may come nearer to "
-            "its goal by itself; allow more seconds."
+            f"the time allowed {case.walk.steps} of {case.steps} steps: in more of them the training may come nearer "
+            "to its goal by itself; allow more seconds."
         )
     if not found and case.walk.exploded:
         when = f"at step {case.walk.failed}" if case.walk.failed else f"within {case.walk.steps} steps"
