@@ -3,7 +3,7 @@
 Every game is trained as `gantools train FILE.py:FUNCTION` does it and its health is measured; then it is diagnosed as
 it stands before training, the first advice is applied as typed, and it is trained again. An advice without flags
 counts only where the entry has the game with that change. Games written afterwards are by somebody who had not seen the
-rules of the diagnosis, and are counted apart. Results that are finished are not computed again.
+rules of the diagnosis, in two sets, and are counted apart. Results that are finished are not computed again.
 
     python scripts/studies/sick_games.py --jobs 2
     python scripts/studies/sick_games.py --verify --jobs 2        no diagnosis: are they sick, can they be cured?
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import study
-from zoo import classical, fresh, healthy, tables, threads
+from zoo import classical, fresh, healthy, second, tables, threads
 from zoo.prescription import outcome, verified
 
 import gantools as gt
@@ -28,8 +28,10 @@ KINDS = {
     "threads": threads.ENTRIES,
     "classical": classical.ENTRIES,
     "written afterwards": fresh.ENTRIES,
+    "second set, written afterwards": second.ENTRIES,
     "healthy": healthy.ENTRIES,
     "healthy, written afterwards": fresh.HEALTHY,
+    "healthy, second set": second.HEALTHY,
 }
 ENTRIES = {entry.name: entry for entries in KINDS.values() for entry in entries}
 

@@ -27,13 +27,15 @@ FUNCTIONS = [
 ]
 
 
-def test_a_third_of_the_sick_games_and_six_healthy_ones_were_written_afterwards_and_all_names_differ():
+def test_two_sets_of_sick_games_and_of_healthy_ones_were_written_afterwards_and_all_names_differ():
     assert {kind: len(entries) for kind, entries in sick_games.KINDS.items()} == {
-        "threads": 10, "classical": 12, "written afterwards": 11, "healthy": 10, "healthy, written afterwards": 6,
+        "threads": 10, "classical": 12, "written afterwards": 11, "second set, written afterwards": 6,
+        "healthy": 10, "healthy, written afterwards": 6, "healthy, second set": 4,
     }  # fmt: skip
-    assert len(sick_games.ENTRIES) == 49
+    assert len(sick_games.ENTRIES) == 59
     for kind, entries in sick_games.KINDS.items():
-        assert all(entry.after == ("afterwards" in kind) for entry in entries)
+        second = "second set" in kind
+        assert all(e.second == second and e.after == (second or "afterwards" in kind) for e in entries)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=[entry.name for entry in ENTRIES])
@@ -102,6 +104,23 @@ def test_a_budget_is_missed_by_too_few_alarms_as_by_too_many():
     for bias, missed in ((math.log(1 / 3), 0.2), (-50.0, 0.05)):
         game = SimpleNamespace(players={"model": lambda x, bias=bias: x + bias}, vector=lambda: torch.zeros(1))
         assert measures.budget_missed(0.05, 0.02)(game, batches) == pytest.approx(missed, abs=1e-6)
+
+
+def test_rows_from_all_of_the_data_are_compared_where_asked_and_effects_with_those_known():
+    """Data at -1 first and at 1 afterwards, and as many samples of both: at distance 0 from all rows alone."""
+    batches = [{"real": torch.full((measures.SAMPLES, 1), x), "latent": torch.zeros(2, 1)} for x in (-1.0, 1.0)]
+    net = torch.nn.Linear(1, 1, bias=False)
+    game = SimpleNamespace(players={"generator": _Sign(), "model": net}, vector=lambda: net.weight.flatten())
+    assert measures.distance(spread=True)(game, batches) == pytest.approx(0, abs=0.01)
+    batches[0]["real"][0] = -1.1  # a spread of the first rows, which are else one point
+    assert measures.distance()(game, batches) > 1
+    torch.nn.init.constant_(net.weight, 3.0)
+    assert measures.effects((1.0,), 0.2)(game, batches) == pytest.approx(2.0)
+
+
+class _Sign(torch.nn.Module):
+    def forward(self, latent):
+        return latent.sign()
 
 
 def test_an_advice_replaces_what_it_names_and_what_belonged_to_it():
@@ -175,17 +194,20 @@ def test_the_table_counts_entries_and_prints_every_miss():
     assert "dirac, seed 0" not in text and "afterwards" not in text
 
 
-def test_games_that_were_written_afterwards_are_counted_apart():
-    names = ["dirac", "scissors", "robust", "healthy quadratic", "healthy spock"]
+def test_games_that_were_written_afterwards_are_counted_apart_and_so_is_their_second_set():
+    names = ["dirac", "scissors", "robust", "wages", "healthy quadratic", "healthy spock", "healthy words"]
     kinds = {name: [sick_games.ENTRIES[name]] for name in names}
     good = {"sick": True, "named": True, "named among": True, "cured": True, "found": ["rotation"], "advice": "--a"}
     bad = {**good, "named": False, "named among": False, "cured": False, "value after": 1.0}
     well = {**good, "sick": False, "found": []}
-    found = [good, bad, good, well, {**well, "named": False, "found": ["rotation"]}]
+    alarm = {**well, "named": False, "found": ["rotation"]}
+    found = [good, bad, good, good, well, alarm, well]
     text = tables.diagnosis(kinds, {name: {0: result} for name, result in zip(names, found, strict=True)})
     assert "Sick games: named rightly 1 of 1, among all findings 1, cured by the first advice 1;" in text
     assert "Of the 2 sick games written afterwards: named rightly 1 of 2," in text
+    assert "Of the 1 sick games of the second set: named rightly 1 of 1," in text
     assert "False alarms: 0 of 1 healthy runs" in text
+    assert "False alarms in those of the second set: 0 of 1 healthy runs" in text
     assert "False alarms in those written afterwards: 1 of 1 healthy runs" in text
 
 

@@ -35,6 +35,7 @@ class Entry:
         cure: one that is known to work; the diagnosis does not see it. None for a healthy game.
         changes: functions of changed games in the same file, by the cause whose advice without flags names the change.
         after: whether it was written after the diagnosis was finished, by somebody who had not seen its rules.
+        second: whether it was written when the rules had been mended for the first set of these: of the second set.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Entry:
     cure: Cure | None = None
     changes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     after: bool = False
+    second: bool = False
 
     def path(self, function: str | None = None) -> str:
         """Return FILE.py:FUNCTION as it is typed, of a changed game where a function is given."""

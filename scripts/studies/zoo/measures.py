@@ -1,7 +1,8 @@
 """Measures of health of a trained game: one number, and the limit that it must not exceed."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,12 +38,13 @@ class Measure:
         return value if value == value else float("inf")
 
 
-def distance(limit: float = 0.05) -> Measure:
+def distance(limit: float = 0.05, spread: bool = False) -> Measure:
     r"""Return the energy distance of generated samples to the data, in units of the spread of the data.
 
-    $$\frac{2 E|x - y| - E|x - x'| - E|y - y'|}{E|x - x'|}$$, columns divided by their standard deviation in the data.
+    $$\frac{2 E|x - y| - E|x - x'| - E|y - y'|}{E|x - x'|}$$, columns divided by their standard deviation in the data:
+    its first rows, or rows from all of it where its order matters.
     """
-    return Measure("energy distance", _distance, limit)
+    return Measure("energy distance", partial(_distance, spread=spread), limit)
 
 
 def missing_modes(modes: int, radius: float, limit: float = 0) -> Measure:
@@ -114,8 +116,9 @@ def _samples(game: Any, batches: Any) -> Tensor:
     return samples
 
 
-def _distance(game: Any, batches: Any) -> float:
-    real = torch.cat([batch["real"] for batch in batches])[:SAMPLES]
+def _distance(game: Any, batches: Any, spread: bool) -> float:
+    real = torch.cat([batch["real"] for batch in batches])
+    real = real[:: max(1, len(real) // SAMPLES)][:SAMPLES] if spread else real[:SAMPLES]
     scale = real.std(0)
     return _apart(real / scale, _samples(game, batches) / scale)
 
@@ -172,3 +175,12 @@ def budget_missed(budget: float, limit: float) -> Measure:
         return abs(float(logits.sigmoid().mean()) - budget)
 
     return Measure("distance from budget", found, limit)
+
+
+def effects(known: Sequence[float], limit: float) -> Measure:
+    """Return the distance of the coefficients of a linear model from the effects that made the data."""
+
+    def found(game: Any, batches: Any) -> float:
+        return float((game.players["model"].weight - torch.tensor(known)).norm())
+
+    return Measure("distance from effects", found, limit)

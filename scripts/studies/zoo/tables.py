@@ -72,17 +72,18 @@ def _word(yes: bool) -> str:
 
 
 def _totals(known: Sequence[Entry], results: Outcomes) -> list[str]:
-    parts = []
-    for after in (False, True):
-        sick = [e for e in known if e.cure and e.after is after]
+    parts, sets = [], [(False, False, ""), (True, False, "written afterwards"), (True, True, "of the second set")]
+    for after, second, title in sets:
+        sick = [e for e in known if e.cure and (e.after, e.second) == (after, second)]
         if sick:
-            title = f"Of the {len(sick)} sick games written afterwards" if after else "Sick games"
-            parts.append(f"{title}: {_counts(sick, results)}")
-    for after in (False, True):
-        runs = [r for e in known if not e.cure and e.after is after for r in results[e.name].values()]
+            head = f"Of the {len(sick)} sick games {title}" if after else "Sick games"
+            parts.append(f"{head}: {_counts(sick, results)}")
+    for after, second, title in sets:
+        healthy = [e for e in known if not e.cure and (e.after, e.second) == (after, second)]
+        runs = [r for e in healthy for r in results[e.name].values()]
         if runs:
-            alarms, title = sum(bool(r.get("found")) for r in runs), " in those written afterwards" if after else ""
-            parts.append(f"False alarms{title}: {alarms} of {len(runs)} healthy runs.")
+            alarms = sum(bool(r.get("found")) for r in runs)
+            parts.append(f"False alarms{f' in those {title}' if title else ''}: {alarms} of {len(runs)} healthy runs.")
     return parts
 
 
