@@ -256,8 +256,14 @@ def _balance(loss: Tensor, scored: list[Call], leaves: list[Tensor], whole: Any)
     outputs = [call.output for call in scored if call.output.requires_grad]
     if not outputs or not loss.requires_grad:
         return 0.0, 0.0
-    options: dict[str, Any] = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
+    options: dict[str, Any] = {"retain_graph": True, "allow_unused": True}
+    # Scores that no loss depends on are left out: of those from which a slope was taken the graph may be gone.
     pulls = torch.autograd.grad(loss, outputs, **options)
-    through = torch.autograd.grad(outputs, leaves, list(pulls), **options)
+    pulled = [(output, pull) for output, pull in zip(outputs, pulls, strict=True) if pull is not None]
+    if not pulled:
+        return sum(float(a.double().square().sum()) for a in whole) ** 0.5, 0.0
+    through = torch.autograd.grad(
+        [output for output, _ in pulled], leaves, [pull for _, pull in pulled], **options, materialize_grads=True
+    )
     beside = sum(float((a - b).double().square().sum()) for a, b in zip(whole, through, strict=True))
     return beside**0.5, sum(float(b.double().square().sum()) for b in through) ** 0.5

@@ -18,6 +18,7 @@ from gantools.analysis.diagnosis.causes.numbers.unnormalised_data import unnorma
 from gantools.analysis.diagnosis.causes.players.collapse import collapse
 from gantools.analysis.diagnosis.causes.players.dead_units import dead_units
 from gantools.analysis.diagnosis.causes.players.frozen_layer import frozen_layer
+from gantools.analysis.diagnosis.causes.players.missing_gradient import missing_gradient
 from gantools.analysis.diagnosis.causes.players.wrong_sign import wrong_sign
 from gantools.analysis.diagnosis.causes.steps.momentum_too_high import momentum_too_high
 from gantools.analysis.diagnosis.causes.steps.rate_imbalance import rate_imbalance
@@ -30,7 +31,7 @@ Cause = Callable[[Case], Iterator[Finding]]
 
 STAGES: tuple[tuple[Cause, ...], ...] = (
     (poisonous_batch, low_precision, penalty_not_finite, wrong_sign),
-    (dead_units, frozen_layer, unnormalised_data, saturating_loss, penalty_scale, collapse),
+    (dead_units, frozen_layer, unnormalised_data, saturating_loss, penalty_scale, collapse, missing_gradient),
     (
         updates_too_often,
         momentum_too_high,

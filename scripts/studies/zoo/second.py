@@ -24,8 +24,9 @@ ENTRIES = [
            dead_units="series_over_time"),
     _entry("teacher", adam("2e-3", 1000), measures.distance(0.1), "low_precision", Cure(function="teacher_float32"),
            low_precision="teacher_float32"),
-    _entry("claims", SGD.format("alternating", 0.05, 1000), measures.distance(0.1), "penalty_scale",
-           Cure(function="claims_with_graph"), penalty_scale="claims_with_graph"),
+    _entry("claims", SGD.format("alternating", 0.05, 1000), measures.distance(0.1), "missing_gradient penalty_scale",
+           Cure(function="claims_with_graph"), penalty_scale="claims_with_graph",
+           missing_gradient="claims_with_graph"),
     _entry("icons", adam("2e-3", 700), measures.pictures(0.1), "dead_units collapse",
            Cure(function="icons_about_zero"), dead_units="icons_about_zero", collapse="icons_about_zero"),
 ]  # fmt: skip

@@ -165,3 +165,26 @@ def test_an_eigenvalue_is_told_with_its_error_where_that_reaches_its_digits(erro
     A = gt.analysis.LinearOperator(lambda u: 0.5 * u, 3, symmetric=True, dtype=torch.float64)
     s = dataclasses.replace(gt.analysis.spectrum(A), errors=torch.full((3,), error, dtype=torch.float64))
     assert within(s, 0) == said
+
+
+def penalised(graph, weight=10.0):
+    """A critic of Wasserstein's kind on the ring, whose penalty's slopes are differentiated again or not."""
+    torch.manual_seed(0)
+    generator, discriminator = networks()
+
+    def losses(players, batch):
+        fake = players["g"](batch["latent"])
+        middle = ((batch["real"] + fake) / 2).detach().requires_grad_()
+        (slope,) = torch.autograd.grad(players["d"](middle).sum(), middle, create_graph=graph)
+        penalty = (slope.norm(dim=1) - 1).square().mean()
+        score = players["d"](fake).mean()
+        return {"g": -score, "d": score - players["d"](batch["real"]).mean() + weight * penalty}
+
+    return gt.Game({"g": generator, "d": discriminator}, losses)
+
+
+def test_a_penalty_without_a_gradient_is_found_by_differences_of_the_loss():
+    found = diagnosed(penalised(graph=False), lr=0.02)
+    finding = next(one for one in found.findings if one.cause == "missing_gradient")
+    assert finding.player == "d" and "create_graph=True" in finding.advice[0].line
+    assert not [one for one in diagnosed(penalised(graph=True), lr=0.02).findings if one.cause == "missing_gradient"]
