@@ -5,15 +5,20 @@ better on music transcription; others found no gain at equal capacity. Small for
 (`gantools.networks.ComplexResNet`) on scikit-learn's digits, with CReLU, modReLU and zReLU; and, since MusicNet has
 40 GB, which notes sound in windows of synthetic music, by one-dimensional convolutions on samples and on spectra. The
 music is not real: chord progressions of four voices by a plain rule, each note a sum of six decaying harmonics of
-random loudness, brightness and phase, and white noise (`scripts/studies/cells/nets/music.py`).
+random loudness, brightness and phase, and white noise (`scripts/studies/cells/nets/music.py`). Bach's chorales, played
+by a synthesizer, are another form with a page of its own, `complex_classifier_chorales.md`.
 
     python scripts/studies complex_classifier --jobs 2
+    python scripts/studies complex_classifier --chorales   (needs the extra chorales, FluidSynth and a sound font)
     python scripts/studies complex_classifier --quick
 """
 
+from collections.abc import Mapping
+
 import numpy as np
-from cells.nets import complex_cells
+from cells.nets import chorale_cells, chorales, complex_cells
 from harness import study
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 NETS = {
@@ -31,6 +36,12 @@ LISTENERS = {
     "magnitudes, real": {"input": "magnitudes", "activation": "relu", "width": 11},
 }
 COLOURS = {"real": "#0072b2", "complex": "#d55e00", "magnitudes": "#009e73"}
+SINGERS = {
+    "real": {"activation": "relu", "width": 12}, "real, equal width": {"activation": "relu", "width": 6},
+    **{f"complex, {name}": {"activation": name, "width": 6} for name in ("crelu", "modrelu", "zrelu")},
+    "real, magnitudes": {"input": "magnitudes", "activation": "relu", "width": 12},
+}  # fmt: skip
+SHADES = ("#0072b2", "#56b4e9", "#d55e00", "#cc79a7", "#e69f00", "#009e73")
 
 
 def cells(digits: int, audio: int, spectra: int, pieces: int) -> dict[str, study.Cell]:
@@ -60,33 +71,43 @@ def verdict(results: study.Results) -> list[str]:
     ]  # fmt: skip
 
 
-def taken(results: study.Results, cell: str, beside: str) -> str:
+def taken(results: study.Results, cell: str, beside: str, on: str = "") -> str:
     """Return how long a step takes, in words, with what the real network takes beside itself, which should be 1."""
     times, own = results.mean(cell, "step"), results.mean(beside, "step")
     least, most = sorted((times, times / own))
     return (
-        f"about {least:.2g} to {most:.2g} times on {cell.split(', ')[0]} (measured {results.shown(cell, 'step')}; the "
-        f"real network beside itself gives {results.shown(beside, 'step')} in place of 1)"
+        f"about {least:.2g} to {most:.2g} times on {on or cell.split(', ')[0]} "
+        f"(measured {results.shown(cell, 'step')}; "
+        f"the real network beside itself gives {results.shown(beside, 'step')} in place of 1)"
     )
 
 
 def precision_recall(results: study.Results) -> Figure | None:
-    """Draw precision over recall, mean and range of the seeds, for samples and for spectra."""
+    """Draw precision over recall for samples and for spectra; none where no result has the curves."""
     figure = Figure(figsize=(9, 3.8), dpi=110, layout="constrained")
     for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("audio", "spectra"), strict=True):
         shown = [name for name in LISTENERS if name in (f"{kind}, real", f"{kind}, complex")]
-        for name in [*shown, *(["magnitudes, real"] if kind == "spectra" else [])]:
-            runs = [r["curves"]["precision"] for r in results.by_cell.get(name, {}).values() if "curves" in r]
-            if not runs:
-                return None
-            values, colour = np.array(runs), COLOURS[name.split(", ")[0 if "magnitudes" in name else 1]]
-            axes.plot(complex_cells.RECALLS, values.mean(0), color=colour, label=name)
-            axes.fill_between(complex_cells.RECALLS, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+        shown += ["magnitudes, real"] if kind == "spectra" else []
+        colours = {name: COLOURS[name.split(", ")[0 if "magnitudes" in name else 1]] for name in shown}
+        if not draw_curves(axes, results, colours):
+            return None
         axes.set(xlabel="recall", title=f"notes from {kind}", ylim=(0, 1.02))
-        axes.grid(alpha=0.3)
         axes.legend(loc="lower left")
     figure.axes[0].set_ylabel("precision")
     return figure
+
+
+def draw_curves(axes: Axes, results: study.Results, colours: Mapping[str, str]) -> bool:
+    """Draw precision over recall of cells, mean and range of the seeds; return whether all have curves."""
+    for name, colour in colours.items():
+        runs = [r["curves"]["precision"] for r in results.by_cell.get(name, {}).values() if "curves" in r]
+        if not runs:
+            return False
+        values = np.array(runs)
+        axes.plot(complex_cells.RECALLS, values.mean(0), color=colour, label=name)
+        axes.fill_between(complex_cells.RECALLS, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+    axes.grid(alpha=0.3)
+    return True
 
 
 DIGITS = {"parameters": "parameters", "accuracy": "test acc.", "step": "time of a step"}
@@ -134,3 +155,90 @@ batches of 64. Average precision over all windows and notes; chance is the share
     ),
 ]  # fmt: skip
 PAGE = study.Page("Complex classifiers", __doc__, SECTIONS, verdict)
+
+# Chorales ------------------------------------------------------------------------------------------------------------
+
+TOLD = """Complex networks trained against real ones to hear the notes of Bach's chorales, played by a synthesizer.
+
+MusicNet's task (Trabelsi et al., arXiv:1705.09792: which notes sound in the middle of a window, from its spectrum) in
+small. Scores are music21's, of four voices, no two whose melodies begin alike; FluidSynth plays each with a tempo, an
+ensemble and loudnesses drawn for it, with its reverberation, by the first General MIDI sound font that is found, here
+TimGM6mb. So the sounds are sampled instruments that a program plays in strict time: neither MusicNet's recordings nor
+tones by a formula. None of it is in the repository (`scripts/studies/cells/nets/chorales.py`), and what is played is
+kept in runs/chorales, 130 MB: `pip install -e ".[chorales]"`, and on Debian
+`apt-get install fluidsynth timgm6mb-soundfont`."""
+
+
+def sung(source: str, pieces: int, windows: int, steps: int) -> dict[str, study.Cell]:
+    """Return the cells of the chorales, or of our own tones in their place."""
+    common = {"task": "chorales", "music": source, "pieces": pieces, "windows": windows, "steps": steps}
+    common |= {"input": "spectra", "rates": (1e-2, 2e-2, 4e-2), "beside": {"width": 12}}
+    return {name: {**common, **net} for name, net in SINGERS.items()}
+
+
+def heard(results: study.Results) -> list[str]:
+    """Return the paper's claim with the numbers that support it or do not, and which rates were chosen."""
+    complexes = [name for name in SINGERS if name.startswith("complex")]
+    chosen = []
+    for name in results.study.cells:
+        rates = results.values(name, "rate")
+        chosen.append(f"{name} {', '.join(f'{r:g} ({(rates == r).sum()})' for r in np.unique(rates))}")
+    return [
+        "Claim (arXiv:1705.09792): complex networks transcribe music better than real ones of as many parameters.",
+        *(results.difference(name, "real", "precision") for name in complexes),
+        "Against real networks of equal width, which have half the parameters:",
+        *(results.difference(name, "real, equal width", "precision") for name in complexes),
+        "With the phases left out: " + results.difference("real, magnitudes", "real", "precision"),
+        f"Rates that validation chose, with the number of seeds: {'; '.join(chosen)}.",
+        f"A step takes, against that of the real network, {taken(results, 'complex, crelu', 'real', 'spectra')}.",
+    ]
+
+
+def chorale_curves(results: study.Results) -> Figure | None:
+    """Draw precision over recall of all cells, whole and where they part; none where no result has the curves."""
+    figure = Figure(figsize=(9, 4.2), dpi=110, layout="constrained")
+    for axes in figure.subplots(1, 2):
+        if not draw_curves(axes, results, dict(zip(SINGERS, SHADES, strict=True))):
+            return None
+        axes.set(xlabel="recall", ylim=(0, 1.02))
+    whole, near = figure.axes
+    whole.axhline(results.mean("real", "chance"), color="#6b7280", linestyle=":", label="chance")
+    whole.set(ylabel="precision")
+    whole.legend(loc="lower left", fontsize=8)
+    near.set(xlim=(0.6, 1), title="the same, nearer")
+    return figure
+
+
+def average_precision(results: study.Results) -> Figure:
+    """Draw the average precision of all cells, seed by seed."""
+    return results.part(results.study.cells, {"precision": MUSIC["precision"]}).figure()
+
+
+SUNG = {key: MUSIC[key] for key in ("parameters", "precision", "chance", "step")}
+CHORALES = study.Study(
+    "complex_classifier_chorales",
+    chorale_cells.run,
+    sung("chorales", 120, 60, 200),
+    {**SUNG, "validation": "average precision, validation"},
+    quick=sung("tones", 6, 8, 3),
+    bounds=dict.fromkeys(("precision", "validation"), (0.0, 1.0)),
+)
+CHORALE_SECTION = study.Section(
+    f"""## Notes in chorales
+
+Which of {chorales.NOTES} notes sound in the middle of a window of {chorales.WINDOW / chorales.RATE:.3f} s at
+{chorales.RATE} Hz: {{windows}} windows of each of {{pieces}} pieces, which each seed divides anew, two thirds to train,
+a sixth for validation, a sixth for the test. Inputs are the lowest {chorales.BINS} bins of the spectrum as complex
+numbers (a real network takes their parts as two channels) or their magnitudes; three convolutions and a linear map.
+{{steps}} steps of Adam on batches of 64, down to a tenth of the rate; each net is trained with the rates 1e-2, 2e-2
+and 4e-2, and the one of the best average precision in validation is judged. Average precision is over all windows and
+notes together (micro), as MusicNet has it; chance is the share of notes that sound. {{seeds}} seeds, mean and 95 %
+interval, which are of starts, batches and divisions of the same pieces, and not of other music.""",
+    SUNG,
+    figures={"curves": ("Precision over recall", chorale_curves),
+             "precision": ("Average precision", average_precision)},
+    pairs=[*((f"complex, {name}", other) for name in ("crelu", "modrelu", "zrelu")
+             for other in ("real", "real, equal width")), ("real, magnitudes", "real")],
+    compared=("precision",),
+)  # fmt: skip
+FORMS = {"chorales": (CHORALES, study.Page("Complex classifiers on chorales", TOLD, [CHORALE_SECTION], heard))}

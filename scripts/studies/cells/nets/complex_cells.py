@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cells.nets import music
+from cells.nets import chorales, music
 from harness import study
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score, precision_recall_curve
@@ -50,11 +50,11 @@ class AsChannels(nn.Module):
 def listener(cell: study.Cell, rng: torch.Generator) -> nn.Module:
     """Return three convolutions along time or frequency, and a real linear map to the notes' logits.
 
-    Strides 8, 4, 2 over samples and 2, 2, 2 over bins; a real net takes the parts of complex numbers as channels.
+    Strides 8, 4, 2 over samples, and 2, 2, 2 over 256 bins or 4, 2, 2 over 1024; a real net takes the parts of complex
+    numbers as channels.
     """
     raw, complex_, width = cell["input"] == "audio", cell["activation"] != "relu", cell["width"]
-    shapes = ((32, 8), (8, 4), (4, 2)) if raw else ((6, 2), (6, 2), (6, 2))
-    length = music.WINDOW if raw else 256
+    length, shapes, notes = ears(cell)
     layers: list[nn.Module] = [(Complexify() if raw else nn.Identity()) if complex_ else AsChannels()]
     n = 2 if cell["input"] == "spectra" and not complex_ else 1
     for (kernel, stride), out in zip(shapes, (width, 2 * width, 2 * width), strict=True):
@@ -66,9 +66,18 @@ def listener(cell: study.Cell, rng: torch.Generator) -> nn.Module:
             layers.append(conv)
         layers.append(activation(cell["activation"], out, "complex" if complex_ else "real", rng))
         length, n = (length - kernel) // stride + 1, out
-    head = blank(nn.Linear, length * n * (2 if complex_ else 1), music.NOTES)
+    head = blank(nn.Linear, length * n * (2 if complex_ else 1), notes)
     nn.init.xavier_uniform_(head.weight, generator=rng)
     return nn.Sequential(*layers, *([Parts()] if complex_ else []), nn.Flatten(), head)
+
+
+def ears(cell: study.Cell) -> tuple[int, tuple[tuple[int, int], ...], int]:
+    """Return the length of an input, kernels with their strides, and the number of notes."""
+    if cell["task"] == "chorales":
+        return chorales.BINS, ((8, 4), (6, 2), (6, 2)), chorales.NOTES
+    if cell["input"] == "audio":
+        return music.WINDOW, ((32, 8), (8, 4), (4, 2)), music.NOTES
+    return 256, ((6, 2), (6, 2), (6, 2)), music.NOTES
 
 
 def heard(cell: study.Cell, part: str, seed: int) -> tuple[Tensor, Tensor]:
@@ -120,10 +129,15 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     }  # fmt: skip
     if cell["task"] == "digits":
         return found | {"accuracy": float((scores.argmax(1) == answers).double().mean())}
+    return found | judged(answers, scores)
+
+
+def judged(answers: Tensor, scores: Tensor) -> dict[str, Any]:
+    """Return average precision over all windows and notes together, chance, and precision over recall."""
     truth, guessed = answers.numpy().ravel(), scores.numpy().ravel()
     precision, recall, _ = precision_recall_curve(truth, guessed)
     curve = np.interp(RECALLS, recall[::-1], precision[::-1])
-    return found | {
+    return {
         "precision": float(average_precision_score(truth, guessed)), "chance": float(truth.mean()),
         "curves": {"step": (100 * RECALLS).tolist(), "precision": curve.tolist()},
     }  # fmt: skip
