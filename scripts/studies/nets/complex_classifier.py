@@ -74,11 +74,11 @@ def verdict(results: study.Results) -> list[str]:
 def taken(results: study.Results, cell: str, beside: str, on: str = "") -> str:
     """Return how long a step takes, in words, with what the real network takes beside itself, which should be 1."""
     times, own = results.mean(cell, "step"), results.mean(beside, "step")
-    least, most = sorted((times, times / own))
+    least, most = (f"{found:.2g}" for found in sorted((times, times / own)))
     return (
-        f"about {least:.2g} to {most:.2g} times on {on or cell.split(', ')[0]} "
-        f"(measured {results.shown(cell, 'step')}; "
-        f"the real network beside itself gives {results.shown(beside, 'step')} in place of 1)"
+        f"about {least if least == most else f'{least} to {most}'} times on {on or cell.split(', ')[0]} "
+        f"(measured {results.shown(cell, 'step')}; the real network beside itself gives "
+        f"{results.shown(beside, 'step')} in place of 1)"
     )
 
 
@@ -97,15 +97,16 @@ def precision_recall(results: study.Results) -> Figure | None:
     return figure
 
 
-def draw_curves(axes: Axes, results: study.Results, colours: Mapping[str, str]) -> bool:
-    """Draw precision over recall of cells, mean and range of the seeds; return whether all have curves."""
+def draw_curves(axes: Axes, results: study.Results, colours: Mapping[str, str], ranges: bool = True) -> bool:
+    """Draw precision over recall of cells, mean and perhaps range of the seeds; return whether all have curves."""
     for name, colour in colours.items():
         runs = [r["curves"]["precision"] for r in results.by_cell.get(name, {}).values() if "curves" in r]
         if not runs:
             return False
         values = np.array(runs)
         axes.plot(complex_cells.RECALLS, values.mean(0), color=colour, label=name)
-        axes.fill_between(complex_cells.RECALLS, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+        if ranges:
+            axes.fill_between(complex_cells.RECALLS, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
     axes.grid(alpha=0.3)
     return True
 
@@ -179,7 +180,7 @@ def sung(source: str, pieces: int, windows: int, steps: int) -> dict[str, study.
 def heard(results: study.Results) -> list[str]:
     """Return the paper's claim with the numbers that support it or do not, and which rates were chosen."""
     complexes = [name for name in SINGERS if name.startswith("complex")]
-    chosen = []
+    chosen, tried = [], next(iter(results.study.cells.values()))["rates"]
     for name in results.study.cells:
         rates = results.values(name, "rate")
         chosen.append(f"{name} {', '.join(f'{r:g} ({(rates == r).sum()})' for r in np.unique(rates))}")
@@ -189,23 +190,25 @@ def heard(results: study.Results) -> list[str]:
         "Against real networks of equal width, which have half the parameters:",
         *(results.difference(name, "real, equal width", "precision") for name in complexes),
         "With the phases left out: " + results.difference("real, magnitudes", "real", "precision"),
-        f"Rates that validation chose, with the number of seeds: {'; '.join(chosen)}.",
+        f"Rates that validation chose, with the number of seeds: {'; '.join(chosen)}. Those tried end at "
+        f"{min(tried):g} and {max(tried):g}; where these are chosen, a wider grid may do better.",
         f"A step takes, against that of the real network, {taken(results, 'complex, crelu', 'real', 'spectra')}.",
     ]
 
 
 def chorale_curves(results: study.Results) -> Figure | None:
-    """Draw precision over recall of all cells, whole and where they part; none where no result has the curves."""
+    """Draw precision over recall of all cells, and nearer the means of those that lie together; none without curves."""
     figure = Figure(figsize=(9, 4.2), dpi=110, layout="constrained")
-    for axes in figure.subplots(1, 2):
-        if not draw_curves(axes, results, dict(zip(SINGERS, SHADES, strict=True))):
-            return None
-        axes.set(xlabel="recall", ylim=(0, 1.02))
-    whole, near = figure.axes
+    shades = dict(zip(SINGERS, SHADES, strict=True))
+    whole, near = figure.subplots(1, 2)
+    together = {name: colour for name, colour in shades.items() if name not in ("complex, modrelu", "complex, zrelu")}
+    if not (draw_curves(whole, results, shades) and draw_curves(near, results, together, ranges=False)):
+        return None
     whole.axhline(results.mean("real", "chance"), color="#6b7280", linestyle=":", label="chance")
-    whole.set(ylabel="precision")
-    whole.legend(loc="lower left", fontsize=8)
-    near.set(xlim=(0.6, 1), title="the same, nearer")
+    whole.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), title="mean and range of the seeds")
+    near.set(xlabel="recall", xlim=(0.7, 0.96), ylim=(0.5, 0.95), title="means that lie together, nearer")
+    for axes, corner in ((whole, (0.02, 0.13)), (near, (0.02, 0.02))):
+        axes.legend(loc="lower left", bbox_to_anchor=corner, fontsize=8)
     return figure
 
 
@@ -233,7 +236,8 @@ numbers (a real network takes their parts as two channels) or their magnitudes; 
 {{steps}} steps of Adam on batches of 64, down to a tenth of the rate; each net is trained with the rates 1e-2, 2e-2
 and 4e-2, and the one of the best average precision in validation is judged. Average precision is over all windows and
 notes together (micro), as MusicNet has it; chance is the share of notes that sound. {{seeds}} seeds, mean and 95 %
-interval, which are of starts, batches and divisions of the same pieces, and not of other music.""",
+interval, which are of starts, batches and divisions of the same pieces, and not of other music. {{steps}} steps are
+few: nothing is said of nets that are trained longer.""",
     SUNG,
     figures={"curves": ("Precision over recall", chorale_curves),
              "precision": ("Average precision", average_precision)},
