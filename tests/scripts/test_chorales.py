@@ -183,3 +183,15 @@ def test_chorales_are_of_four_voices_and_sound_at_their_pitches(monkeypatch, tmp
     chorales.chorales.cache_clear()
     assert np.array_equal(kept.sound, again.sound) and np.array_equal(kept.notes, again.notes)
     assert len(kept.sound) > kept.notes[:, 1].max() * rate
+
+
+@pytest.mark.slow
+def test_the_quick_form_needs_none_of_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(chorales, "_music21", lambda: pytest.fail("asked for music21"))
+    monkeypatch.setattr(chorales, "synthesizer", lambda: pytest.fail("asked for FluidSynth"))
+    catalogue.main(["complex_classifier", "--chorales", "--quick", "--root", str(tmp_path)])
+    table, page = capsys.readouterr().out, (tmp_path / f"{CHORALES.name}.md").read_text()
+    assert "±" in table and page.count("\n|") > 10 and "{" not in page
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        f"{CHORALES.name}-{figure}.png" for figure in ("curves", "precision")
+    }
