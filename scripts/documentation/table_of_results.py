@@ -23,6 +23,7 @@ import quantum_mixture
 import ring8
 from cells import esp_cells, logic_cells
 from claims import FAILS, HOLDS, OPEN, Row, compared, more_than_half, ordered, read, within
+from claims.diagnosis import diagnosis
 from claims.nets import nets as claims_of_nets
 from claims.sequences import loaded_rows, memory, unitary_rows
 from claims.theory import theory_of_gans
@@ -222,7 +223,7 @@ unless the row says so; a margin or threshold is ours unless the row says otherw
 {table}
 
 Studies without a row: [activations](activations.md), [auto on digits](auto-digits.md) (one seed), [the index along
-training](index_along_training.md), [sick games](sick_games.md).
+training](index_along_training.md).
 
 {hours}
 """
@@ -252,6 +253,7 @@ def page(out: Path) -> str:
             *tuning_by_hand(out),
             *unitary_players(out),
             *theory_of_gans(out),
+            *diagnosis(out),
         ],
         hours(out),
     )

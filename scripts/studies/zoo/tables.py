@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from harness.intervals import fraction
 from harness.study_results import markdown
 from zoo.entry import Entry
 
@@ -53,37 +54,29 @@ def diagnosis(kinds: Kinds, results: Outcomes) -> str:
     )
 
 
-def first_sight(kinds: Kinds, results: Outcomes) -> str:
-    """Return what was found of the entries written afterwards before any rule was mended for them."""
+def first_sight(kinds: Kinds, results: Outcomes, said: str) -> str:
+    """Return what was found of games written afterwards before any rule was mended for them, under a sentence."""
     known = [entry for entries in kinds.values() for entry in entries if entry.name in results]
-    rows = [
-        [entry.name, ", ".join(entry.causes) or "healthy", _word(one["named"]), ", ".join(one["found"]) or "nothing",
-         _word(one["cured"]) if entry.cure else "-"]
-        for entry in known for one in results[entry.name].values()
-    ]  # fmt: skip
-    table = markdown(["game", "expected", "named", "found", "cured"], rows)
-    seeds = ", ".join(sorted({seed for one in results.values() for seed in one}))
-    said = f"The games written afterwards, seed {seeds}, before any rule was mended for what was missed:"
-    return "\n\n".join(["## At first sight", said, table, *_totals(known, results)])
+    rows = [[row[0], *row[2:4], *row[5:7]] for row in (_row(entry, results[entry.name]) for entry in known)]
+    table = markdown(["game", "expected", "named", "cured", "found first"], rows)
+    return "\n\n".join([said, table, *_totals(known, results, unseen=True)])
 
 
-def _word(yes: bool) -> str:
-    return "yes" if yes else "no"
-
-
-def _totals(known: Sequence[Entry], results: Outcomes) -> list[str]:
+def _totals(known: Sequence[Entry], results: Outcomes, unseen: bool = False) -> list[str]:
+    """Return the counts over entries; of games that were unseen when they were diagnosed, with intervals."""
     parts, sets = [], [(False, False, ""), (True, False, "written afterwards"), (True, True, "of the second set")]
     for after, second, title in sets:
         sick = [e for e in known if e.cure and (e.after, e.second) == (after, second)]
         if sick:
             head = f"Of the {len(sick)} sick games {title}" if after else "Sick games"
-            parts.append(f"{head}: {_counts(sick, results)}")
+            parts.append(f"{head}: {_counts(sick, results, unseen)}")
     for after, second, title in sets:
         healthy = [e for e in known if not e.cure and (e.after, e.second) == (after, second)]
-        runs = [r for e in healthy for r in results[e.name].values()]
-        if runs:
-            alarms = sum(bool(r.get("found")) for r in runs)
-            parts.append(f"False alarms{f' in those {title}' if title else ''}: {alarms} of {len(runs)} healthy runs.")
+        alarms = [[bool(r.get("found")) for r in results[e.name].values()] for e in healthy]
+        if healthy:
+            head = f"False alarms{f' in those {title}' if title else ''}: {sum(map(sum, alarms))} of"
+            games = _share(sum(map(any, alarms)), len(healthy), unseen)
+            parts.append(f"{head} {sum(map(len, alarms))} healthy runs, of {games} games.")
     return parts
 
 
@@ -97,25 +90,31 @@ def _row(entry: Entry, found: Mapping[int, Mapping[str, Any]]) -> list[str]:
         (value, times), *_ = Counter(values).most_common(1)
         return f"{value} ({times})".replace("|", "\\|")
 
-    first = commonest([(r.get("found") or ["nothing"])[0] for r in results])
+    first = commonest([(r.get("found") or ["failed" if "failed" in r else "nothing"])[0] for r in results])
     advice = commonest([r.get("advice") or "none" for r in results])
     expected = ", ".join(entry.causes) or "healthy"
     cured = count("cured") if entry.cure else "-"
     return [entry.name, count("sick"), expected, count("named"), count("named among"), cured, first, advice]
 
 
-def _counts(entries: Sequence[Entry], results: Outcomes) -> str:
-    def most(column: str) -> int:
-        """Count the entries for which it holds in more than half of the seeds."""
-        return sum(
-            2 * sum(bool(r.get(column)) for r in results[e.name].values()) > len(results[e.name]) for e in entries
-        )
+def counted(entries: Sequence[Entry], results: Outcomes, column: str) -> int:
+    """Return for how many entries it holds in more than half of the seeds: "named", "named among" or "cured"."""
+    return sum(2 * sum(bool(r.get(column)) for r in results[e.name].values()) > len(results[e.name]) for e in entries)
 
-    total = len(entries)
+
+def _counts(entries: Sequence[Entry], results: Outcomes, unseen: bool) -> str:
+    found = (counted(entries, results, column) for column in ("named", "named among", "cured"))
+    named, among, cured = (_share(count, len(entries), unseen) for count in found)
     return (
-        f"named rightly {most('named')} of {total}, among all findings {most('named among')}, cured by the first "
-        f"advice {most('cured')}; each in more than half of its seeds."
+        f"named rightly {named}, among all findings {among}, cured by the first advice {cured}; each in more than half "
+        "of its seeds."
     )
+
+
+def _share(count: int, total: int, unseen: bool) -> str:
+    """Return how many of all; where they are a sample, with the exact 95 % interval of their share."""
+    share = fraction(count, total)
+    return f"{count} of {total}" + (f" [{share.low:.2f}, {share.high:.2f}]" if unseen else "")
 
 
 def _misses(entries: Sequence[Entry], results: Outcomes) -> str:

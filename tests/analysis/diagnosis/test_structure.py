@@ -188,3 +188,24 @@ def test_a_penalty_without_a_gradient_is_found_by_differences_of_the_loss():
     finding = next(one for one in found.findings if one.cause == "missing_gradient")
     assert finding.player == "d" and "create_graph=True" in finding.advice[0].line
     assert not [one for one in diagnosed(penalised(graph=True), lr=0.02).findings if one.cause == "missing_gradient"]
+
+
+class Half(nn.Module):
+    """A discriminator on features in float16, whose mean square overflows where they are large."""
+
+    def __init__(self, inner, size):
+        super().__init__()
+        self.inner, self.size = inner, size
+
+    def forward(self, x):
+        features = (self.size * x).to(torch.float16)
+        return self.inner((features * (features.square().mean(1, keepdim=True) + 1e-6).rsqrt()).float())
+
+
+@pytest.mark.parametrize(("size", "overflows"), [(3e4, True), (1.0, False)])
+def test_a_range_that_ends_within_a_module_is_found_by_the_field_in_float32(size, overflows):
+    generator, discriminator = networks()
+    found = diagnosed(gt.gan(generator, Half(discriminator, size), "nonsaturating"), lr=1e-4)
+    named = [one for one in found.findings if one.cause == "low_precision"]
+    assert bool(named) == overflows
+    assert not overflows or (named[0].certain and "in float32" in named[0].evidence)

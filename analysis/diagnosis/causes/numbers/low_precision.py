@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from gantools.analysis.diagnosis.case import Case
@@ -15,22 +16,30 @@ from gantools.analysis.diagnosis.result import Advice, Finding
 from gantools.batches import map_tensors
 
 LOW = {torch.bfloat16, torch.float16}
+AMISS = 0.9  # of a player's field in float32: a difference with which nothing of it is left
 COST = "float32 takes twice the memory, and no training is worse for it."
 
 
 class _Single(TorchFunctionMode):
-    """Where 16 bits are asked for, by a dtype, a method or autocast, float32 is taken."""
+    """Where 16 bits are asked for, by a dtype, a method or autocast, float32 is taken.
+
+    Attributes:
+        asked: the types of 16 bits that were asked for, those of autocast left out.
+    """
 
     def __init__(self, device: str):
         super().__init__()
-        self.device = device
+        self.device, self.asked = device, set[torch.dtype]()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        func = torch.Tensor.float if func in (torch.Tensor.bfloat16, torch.Tensor.half) else func
+        named = {torch.Tensor.bfloat16: torch.bfloat16, torch.Tensor.half: torch.float16}
+        words = (*args, *(kwargs or {}).values(), named.get(func))
+        self.asked.update(low for low in LOW if any(x is low for x in words))
+        func = torch.Tensor.float if func in named else func
         args = tuple(torch.float32 if any(x is low for low in LOW) else x for x in args)
-        named = {k: torch.float32 if any(x is low for low in LOW) else x for k, x in (kwargs or {}).items()}
+        rest = {k: torch.float32 if any(x is low for low in LOW) else x for k, x in (kwargs or {}).items()}
         with _no_autocast(self.device):
-            return func(*args, **named)
+            return func(*args, **rest)
 
 
 def _no_autocast(device: str) -> AbstractContextManager[Any]:
@@ -43,10 +52,11 @@ def single(tree: Any) -> Any:
 
 
 def low_precision(case: Case) -> Iterator[Finding]:
-    """Numbers of 16 bits in which the field is not finite, or steps are lost to rounding."""
+    """Numbers of 16 bits in which the field is not finite or not that of float32, or steps are lost to rounding."""
     own = {parameter.dtype for parameter in case.game.parameters()} & LOW
     passing = {dtype for seen in case.first for dtype in seen.dtypes} & LOW
-    found = own | passing
+    exact, asked = _field_in_float32(case)
+    found = own | passing | asked
     if not found:
         return
     name = ", ".join(str(dtype).removeprefix("torch.") for dtype in found)
@@ -62,11 +72,40 @@ def low_precision(case: Case) -> Iterator[Finding]:
         words += "numbers pass through the players"
         words += "; the same step in float32 is finite." if sound else "."
         yield Finding("low_precision", words, bool(sound), (advice,), harm=1.0 if sound else 0.6)
-    elif own and case.walk.steps >= 8:
+        return
+    if own and case.walk.steps >= 8:
         stuck = 1 - float(case.walk.moved.double().mean())
         if stuck > 0.5:
             words = f"{stuck:.0%} of the parameters, in {name}, did not change in {case.walk.steps} steps."
             yield Finding("low_precision", words, True, (advice,))
+    if exact is not None and case.stalled and (amiss := _amiss(case, exact)):
+        words = f"{name} numbers pass through the players, and nothing is left of the field in float32: its norm is "
+        words += ", ".join(f"{norm:.3g} in place of {right:.3g} ({player})" for player, norm, right in amiss) + "."
+        yield Finding("low_precision", words, True, (advice,))
+
+
+def _amiss(case: Case, exact: Tensor) -> list[tuple[str, float, float]]:
+    """Return the players of whose field in float32 nothing is left, with its norm as it is and in float32."""
+    field, found = case.first[0].field.double(), []
+    for player, part in case.game.slices.items():
+        right = float(exact[part].norm())
+        if float((field[part] - exact[part]).norm()) > AMISS * right > 0:
+            found.append((player, float(field[part].norm()), right))
+    return found
+
+
+def _field_in_float32(case: Case) -> tuple[Tensor | None, set[torch.dtype]]:
+    """Return the field at the start on the first batch in float32, and the types of 16 bits that are asked for there.
+
+    None where it cannot be evaluated so, or is not finite.
+    """
+    game, mode = case.game, _Single(case.game.device.type)
+    try:
+        with mode, torch.no_grad():
+            field = game.field_at(single(case.start), single(game.buffers()), single(case.batches[0])).vector.double()
+    except (RuntimeError, TypeError, ValueError):
+        return None, mode.asked
+    return field if bool(field.isfinite().all()) else None, mode.asked
 
 
 def _finite_in_float32(case: Case, start: bool) -> bool | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from gantools.analysis.diagnosis.case import Case
 from gantools.analysis.diagnosis.observation import Observation, observe
 from gantools.analysis.diagnosis.result import Advice, Finding
+from gantools.batches import map_tensors
 
 STEPS = (1e-5, 1e-4, 1e-3)  # of the length of a player's parameters; the smallest that rounding allows is taken
 EXACT = 0.2  # difference of two estimates, relative to the larger, up to which they are believed
@@ -31,13 +34,35 @@ def missing_gradient(case: Case) -> Iterator[Finding]:
             f"along its gradient the loss of {player} changes {amiss[0]:.3g} times as fast as the gradient says, by "
             "differences: a part of it has no gradient, or that of something else."
         )
+        graphless = _graphless(case)
+        look = f"look in the loss of {player} for detach, no_grad, .data and .item()."
         advice = Advice(
-            f"Pass create_graph=True to torch.autograd.grad within the loss of {player}, and look there for detach, "
-            "no_grad, .data and .item().",
+            f"Pass create_graph=True to torch.autograd.grad, which a loss calls without, and {look}"
+            if graphless
+            else look.capitalize(),
             "the player is moved for all of its loss, penalties included.",
             "an update takes longer; a gradient that is stopped on purpose, as straight-through, is to stay stopped.",
         )
-        yield Finding("missing_gradient", words, False, (advice,), player, harm=0.8)
+        yield Finding("missing_gradient", words, False, (advice,), player, harm=1.0 if graphless else 0.5)
+
+
+class _Grad(TorchFunctionMode):
+    """Notes whether a gradient was taken that cannot be differentiated again."""
+
+    met = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        self.met |= func is torch.autograd.grad and not (kwargs or {}).get("create_graph")
+        return func(*args, **(kwargs or {}))
+
+
+def _graphless(case: Case) -> bool:
+    """Return whether a loss takes a gradient without create_graph=True."""
+    leaves = [piece.detach().requires_grad_() for piece in case.game.unflatten(case.start)]
+    batch, mode = map_tensors(Tensor.detach, case.batches[0]), _Grad()
+    with torch.random.fork_rng(), torch.enable_grad(), mode:
+        case.game.module.call(case.game.layout.names, leaves, case.game.buffers(), batch, lambda losses: losses)
+    return mode.met
 
 
 def _ratio(case: Case, player: str, w: Tensor, buffers: Mapping[str, Tensor]) -> float | None:

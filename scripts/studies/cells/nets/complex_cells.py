@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from gantools.data.seeds import derive_seed, random_stream
+from gantools.data.sources import make_source
 from gantools.networks import ComplexResNet, ResNet
 from gantools.nn import ComplexConv1d, Complexify, Parts, activation
 from gantools.nn.init import blank
@@ -29,6 +30,17 @@ def digits(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x = torch.from_numpy(images[order]).float().reshape(-1, 1, 8, 8) / 8 - 1
     y, cut = torch.from_numpy(labels[order]), round(0.75 * len(order))
     return x[:cut], y[:cut], x[cut:], y[cut:]
+
+
+def pictures(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the same of MNIST's digits (N, 1, 28, 28), of the data set `mnist5k`."""
+    source: Any = make_source("mnist5k")
+    order = torch.from_numpy(random_stream(seed, "split").permutation(source.size))
+    x, y, cut = source.select(order), source.labels[order], round(0.75 * source.size)
+    return x[:cut], y[:cut], x[cut:], y[cut:]
+
+
+IMAGES = {"digits": digits, "mnist": pictures}
 
 
 def residual(cell: study.Cell, rng: torch.Generator) -> nn.Module:
@@ -118,7 +130,9 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     make = listener if cell["task"] == "notes" else residual
     net, other = make(cell, parameters), make(reference(cell), beside)
     x, y, test, answers = (
-        (*heard(cell, "train", seed), *heard(cell, "test", seed)) if cell["task"] == "notes" else digits(seed)
+        (*heard(cell, "train", seed), *heard(cell, "test", seed))
+        if cell["task"] == "notes"
+        else IMAGES[cell["task"]](seed)
     )
     seconds = trained(net, x, y, cell, batches), trained(other, x, y, reference(cell), beside)
     net.eval()
@@ -127,7 +141,7 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     found: dict[str, Any] = {
         "parameters": sum(p.numel() for p in net.parameters()), "step": seconds[0] / seconds[1],
     }  # fmt: skip
-    if cell["task"] == "digits":
+    if cell["task"] in IMAGES:
         return found | {"accuracy": float((scores.argmax(1) == answers).double().mean())}
     return found | judged(answers, scores)
 
