@@ -36,6 +36,7 @@ class Case:
         seconds: for everything.
         tell: called with what is being made, how many are, and how many are planned.
         numbers: of the batches, where they are not the first ones.
+        order: how much more the means of batches vary than those of shuffled rows, where consecutive ones are alike.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Case:
         seconds: float,
         tell: Tell = untold,
         numbers: Sequence[int] | None = None,
+        order: float = 1.0,
     ):
         self.game, self.batches, self.optimizer, self.given = game, batches, optimizer, given
         self.steps, self.seconds, self.taken = steps, seconds, stopwatch()
         self.start: Tensor = game.vector()
         self.tell = tell
         self.numbers = list(range(len(batches))) if numbers is None else numbers
+        self.order = order
         self._trials: dict[tuple[str, ...], Walk] = {}
 
     @property

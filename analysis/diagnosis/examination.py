@@ -51,13 +51,13 @@ def diagnose(
     game.layout.require_single()
     if optimizer is not None and optimizer.game is not game:
         raise GantoolsError("The optimizer moves another game: pass the one that it was made for.")
-    numbered = chosen(each_batch(batches))
+    numbered, order = chosen(each_batch(batches))
     if not numbered:
         raise GantoolsError("There are no batches: pass at least one.")
     given = optimizer is not None
     used = optimizer if optimizer is not None else make("alternating", game, lr=1e-3, base="adam")
     begun = time.perf_counter()
-    case = Case(game, list(numbered.values()), used, given, steps, seconds, progress, list(numbered))
+    case = Case(game, list(numbered.values()), used, given, steps, seconds, progress, list(numbered), order)
     with torch.random.fork_rng([game.device] if game.device.type == "cuda" else []), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         findings, undecided = _findings(case)

@@ -15,6 +15,7 @@ from gantools.analysis.diagnosis.causes.numbers.low_precision import low_precisi
 from gantools.analysis.diagnosis.causes.numbers.penalty_not_finite import penalty_not_finite
 from gantools.analysis.diagnosis.causes.numbers.poisonous_batch import poisonous_batch
 from gantools.analysis.diagnosis.causes.numbers.unnormalised_data import unnormalised_data
+from gantools.analysis.diagnosis.causes.numbers.unshuffled_batches import unshuffled_batches
 from gantools.analysis.diagnosis.causes.players.collapse import collapse
 from gantools.analysis.diagnosis.causes.players.dead_units import dead_units
 from gantools.analysis.diagnosis.causes.players.frozen_layer import frozen_layer
@@ -30,7 +31,7 @@ from gantools.analysis.diagnosis.result import Finding
 Cause = Callable[[Case], Iterator[Finding]]
 
 STAGES: tuple[tuple[Cause, ...], ...] = (
-    (poisonous_batch, low_precision, penalty_not_finite, wrong_sign),
+    (poisonous_batch, unshuffled_batches, low_precision, penalty_not_finite, wrong_sign),
     (dead_units, frozen_layer, unnormalised_data, saturating_loss, penalty_scale, collapse, missing_gradient),
     (
         updates_too_often,

@@ -17,8 +17,8 @@ def _well(name: str, flags: str, measure: measures.Measure) -> Entry:
 ENTRIES = [
     _entry("wages", SGD.format("simultaneous", 0.2, 1000), measures.effects((1.0, -0.5), 0.2), "rotation",
            Cure(SGD.format("extragradient", 0.2, 1000))),
-    _entry("customers", adam("2e-3", 1000), measures.distance(0.1, spread=True), "poisonous_batch",
-           Cure(function="customers_mixed"), poisonous_batch="customers_mixed"),
+    _entry("customers", adam("2e-3", 1000), measures.distance(0.1, spread=True), "unshuffled_batches poisonous_batch",
+           Cure(function="customers_mixed"), unshuffled_batches="customers_mixed", poisonous_batch="customers_mixed"),
     _entry("series", adam("2e-3", 1000), measures.distance(0.15), "collapse frozen_layer dead_units",
            Cure(function="series_over_time"), collapse="series_over_time", frozen_layer="series_over_time",
            dead_units="series_over_time"),

@@ -26,18 +26,18 @@ def test_the_first_batches_are_looked_at_and_later_ones_that_stand_out():
     batches = [
         {"x": torch.full((4,), 1.0 + 0.1 * (i % 7)), "label": torch.ones(4, dtype=torch.long)} for i in range(90)
     ]
-    assert list(chosen(batches)) == list(range(32))
+    assert list(chosen(batches).batches) == list(range(32))
     for number, value in ((50, math.nan), (60, 0.01), (70, -9999.0), (80, 2.9)):
         batches[number] = {**batches[number], "x": torch.full((4,), value)}
-    found = chosen(batches)
+    found = chosen(batches).batches
     assert list(found) == [*range(29), 50, 60, 70] and found[70] is batches[70]
     for number in range(71, 79):  # the oddest four
         batches[number] = {**batches[number], "x": torch.full((4,), 10.0 * number)}
-    assert set(chosen(batches)) == {*range(28), 50, 70, 77, 78}
-    assert list(chosen(batches[:5])) == list(range(5)) and list(chosen([])) == []
+    assert set(chosen(batches).batches) == {*range(28), 50, 70, 77, 78}
+    assert list(chosen(batches[:5]).batches) == list(range(5)) and list(chosen([]).batches) == []
     ragged = [batch if i % 2 else {**batch, "more": torch.ones(1)} for i, batch in enumerate(batches)]
     whole = [{"image": torch.ones(4, dtype=torch.uint8)}] * 40
-    assert list(chosen(ragged)) == list(chosen(whole)) == list(range(32))
+    assert list(chosen(ragged).batches) == list(chosen(whole).batches) == list(range(32))
 
 
 def test_a_code_for_missing_numbers_is_found_in_a_later_batch_whatever_its_field():

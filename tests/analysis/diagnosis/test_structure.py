@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 
 import gantools as gt
 from gantools.analysis import diagnose
+from gantools.analysis.diagnosis.choice import chosen
 from gantools.analysis.diagnosis.result import Diagnosis
 from gantools.analysis.diagnosis.spectrum import within
 from tests.analysis.diagnosis.games import adam, networks, ring, ring_game
@@ -209,3 +210,16 @@ def test_a_range_that_ends_within_a_module_is_found_by_the_field_in_float32(size
     named = [one for one in found.findings if one.cause == "low_precision"]
     assert bool(named) == overflows
     assert not overflows or (named[0].certain and "in float32" in named[0].evidence)
+
+
+def test_rows_in_the_order_of_a_file_are_found_by_the_means_of_batches():
+    """Of batches of B rows from two levels a apart, in order, the variance of means is a^2 / 4 to the error 1 / B."""
+    rng = torch.Generator().manual_seed(0)
+    levels = torch.arange(40 * 64) >= 20 * 64
+    rows = torch.randn(40 * 64, 2, generator=rng) + 2.0 * levels[:, None]
+    mixed = rows[torch.randperm(len(rows), generator=rng)]
+    ordered, shuffled = ([{"real": part} for part in data.split(64)] for data in (rows, mixed))
+    assert chosen(ordered).order == pytest.approx(64, rel=0.4)
+    assert chosen(shuffled).order == 1.0 and chosen(ordered[:8]).order == 1.0
+    batches = [batch | {"latent": torch.randn(64, 4, generator=rng)} for batch in ordered]
+    assert "unshuffled_batches" in [one.cause for one in diagnosed(ring_game(), batches, steps=8).findings]
