@@ -188,8 +188,8 @@ def test_the_table_counts_entries_and_prints_every_miss():
     alarm = {**bad, "sick": False}
     results = {"dirac": {0: good, 1: good, 2: bad}, "healthy quadratic": {0: alarm, 1: {**alarm, "found": []}}}
     text = tables.diagnosis(kinds, results)
-    assert "named rightly 1 of 1" in text and "cured by the first advice 1;" in text
-    assert "False alarms: 1 of 2 healthy runs" in text
+    assert "named rightly 1 of 1" in text and "cured by the first advice 1 of 1;" in text
+    assert "False alarms: 1 of 2 healthy runs, of 1 of 1 games." in text
     assert "- dirac, seed 2: expected rotation; found collapse; not cured by --a (inf)" in text
     assert "dirac, seed 0" not in text and "afterwards" not in text
 
@@ -203,12 +203,28 @@ def test_games_that_were_written_afterwards_are_counted_apart_and_so_is_their_se
     alarm = {**well, "named": False, "found": ["rotation"]}
     found = [good, bad, good, good, well, alarm, well]
     text = tables.diagnosis(kinds, {name: {0: result} for name, result in zip(names, found, strict=True)})
-    assert "Sick games: named rightly 1 of 1, among all findings 1, cured by the first advice 1;" in text
+    assert "Sick games: named rightly 1 of 1, among all findings 1 of 1, cured by the first advice 1 of 1;" in text
     assert "Of the 2 sick games written afterwards: named rightly 1 of 2," in text
     assert "Of the 1 sick games of the second set: named rightly 1 of 1," in text
     assert "False alarms: 0 of 1 healthy runs" in text
     assert "False alarms in those of the second set: 0 of 1 healthy runs" in text
     assert "False alarms in those written afterwards: 1 of 1 healthy runs" in text
+
+
+def test_a_first_sight_has_intervals_and_counts_what_failed():
+    """No success in three has at most 0.708 as its exact interval's upper end: 0.292 ** 3 = 0.025."""
+    kinds = {"set": [sick_games.ENTRIES[name] for name in ("scissors", "robust", "budget")]}
+    missed = {"sick": True, "named": False, "named among": False, "cured": False, "found": [], "advice": ""}
+    results = {"scissors": {0: {"failed": "no memory"}}, "robust": {0: missed}, "budget": {0: missed}}
+    text = tables.first_sight(kinds, results, "Once:")
+    assert "named rightly 0 of 3 [0.00, 0.71]" in text and "| scissors | rotation | 0/1 | 0/1 | failed (1) |" in text
+
+
+def test_the_second_set_has_the_first_seeds_alone():
+    cells = sick_games.chosen(["dirac", "wages"])
+    assert [(seeds, list(part)) for seeds, part in sick_games.by_seeds(cells, list(range(5)))] == [
+        ([0, 1, 2, 3, 4], ["dirac"]), ([0, 1, 2], ["wages"]),
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

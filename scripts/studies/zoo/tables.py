@@ -20,7 +20,8 @@ Outcomes = Mapping[str, Mapping[int, Mapping[str, Any]]]
 def heading(text: str, seeds: Sequence[int], left_out: Sequence[str]) -> str:
     """Return the head of the page: what is measured and how, seeds, versions, and entries that were not run."""
     versions = f"gantools {gt.__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}"
-    parts = ["# Sick games", text.strip(), f"Seeds {', '.join(map(str, seeds))}; {versions}."]
+    said = f"Seeds {', '.join(map(str, seeds))}, of the second set three of them; {versions}."
+    parts = ["# Sick games", text.strip(), said]
     if left_out:
         parts.append(f"Not run: {', '.join(left_out)}.")
     return "\n\n".join(parts)
