@@ -198,6 +198,36 @@ def _mnist5k() -> FiniteSource:
     return FiniteSource("mnist5k", images, torch.from_numpy(labels).long())
 
 
+@DATA.register("faces")
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """The 100 faces, (1, 25, 25) in [-1, 1], of scikit-image's subset of Labeled Faces in the Wild."""
+
+    def open(self, path: str = "") -> FiniteSource:
+        """Return the source; raises `MissingDependencyError` without the extra "faces"."""
+        return _faces()
+
+
+@functools.cache
+def _faces() -> FiniteSource:
+    try:
+        from skimage.data import lfw_subset
+    except ImportError:
+        raise MissingDependencyError('The faces come with scikit-image: pip install "gantools[faces]".') from None
+    try:
+        images: Any = lfw_subset()
+    except (ImportError, OSError):  # without pooch, or without a network
+        raise MissingDependencyError(_DOWNLOADED) from None
+    # The other 100 are no faces.
+    return FiniteSource("faces", torch.from_numpy(images[:100].astype(np.float32)).unsqueeze(1) * 2 - 1)
+
+
+_DOWNLOADED = (
+    "This scikit-image does not bring the faces along, but downloads them: run pip install pooch, call "
+    "skimage.data.lfw_subset() once with a network, and then they are read from its cache."
+)
+
+
 @DATA.register("folder")
 @dataclasses.dataclass(frozen=True)
 class Folder:

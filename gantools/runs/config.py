@@ -58,7 +58,7 @@ class TrainConfig:
 
     optimizer: Choice = setting(MISSING, "game optimizer")
     target: str | None = setting(None, "FILE.py:FUNCTION of a game of your own")
-    data: Choice = setting(Choice("digits"), "ring8, grid25, digits, mnist5k, folder:PATH or FILE.npy")
+    data: Choice = setting(Choice("digits"), "ring8, grid25, digits, mnist5k, faces, folder:PATH or FILE.npy")
     network: Choice = setting(Choice("dcgan"), "both players' networks")
     loss: str = setting("nonsaturating", "objective")
     own_loss: str = setting("", "objective in place of that of a GAN of your own; the file's by default")

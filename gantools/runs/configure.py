@@ -31,6 +31,7 @@ RECOMMENDED: dict[str, dict[str, Any]] = {
     "npy": {**_PLANE, "batch_size": 64},
     "folder": _IMAGES,
     "mnist5k": {**_IMAGES, "network": Choice("dcgan", {"width": 32})},
+    "faces": {**_IMAGES, "network": Choice("mlp", {"width": 64}), "batch_size": 32, "every": 500},
     "digits": {
         **_IMAGES, "network": Choice("dcgan", {"width": 16}), "steps": 3000, "latent_size": 32, "every": 500,
         "optimizer": {"lr": 1e-3, "base": "rmsprop"},

@@ -24,6 +24,7 @@ import ring8
 from cells import esp_cells, logic_cells
 from claims import FAILS, HOLDS, OPEN, Row, compared, more_than_half, ordered, read, within
 from claims.diagnosis import diagnosis
+from claims.images import image_rows
 from claims.nets import nets as claims_of_nets
 from claims.sequences import loaded_rows, memory, unitary_rows
 from claims.theory import theory_of_gans
@@ -252,6 +253,7 @@ def page(out: Path) -> str:
             *ours(out),
             *tuning_by_hand(out),
             *unitary_players(out),
+            *image_rows(out),
             *theory_of_gans(out),
             *diagnosis(out),
         ],

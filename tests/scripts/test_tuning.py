@@ -50,6 +50,19 @@ def test_every_cell_runs_with_the_settings_that_were_best_on_the_other_seeds(tmp
     assert study.execute(small(), tmp_path).tried == results.tried and CALLS == []  # nothing is run again
 
 
+def test_seeds_that_train_together_do_so_in_trials_with_one_setting_at_a_time(tmp_path):
+    calls = []
+
+    def together(cell, seeds):
+        calls.append((cell["best"], cell["rate"], tuple(seeds)))
+        return {seed: peaked({**cell, "rate": min(cell["rate"], 3)}, seed, tmp_path) for seed in seeds}
+
+    results = study.execute(small(together=together), tmp_path)
+    trials = [(best, rate, (7, 8)) for best in (1, 3) for rate in (1, 2, 3, 4)]
+    assert calls == [*trials, (1, 1, (0, 1)), (3, 3, (0, 1))]
+    assert [len(own) for own in results.tried.values()] == [4, 4]
+
+
 def test_a_stopped_trial_has_the_worst_score_and_of_equals_the_first_is_chosen(tmp_path):
     flat = small()
     alike = dataclasses.replace(flat.tuning, score=lambda result: 1.0, worst=2.0)

@@ -6,6 +6,7 @@ Everything is measured at the checkpoints of a run, in float64 where it is a spe
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -141,13 +142,17 @@ def measured(cell: study.Cell, args: Sequence[str], seed: int, folder: Path) -> 
 def spectra(run: Run) -> dict[str, float]:
     """Return the extremes of h D^-1 J and the spectral radius of the update at a run's checkpoint, in float64."""
     wide = run.double()
-    batch = wide.batches[wide.step]
-    (rate,) = set(wide.optimizer.rates.values())  # that of both players
-    followed = gt.analysis.preconditioned(gt.analysis.jacobian(wide.game, batch, method="reverse"), wide.optimizer)
+    return spectra_of(wide.optimizer, wide.batches[wide.step])
+
+
+def spectra_of(optimizer: Any, batch: Any) -> dict[str, float]:
+    """Return the same of a method that has made a step; its game and the batch are in float64."""
+    (rate,) = set(optimizer.rates.values())  # that of both players
+    followed = gt.analysis.preconditioned(gt.analysis.jacobian(optimizer.game, batch, method="reverse"), optimizer)
     leading = _ends(followed * rate, LEADING, "LM")
     least = _ends(followed * rate, 2, "SR")
     # Eigenvalues of a step lie close together: near 1, by a learning rate's worth.
-    radius = float(_ends(gt.analysis.update_operator(wide.optimizer, batch), 2, "LM", tol=1e-6).abs().max())
+    radius = float(_ends(gt.analysis.update_operator(optimizer, batch), 2, "LM", tol=1e-6).abs().max())
     return {
         "max real": float(leading.real.max()), "least real": float(least.real.min()),
         "real part": float((leading.real / leading.abs()).mean()), "imaginary": float(leading.imag.abs().max()),

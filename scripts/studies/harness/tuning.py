@@ -18,7 +18,9 @@ def trials(study: Study) -> Study:
         for settings in tuning.grid(cell):
             cells[_name(name, settings)] = {**cell, **tuning.shorter(cell), **settings}
             programs[_name(name, settings)] = name
-    changed = {"cells": cells, "programs": programs, "together": None, "seeds": tuning.seeds, "tuning": None}
+    # `together` takes the seeds of one cell, and so of one setting; flags may differ in a program.
+    programs = {} if study.together else programs
+    changed = {"cells": cells, "programs": programs, "seeds": tuning.seeds, "tuning": None}
     return dataclasses.replace(study, name=f"{study.name}, tuning", **changed)
 
 
