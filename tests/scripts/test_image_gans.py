@@ -153,7 +153,6 @@ def test_the_page_and_the_rows_of_the_table_come_from_the_numbers_beside_it(tmp_
     assert len(rows) == 10
     for claim, verdict in rows.items():  # players with ESP are compared with consensus, which is better
         assert verdict == ("does not hold" if "unitary" in claim or "ESP" in claim else "holds"), claim
-    study.main(image_gans.STUDY, image_gans.PAGE, ["--page", "--out", str(tmp_path)])
-    page = (tmp_path / "image_gans.md").read_text()
+    page = image_gans.PAGE.render(study.stored(image_gans.STUDY, tmp_path), "command")
     assert "{" not in page and "Holm's adjustment for all 18 comparisons" in " ".join(page.split())
     assert page.count("chosen from 6") == 1 and "Yardsticks, faces" in page

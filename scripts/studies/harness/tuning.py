@@ -44,15 +44,15 @@ def with_chosen(study: Study, tried: Mapping[str, Sequence[Trial]]) -> Study:
 
 
 def told(results: Results) -> list[str]:
-    """Return what was tried in each cell, its mean scores and what was chosen, as paragraphs and a table."""
+    """Return what was tried, mean scores and what was chosen, as paragraphs, a table for each list of settings."""
     tuning, tried = _of(results.study), results.tried
-    columns = list(dict.fromkeys(_words(trial.settings) for own in tried.values() for trial in own))
-    rows, ends = [], []
+    tables: dict[tuple[str, ...], list[list[str]]] = {}
+    ends = []
     for name, own in tried.items():
-        score = {_words(trial.settings): f"{np.mean(trial.scores):.3f}" for trial in own}
+        columns = tuple(_words(trial.settings) for trial in own)
+        scores = [f"**{np.mean(t.scores):.3f}**" if t.chosen else f"{np.mean(t.scores):.3f}" for t in own]
+        tables.setdefault(columns, []).append([name, *scores])
         chosen = next(trial for trial in own if trial.chosen)
-        score[_words(chosen.settings)] = f"**{score[_words(chosen.settings)]}**"
-        rows.append([name, *(score.get(words, "") for words in columns)])
         ends += [f"{name} ({at})"] if (at := _at_an_end(chosen.settings, [trial.settings for trial in own])) else []
     counts = sorted({len(own) for own in tried.values()})
     text = (
@@ -60,7 +60,7 @@ def told(results: Results) -> list[str]:
         f"{', '.join(map(str, tuning.seeds))}, which are not reported. {tuning.rule} Mean scores, the chosen one bold:"
     )
     border = f"Chosen at an end of what was tried, so that a wider grid may do better: {'; '.join(ends) or 'none'}."
-    return [text, markdown(["cell", *columns], rows), border]
+    return [text, *(markdown(["cell", *columns], rows) for columns, rows in tables.items()), border]
 
 
 def _at_an_end(chosen: Cell, settings: Sequence[Cell]) -> str:
