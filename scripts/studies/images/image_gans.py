@@ -156,10 +156,10 @@ STUDY = study.Study(
     ),
 )  # fmt: skip
 # What a reader has to know of how the study was made.
-MADE = """Before the study some trainings of seed 100 and 101 were looked at, and what they showed decided the sizes, the rates
-and weights that are tried, the means over later looks, and what is compared: with RMSProp, the base rule of the
-ring's pages, samples were saturated (perhaps by its first steps, which are ten times as long as later ones; that was
-not tested), so that the base rule is Adam; consensus with a weight of 1 learned nothing in 750 steps; and kernel
+MADE = """Before the study some trainings of seed 100 and 101 were looked at, and what they showed decided the sizes,
+the rates and weights that are tried, the means over later looks, and what is compared: with RMSProp, the base rule of
+the ring's pages, samples were saturated (perhaps by its first steps, which are ten times as long as later ones; that
+was not tested), so that the base rule is Adam; consensus with a weight of 1 learned nothing in 750 steps; and kernel
 distances of thumbnails of digits did not tell their mean image from them."""
 DIGITS = f"""The digits are 5000 of MNIST's, of which another {HELD["mnist5k"]} are held out with each seed, as many of
 each class. As many samples as that are compared with these, in the features that the library takes for labelled images:
