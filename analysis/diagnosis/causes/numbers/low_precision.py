@@ -24,7 +24,7 @@ class _Single(TorchFunctionMode):
     """Where 16 bits are asked for, by a dtype, a method or autocast, float32 is taken.
 
     Attributes:
-        asked: the types of 16 bits that were asked for, those of autocast left out.
+        asked: the types of 16 bits that were asked for.
     """
 
     def __init__(self, device: str):
@@ -34,6 +34,8 @@ class _Single(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         named = {torch.Tensor.bfloat16: torch.bfloat16, torch.Tensor.half: torch.float16}
         words = (*args, *(kwargs or {}).values(), named.get(func))
+        if torch.is_autocast_enabled(self.device):
+            words = (*words, torch.get_autocast_dtype(self.device))
         self.asked.update(low for low in LOW if any(x is low for x in words))
         func = torch.Tensor.float if func in named else func
         args = tuple(torch.float32 if any(x is low for low in LOW) else x for x in args)
@@ -55,7 +57,7 @@ def low_precision(case: Case) -> Iterator[Finding]:
     """Numbers of 16 bits in which the field is not finite or not that of float32, or steps are lost to rounding."""
     own = {parameter.dtype for parameter in case.game.parameters()} & LOW
     passing = {dtype for seen in case.first for dtype in seen.dtypes} & LOW
-    exact, asked = _field_in_float32(case)
+    exact, asked = _field_in_float32(case, case.batches[0])
     found = own | passing | asked
     if not found:
         return
@@ -78,7 +80,7 @@ def low_precision(case: Case) -> Iterator[Finding]:
         if stuck > 0.5:
             words = f"{stuck:.0%} of the parameters, in {name}, did not change in {case.walk.steps} steps."
             yield Finding("low_precision", words, True, (advice,))
-    if exact is not None and case.stalled and (amiss := _amiss(case, exact)):
+    if exact is not None and exact.isfinite().all() and case.stalled and (amiss := _amiss(case, exact)):
         words = f"{name} numbers pass through the players, and nothing is left of the field in float32: its norm is "
         words += ", ".join(f"{norm:.3g} in place of {right:.3g} ({player})" for player, norm, right in amiss) + "."
         yield Finding("low_precision", words, True, (advice,))
@@ -94,18 +96,18 @@ def _amiss(case: Case, exact: Tensor) -> list[tuple[str, float, float]]:
     return found
 
 
-def _field_in_float32(case: Case) -> tuple[Tensor | None, set[torch.dtype]]:
-    """Return the field at the start on the first batch in float32, and the types of 16 bits that are asked for there.
+def _field_in_float32(case: Case, batch: Any) -> tuple[Tensor | None, set[torch.dtype]]:
+    """Return the field (n,) at the start in float32, and the types of 16 bits that are asked for there.
 
-    None where it cannot be evaluated so, or is not finite.
+    None where it cannot be evaluated so.
     """
     game, mode = case.game, _Single(case.game.device.type)
     try:
         with mode, torch.no_grad():
-            field = game.field_at(single(case.start), single(game.buffers()), single(case.batches[0])).vector.double()
+            field = game.field_at(single(case.start), single(game.buffers()), single(batch)).vector
     except Exception:  # of the user's code, which may refuse another type than its own
         return None, mode.asked
-    return field if bool(field.isfinite().all()) else None, mode.asked
+    return field.double(), mode.asked
 
 
 def _finite_in_float32(case: Case, start: bool) -> bool | None:
@@ -113,18 +115,22 @@ def _finite_in_float32(case: Case, start: bool) -> bool | None:
 
     None where it cannot be evaluated so.
     """
-    game, optimizer, walk = case.game, case.optimizer, case.walk
+    if start:
+        broken = next(batch for batch, seen in zip(case.batches, case.first, strict=True) if not seen.finite)
+        after, _ = _field_in_float32(case, broken)
+    else:
+        after = _step_in_float32(case)
+    return None if after is None else bool(after.isfinite().all())
+
+
+def _step_in_float32(case: Case) -> Tensor | None:
+    """Return the point (n,) after the step that failed in float32; None where it cannot be evaluated so."""
+    optimizer, walk = case.optimizer, case.walk
+    count, wanted = len(case.batches), optimizer.batches_per_step
+    batches = [single(case.batches[(walk.steps * wanted + i) % count]) for i in range(wanted)]
+    state = dataclasses.replace(walk.state, memory=single(walk.state.memory), buffers=single(walk.state.buffers))
     try:
-        with _Single(game.device.type), torch.no_grad():
-            if start:
-                broken = next(b for b, seen in zip(case.batches, case.first, strict=True) if not seen.finite)
-                value = game.field_at(single(case.start), single(game.buffers()), single(broken)).vector
-                return bool(value.isfinite().all())
-            count, wanted = len(case.batches), optimizer.batches_per_step
-            batches = [single(case.batches[(walk.steps * wanted + i) % count]) for i in range(wanted)]
-            memory, buffers = single(walk.state.memory), single(walk.state.buffers)
-            state = dataclasses.replace(walk.state, memory=memory, buffers=buffers)
-            after, _ = optimizer.update(single(walk.w), state, *batches)
-            return bool(after.isfinite().all())
-    except (RuntimeError, TypeError, ValueError):
+        with _Single(case.game.device.type), torch.no_grad():
+            return optimizer.update(single(walk.w), state, *batches)[0]
+    except Exception:  # as above
         return None

@@ -34,12 +34,11 @@ def missing_gradient(case: Case) -> Iterator[Finding]:
             f"along its gradient the loss of {player} changes {amiss[0]:.3g} times as fast as the gradient says, by "
             "differences: a part of it has no gradient, or that of something else."
         )
-        graphless = _graphless(case)
-        look = f"look in the loss of {player} for detach, no_grad, .data and .item()."
+        graphless, line = _graphless(case), f"Look in the loss of {player} for detach, no_grad, .data and .item()."
+        if graphless:
+            line = f"Pass create_graph=True to torch.autograd.grad, which a loss calls without it. {line}"
         advice = Advice(
-            f"Pass create_graph=True to torch.autograd.grad, which a loss calls without, and {look}"
-            if graphless
-            else look.capitalize(),
+            line,
             "the player is moved for all of its loss, penalties included.",
             "an update takes longer; a gradient that is stopped on purpose, as straight-through, is to stay stopped.",
         )

@@ -23,24 +23,27 @@ from gantools.nn.init import blank
 RECALLS = np.linspace(0, 1, 51)
 
 
-def digits(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return images (N, 1, 8, 8) and labels, three quarters to train on and the others to test."""
+def digits() -> tuple[Tensor, Tensor]:
+    """Return scikit-learn's digits (N, 1, 8, 8) in [-1, 1] and their labels."""
     images, labels = load_digits(return_X_y=True)
-    order = random_stream(seed, "split").permutation(len(labels))
-    x = torch.from_numpy(images[order]).float().reshape(-1, 1, 8, 8) / 8 - 1
-    y, cut = torch.from_numpy(labels[order]), round(0.75 * len(order))
-    return x[:cut], y[:cut], x[cut:], y[cut:]
+    return torch.from_numpy(images).float().reshape(-1, 1, 8, 8) / 8 - 1, torch.from_numpy(labels)
 
 
-def pictures(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the same of MNIST's digits (N, 1, 28, 28), of the data set `mnist5k`."""
+def mnist() -> tuple[Tensor, Tensor]:
+    """Return MNIST's digits (N, 1, 28, 28) in [-1, 1], of the data set `mnist5k`, and their labels."""
     source: Any = make_source("mnist5k")
-    order = torch.from_numpy(random_stream(seed, "split").permutation(source.size))
-    x, y, cut = source.select(order), source.labels[order], round(0.75 * source.size)
-    return x[:cut], y[:cut], x[cut:], y[cut:]
+    return source.select(torch.arange(source.size)), source.labels
 
 
-IMAGES = {"digits": digits, "mnist": pictures}
+IMAGES = {"digits": digits, "mnist": mnist}
+
+
+def divided(task: str, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return images and labels of a task, three quarters to train on and the others to test."""
+    x, y = IMAGES[task]()
+    order = torch.from_numpy(random_stream(seed, "split").permutation(len(y)))
+    train, test = order.split([round(0.75 * len(y)), len(y) - round(0.75 * len(y))])
+    return x[train], y[train], x[test], y[test]
 
 
 def residual(cell: study.Cell, rng: torch.Generator) -> nn.Module:
@@ -132,7 +135,7 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     x, y, test, answers = (
         (*heard(cell, "train", seed), *heard(cell, "test", seed))
         if cell["task"] == "notes"
-        else IMAGES[cell["task"]](seed)
+        else divided(cell["task"], seed)
     )
     seconds = trained(net, x, y, cell, batches), trained(other, x, y, reference(cell), beside)
     net.eval()
