@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import gantools as gt
+from gantools.analysis.diagnosis.causes import STAGES
 from gantools.trainers import OPTIMIZERS
 
 ROOT = Path(__file__).parents[1]
@@ -81,3 +82,9 @@ def test_links_lead_somewhere(page):
     links = [link for link in re.findall(r"\]\(([^)]+)\)", words) if "://" not in link]
     missing = [link for link in links if not (page.parent / link.partition("#")[0]).exists()]
     assert not missing
+
+
+def test_the_causes_of_a_diagnosis_are_counted_where_they_are_told():
+    count = sum(map(len, STAGES))
+    for page, words in (("README.md", "looks for (\\d+) causes"), ("CHANGELOG.md", "which of (\\d+)\\s+causes")):
+        assert set(re.findall(words, (ROOT / page).read_text())) == {str(count)}

@@ -220,13 +220,6 @@ def test_a_first_sight_has_intervals_and_counts_what_failed():
     assert "named rightly 0 of 3 [0.00, 0.71]" in text and "| scissors | rotation | 0/1 | 0/1 | failed (1) |" in text
 
 
-def test_the_second_set_has_the_first_seeds_alone():
-    cells = sick_games.chosen(["dirac", "wages"])
-    assert [(seeds, list(part)) for seeds, part in sick_games.by_seeds(cells, list(range(5)))] == [
-        ([0, 1, 2, 3, 4], ["dirac"]), ([0, 1, 2], ["wages"]),
-    ]  # fmt: skip
-
-
 @pytest.mark.slow
 @pytest.mark.slow
 def test_a_study_without_a_diagnosis_is_written_as_a_table_and_as_numbers(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import math
 import platform
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,8 +21,7 @@ Outcomes = Mapping[str, Mapping[int, Mapping[str, Any]]]
 def heading(text: str, seeds: Sequence[int], left_out: Sequence[str]) -> str:
     """Return the head of the page: what is measured and how, seeds, versions, and entries that were not run."""
     versions = f"gantools {gt.__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}"
-    said = f"Seeds {', '.join(map(str, seeds))}, of the second set three of them; {versions}."
-    parts = ["# Sick games", text.strip(), said]
+    parts = ["# Sick games", text.strip(), f"Seeds {', '.join(map(str, seeds))}; {versions}."]
     if left_out:
         parts.append(f"Not run: {', '.join(left_out)}.")
     return "\n\n".join(parts)
@@ -92,7 +92,7 @@ def _row(entry: Entry, found: Mapping[int, Mapping[str, Any]]) -> list[str]:
         return f"{value} ({times})".replace("|", "\\|")
 
     first = commonest([(r.get("found") or ["failed" if "failed" in r else "nothing"])[0] for r in results])
-    advice = commonest([r.get("advice") or "none" for r in results])
+    advice = commonest([re.split(r"[.,:;] ", r.get("advice") or "none")[0] for r in results])  # its first words
     expected = ", ".join(entry.causes) or "healthy"
     cured = count("cured") if entry.cure else "-"
     return [entry.name, count("sick"), expected, count("named"), count("named among"), cured, first, advice]
