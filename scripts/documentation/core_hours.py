@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ Numbers = Mapping[str, Mapping[str, Mapping[str, Any]]]  # results by cell and s
 
 SECTION = """## Core-hours
 
-Seconds by the clock of all cells and seeds, each computed on one thread of a machine with two cores that did other work
-as well, in hours. Seeds that share a program share its time. What was stopped and taken up again has the time of its
-last part, and what was done again counts once. The comparison of the optimizers has a time for each step alone.
+Seconds by the clock of all cells and seeds, and of what was tried for their settings, each computed on one thread of a
+machine with two cores that did other work as well, in hours. Seeds that share a program share its time. What was
+stopped and taken up again has the time of its last part, and what was done again counts once. The comparison of the
+optimizers has a time for each step alone.
 
 {table}
 
@@ -26,12 +28,15 @@ def hours(out: Path) -> str:
     """Return the section of the page for the numbers in a folder."""
     forms, rows, whole, partial = every_form(), [], 0.0, []
     for name, numbers in stored(out).items():
-        seconds = [result["seconds"] for seeds in numbers.values() for result in seeds.values() if "seconds" in result]
-        missing = [*left_out(forms.get(name), numbers), *([] if seconds else ["all"])]
+        own = [result["seconds"] for seeds in numbers.values() for result in seeds.values() if "seconds" in result]
+        trials = of_trials(out / f"{name}-tuning.json")
+        missing = [*left_out(forms.get(name), numbers), *([] if own else ["all"])]
+        missing += ["trials of its tuning"] if any(map(math.isnan, trials)) else []
         partial += [name] if missing else []
-        whole += sum(seconds) / 3600
+        hours = (sum(own) + sum(one for one in trials if not math.isnan(one))) / 3600
+        whole += hours
         page = name if (out / f"{name}.md").exists() else name.rpartition("-")[0]
-        rows.append([f"[{name}]({page}.md)", str(len(seconds)), f"{sum(seconds) / 3600:.2f}", "; ".join(missing)])
+        rows.append([f"[{name}]({page}.md)", str(len(own)), f"{hours:.2f}", "; ".join(missing)])
     return SECTION.format(
         table=study.markdown(["study", "results", "core-hours", "not recorded"], rows), total=told(whole, len(partial))
     )
@@ -62,10 +67,15 @@ def every_form() -> dict[str, study.Study]:
     return found
 
 
+def of_trials(path: Path) -> list[float]:
+    """Return the seconds of everything that was tried for a study's settings, NaN where they were not recorded."""
+    tried = json.loads(path.read_text()) if path.exists() else {}
+    return [trial.get("seconds", math.nan) for own in tried.values() for trial in own]
+
+
 def left_out(form: study.Study | None, numbers: Numbers) -> list[str]:
-    """Return what a study's seconds leave out: trainings before its cells began, and trials of its tuning."""
+    """Return what a study's seconds leave out: trainings of several seeds before its cells began."""
     results = [result for seeds in numbers.values() for result in seeds.values()]
     # Seeds were trained one by one, within their own seconds, until results had what they were made with.
     before = form and form.flags and any("made with" in one for one in results)
-    said = ["trainings of several seeds in one program"] if before and not any("training" in r for r in results) else []
-    return [*said, *(["trials of its tuning"] if form and form.tuning else [])]
+    return ["trainings of several seeds in one program"] if before and not any("training" in r for r in results) else []

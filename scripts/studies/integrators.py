@@ -2,8 +2,7 @@
 
 The order of each block on the logistic equation, and its error at 32 evaluations of f; residual classifiers that differ
 in their scheme alone, with about as many parameters and with half the blocks, on two spirals and on the wave of the ESP
-experiment; the memory of reversible nets over their depth; and GANs on the ring of eight Gaussians whose generator
-flows, under simultaneous gradient and consensus.
+experiment; and the memory of reversible nets over their depth. GANs whose generator flows are in flowing_generators.py.
 
     pip install -e ".[ode]"
     python scripts/studies/integrators.py --jobs 2
@@ -14,34 +13,23 @@ flows, under simultaneous gradient and consensus.
 import math
 from pathlib import Path
 
-from cells import gan_cells, integrator_cells
+from cells import integrator_cells
 from harness import study
 
-STEPS = {"GAN": 2500, "spirals": 2000, "wave": 1000}
+STEPS = {"spirals": 2000, "wave": 1000}
 TASKS = {"spirals": "two_spirals", "wave": "esp_nonlinear"}
 NETS = ("ResNet", "LM-ResNet", "RevNet", "PolyNet", "FractalNet, identity", "ODE, rk4")
 HALVED = ("ResNet", "LM-ResNet")
-OPTIMIZERS = ("simultaneous", "consensus")
-
-
-def flags(cell: study.Cell, seed: int) -> list[str]:
-    """Return the flags of a cell that is a GAN."""
-    if cell["kind"] != "GAN":
-        return []
-    state = ["--network.state", str(cell["width"] + 4)] if cell["network"] == "ode_mlp" else []
-    return gan_cells.ring8(cell, seed, "--network", cell["network"], *state)
 
 
 def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     """Run one cell of any kind."""
-    if cell["kind"] == "GAN":
-        return gan_cells.measured(flags(cell, seed), folder)
     measure = {"order": integrator_cells.order, "net": integrator_cells.classified, "memory": integrator_cells.memory}
     return measure[cell["kind"]](cell, seed)
 
 
-def cells(steps: dict[str, int], depths: tuple[int, ...], width: int = 12, looks: int = 10) -> dict[str, study.Cell]:
-    """Return the cells of all four kinds."""
+def cells(steps: dict[str, int], depths: tuple[int, ...]) -> dict[str, study.Cell]:
+    """Return the cells of all three kinds."""
     found: dict[str, study.Cell] = {
         f"order, {name}": {"kind": "order", "scheme": name} for name in integrator_cells.SCHEMES
     }
@@ -50,12 +38,7 @@ def cells(steps: dict[str, int], depths: tuple[int, ...], width: int = 12, looks
             label = f"{points}, {name}" + (", half the blocks" if blocks == 4 else "")
             found[label] = {"kind": "net", "task": TASKS[points], "scheme": name, "blocks": blocks,
                             "steps": steps[points]}  # fmt: skip
-    found |= {f"memory, {depth} blocks": {"kind": "memory", "depth": depth} for depth in depths}
-    for network, label in (("mlp", "fully connected"), ("ode_mlp", "flow")):
-        for optimizer in OPTIMIZERS:
-            found[f"GAN, {label}, {optimizer}"] = {"kind": "GAN", "network": network, "optimizer": optimizer,
-                                                   "width": width, "looks": looks, "steps": steps["GAN"]}  # fmt: skip
-    return found
+    return found | {f"memory, {depth} blocks": {"kind": "memory", "depth": depth} for depth in depths}
 
 
 def verdict(results: study.Results) -> list[str]:
@@ -72,8 +55,6 @@ def verdict(results: study.Results) -> list[str]:
         *said,
         f"Claim (arXiv:1707.04585): memory constant in depth. From {few.split(', ')[1]} to {many.split(', ')[1]} it "
         f"grows {undone:.2f} times undone and {stored:.2f} times stored.",
-        "That a generator which flows steadies a GAN is a hypothesis of ours, not a published result. "
-        + " ".join(results.difference(f"GAN, flow, {o}", f"GAN, fully connected, {o}", "modes") for o in OPTIMIZERS),
     ]
 
 
@@ -94,15 +75,13 @@ def untold(results: study.Results, points: str) -> list[str]:
 ORDER = {"order": "order", "log error": "log10 of the error"}
 NET = {"parameters": "parameters", "train": "train acc.", "test": "test acc.", "loss": "loss"}
 MEMORY = {"undone": "undone", "stored": "stored", "drift": "drift, float32"}
-GAN = {"parameters": "parameters", **gan_cells.COLUMNS}
 STUDY = study.Study(
     "integrators",
     run,
     cells(STEPS, (4, 16, 64)),
-    {**ORDER, **NET, **MEMORY, **GAN},
-    quick=cells(dict.fromkeys(STEPS, 5), (2, 8), width=3, looks=1),
-    bounds={"train": (0.0, 1.0), "test": (0.0, 1.0), "loss": (0.0, math.inf), **gan_cells.BOUNDS},
-    flags=flags,
+    {**ORDER, **NET, **MEMORY},
+    quick=cells(dict.fromkeys(STEPS, 5), (2, 8)),
+    bounds={"train": (0.0, 1.0), "test": (0.0, 1.0), "loss": (0.0, math.inf)},
 )
 SECTIONS = [
     study.Section(
@@ -130,14 +109,6 @@ together. Fractions of right answers on both parts of the points, and the cross-
 and stored; drift is the relative error of a state after the way through all blocks and back:""",
         MEMORY,
         where=lambda cell: cell["kind"] == "memory",
-    ),
-    study.Section(
-        f"GANs, {gan_cells.SETTINGS}.\n\n{gan_cells.EXPLAINED}",
-        GAN,
-        where=lambda cell: cell["kind"] == "GAN",
-        figures={"gan": ("GANs", gan_cells.by_cell)},
-        pairs=[(f"GAN, flow, {optimizer}", f"GAN, fully connected, {optimizer}") for optimizer in OPTIMIZERS],
-        compared=("modes", "quality", "repulsion"),
     ),
 ]
 PAGE = study.Page("Nets as integrators", __doc__, SECTIONS, verdict)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cells import ring8_figures
+from cells import gan_steps, ring8_figures
 from harness import study
 
 import gantools as gt
@@ -132,7 +132,8 @@ def verdict(results: study.Results) -> list[str]:
             f"{name[:1].upper()}{name[1:]}, over all runs, without a test: {reach[0]} after consensus, {reach[1]} "
             "after simultaneous gradient."
         )
-    return said
+    cells = results.study.cells.items()
+    return said + [gan_steps.transient(name, {c["steps"]: results.values(name, "radius")}) for name, c in cells]
 
 
 MODES = {"all modes": "all 8 modes", "modes": "modes of 8", "quality": "quality",
@@ -176,8 +177,8 @@ of stability. So "repulsion" is the strongest negative real part and "rotation" 
 over its largest modulus, and h D^-1 J is J in units of the step of RMSProp, h its learning rate, D the roots of its
 second moments: a plain step of that size multiplies an eigenvector by 1 - mu; where |1 - mu| > 1 it repels if
 Re mu < 0, and overshoots if not. The radius is that of the step that the method takes, consensus' term and second
-moments included: above 1 some direction grows at this step. Zeros are eigenvalues of J of modulus below {ZERO:g}, of
-dead ReLU paths.""",
+moments included: above 1 some direction grows at this step; above {gan_steps.GROWS:g} the step is called transient.
+Zeros are eigenvalues of J of modulus below {ZERO:g}, of dead ReLU paths.""",
             columns=SPECTRA,
             figures={
                 "spectra": ("Spectra of the first seed at the end", ring8_figures.ends),

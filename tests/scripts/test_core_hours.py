@@ -40,6 +40,15 @@ def test_trainings_in_one_program_are_left_out_unless_results_have_their_share()
     assert core_hours.left_out(form, {"a": {"0": {"seconds": 1.0}}}) == []  # each seed by itself, at that time
 
 
+def test_what_was_tried_counts_as_well_and_is_said_to_be_left_out_where_it_was_not_timed(tmp_path):
+    written(tmp_path, timed=(1800.0,), untimed=(1800.0,))
+    for name, trial in {"timed": {"seconds": 5400.0}, "untimed": {}}.items():
+        (tmp_path / f"{name}-tuning.json").write_text(json.dumps({"a": [{"settings": {}, "scores": [], **trial}]}))
+    text = core_hours.hours(tmp_path)
+    assert "| [timed](timed.md) | 1 | 2.00 |  |" in text
+    assert "| [untimed](untimed.md) | 1 | 0.50 | trials of its tuning |" in text
+
+
 @pytest.mark.parametrize("name", ["ring8", "r3gan", "complex_parametrizations", "unitary_memory_long"])
 def test_every_study_of_a_page_is_known_by_its_name(name):
     assert core_hours.every_form()[name].name == name and name in core_hours.stored(RESULTS)

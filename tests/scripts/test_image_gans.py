@@ -83,8 +83,9 @@ def test_seeds_that_train_together_are_each_what_they_are_alone(name, faces):
 
 def test_spectra_are_those_of_the_point_and_the_memory_where_training_stands(monkeypatch, faces):
     found = []
-    monkeypatch.setattr(gan_steps, "spectra_of", lambda optimizer, batch: found.append((optimizer, batch)) or {
-        "radius": 1.5, "transient": 1.0})  # fmt: skip
+    monkeypatch.setattr(
+        gan_steps, "spectra_of", lambda optimizer, batch: found.append((optimizer, batch)) or {"radius": 1.5}
+    )
     monkeypatch.setattr(trained, "yardsticks", lambda data, seed: {})
     cell = {**image_gans.STUDY.cells["faces, alternating"], **SMALL, "spectra": 1, "at": (3,)}
     results = trained.together(cell, [3, 4])

@@ -202,3 +202,14 @@ def test_flags_give_each_penalty_its_weight():
     assert config.loss == "relativistic" and config.optimizer.name == "alternating" and config.seed == 1
     assert not parse_train(r3gan.flags(cells["nonsaturating, none"], 1)).config.regularizers
     assert r3gan.flags(cells["Dirac, relativistic, R1"], 0) == []
+
+
+def test_rotations_are_those_of_known_eigenvalues_and_a_tiny_pair_does_not_count():
+    """Eigenvalues 4 and 3 +- 4i lead; the pair near 0 would turn by a right angle."""
+    values = np.array([1e-9j, 3 + 4j, -1e-9j, 4.0, 3 - 4j, 0.0])
+    rotation, leading = r3gan.rotations(values)
+    assert rotation == pytest.approx(4 / 5) and leading == pytest.approx((4 / 5 + 4 / 5 + 0) / 3)
+    # Of a hundred reals and one small pair, the pair is not among the leading ones.
+    rotation, leading = r3gan.rotations(np.array([0.5j, -0.5j, *np.linspace(1, 2, 100)]))
+    assert rotation == pytest.approx(0.25) and leading == 0
+    assert r3gan.rotations(np.zeros(3, dtype=complex)) == (0.0, 0.0)

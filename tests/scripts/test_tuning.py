@@ -46,6 +46,7 @@ def test_every_cell_runs_with_the_settings_that_were_best_on_the_other_seeds(tmp
     assert {name: cell["rate"] for name, cell in results.study.cells.items()} == {"best 1": 1, "best 3": 3}
     assert [trial.chosen for trial in results.tried["best 3"]] == [False, False, True, False]
     assert results.tried["best 3"][0].scores == [-2, 3] and results.tried["best 3"][3].scores == [-100, -100]
+    assert all(trial.seconds > 0 for trials in results.tried.values() for trial in trials)
     CALLS.clear()
     assert study.execute(small(), tmp_path).tried == results.tried and CALLS == []  # nothing is run again
 

@@ -4,7 +4,7 @@ Everything is measured at the checkpoints of a run, in float64 where it is a spe
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,9 @@ FIGURES = {
     "modes": ("Modes over the steps, mean and range of the seeds", lambda results: results.curves("modes_covered")),
     "quality": ("Quality over the steps", lambda results: results.curves("high_quality")),
 }  # fmt: skip
-FIRST_SEEDS = "the first seeds ({spectra} of them)"
 EXPLAINED = f"""Columns: how many of the eight modes hold at least 25 of 2560 samples within 0.1, the fraction of runs
 that have all eight, as quality the fraction of samples within 0.1 of any mode, and the learning rate that was chosen.
-The rest is of {FIRST_SEEDS}, at the last step, on one batch in float64, in units of the step,
+The rest is of the first {{spectra}} seeds, at the last step, on one batch in float64, in units of the step,
 which the scale of the losses does not change: h D^-1 J, where J is the Jacobian of the players' field, h the rate and D
 the roots of RMSProp's second moments. Of its {LEADING} eigenvalues of largest modulus: the largest real part (a plain
 step overshoots from 1 and diverges from 2), the mean of real part over modulus, 1 where they attract, 0 where they only
@@ -51,24 +50,20 @@ grows at this step. A step is called transient where that radius is above {GROWS
 some hundred steps, and its spectrum says nothing of where they end."""
 
 
-def explained(seeds: str = FIRST_SEEDS) -> str:
-    """Return what the columns are; `seeds` says in words of which seeds the spectra are."""
-    return EXPLAINED.replace(FIRST_SEEDS, seeds)
-
-
 def transience(results: study.Results) -> list[str]:
     """Return a sentence for each cell: at which steps its step is transient, in how many of the seeds looked at."""
-    sentences = []
-    for name, cell in results.study.cells.items():
-        if not cell["spectra"]:
-            continue
-        found = {step: results.values(name, f"transient at {step}") for step in cell["at"]}
-        known = {step: values[~np.isnan(values)] for step, values in found.items()}
-        counts = [f"at step {step} in {int(values.sum())} of {len(values)} seeds" for step, values in known.items()]
-        bounded = dict.fromkeys((f"radius at {step}" for step in cell["at"]), (0.0, math.inf))
-        radii = [str(estimate(results.values(name, column), ends)) for column, ends in bounded.items()]
-        sentences.append(f"{name}: transient {', '.join(counts)} (radius {', '.join(radii)}).")
-    return sentences
+    return [
+        transient(name, {step: results.values(name, f"radius at {step}") for step in cell["at"]})
+        for name, cell in results.study.cells.items() if cell["spectra"]
+    ]  # fmt: skip
+
+
+def transient(name: str, radii: Mapping[int, np.ndarray]) -> str:
+    """Return at which steps a cell's step is transient; `radii` are those of its seeds by step, NaN where unknown."""
+    known = {step: values[~np.isnan(values)] for step, values in radii.items()}
+    counts = [f"at step {step} in {int((found > GROWS).sum())} of {len(found)} seeds" for step, found in known.items()]
+    shown = [str(estimate(found, (0.0, math.inf))) for found in radii.values()]
+    return f"{name}: transient {', '.join(counts)} (radius {', '.join(shown)})."
 
 
 def ring8(cell: study.Cell, seed: int, *args: str) -> list[str]:
@@ -115,28 +110,31 @@ def measured(cell: study.Cell, args: Sequence[str], seed: int, folder: Path) -> 
     The columns are those of `COLUMNS`, at the last step; the spectra are made for seeds below `cell["spectra"]`.
     """
     study.train_gan(args, folder)
-    source, run = make_source("ring8"), gt.load(folder)
-    # A run that was stopped between has further checkpoints.
-    looks = [step for step in run.steps if step and (step % cell["every"] == 0 or step == cell["steps"])]
-    curves: dict[str, list[float]] = {"step": looks}
-    for step in looks:
-        run = run.at(step)
-        found = mode_coverage(run.sample(2560), source.modes, source.radius)
-        values = {"modes_covered": float(found.covered), "high_quality": found.high_quality}
-        for name, value in values.items():
-            curves.setdefault(name, []).append(value)
-    last = {name: values[-1] for name, values in curves.items()}
-    result = {
-        "modes": last["modes_covered"], "all": float(last["modes_covered"] == 8), "quality": last["high_quality"],
-        "lr": cell["lr"], "parameters": run.game.num_parameters, "curves": curves,
-    }  # fmt: skip
+    run = gt.load(folder)
+    result = coverage(cell, run) | {"lr": cell["lr"], "parameters": run.game.num_parameters}
     if "gamma" in cell:
         result["gamma"] = cell["gamma"]
     for step in cell["at"] if seed < cell["spectra"] else ():
         found_there = spectra(run.at(step))
-        result |= {f"{name} at {step}": found_there[name] for name in ("radius", "transient")}
+        result |= {f"radius at {step}": found_there["radius"]}
         result |= found_there  # in the end, of the last step
     return result
+
+
+def looks(cell: study.Cell, run: Run) -> list[int]:
+    """Return the steps of a run's checkpoints; one that was stopped between has further ones, which are left out."""
+    return [step for step in run.steps if step and (step % cell["every"] == 0 or step == cell["steps"])]
+
+
+def coverage(cell: study.Cell, run: Run) -> study.Result:
+    """Return modes and quality of a GAN on the ring at its checkpoints, as curves, and those of the last."""
+    source, steps = make_source("ring8"), looks(cell, run)
+    found = [mode_coverage(one.sample(2560), source.modes, source.radius) for one in run.each(steps)]
+    modes, quality = [float(one.covered) for one in found], [one.high_quality for one in found]
+    return {
+        "modes": modes[-1], "all": float(modes[-1] == 8), "quality": quality[-1],
+        "curves": {"step": steps, "modes_covered": modes, "high_quality": quality},
+    }  # fmt: skip
 
 
 def spectra(run: Run) -> dict[str, float]:
@@ -151,13 +149,17 @@ def spectra_of(optimizer: Any, batch: Any) -> dict[str, float]:
     followed = gt.analysis.preconditioned(gt.analysis.jacobian(optimizer.game, batch, method="reverse"), optimizer)
     leading = _ends(followed * rate, LEADING, "LM")
     least = _ends(followed * rate, 2, "SR")
-    # Eigenvalues of a step lie close together: near 1, by a learning rate's worth.
-    radius = float(_ends(gt.analysis.update_operator(optimizer, batch), 2, "LM", tol=1e-6).abs().max())
     return {
         "max real": float(leading.real.max()), "least real": float(least.real.min()),
         "real part": float((leading.real / leading.abs()).mean()), "imaginary": float(leading.imag.abs().max()),
-        "radius": radius, "transient": float(radius > GROWS),
+        "radius": radius_of(optimizer, batch),
     }  # fmt: skip
+
+
+def radius_of(optimizer: Any, batch: Any) -> float:
+    """Return the spectral radius of the update that a method takes."""
+    # Eigenvalues of a step lie close together: near 1, by a learning rate's worth.
+    return float(_ends(gt.analysis.update_operator(optimizer, batch), 2, "LM", tol=1e-6).abs().max())
 
 
 def _ends(operator: gt.analysis.LinearOperator, k: int, which: str, tol: float = 1e-4) -> torch.Tensor:

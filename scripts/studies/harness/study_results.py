@@ -47,11 +47,13 @@ class Trial:
         settings: those tried.
         scores: of each seed of the trials, in order.
         chosen: whether the cell was run with them.
+        seconds: by the clock, of all seeds together; NaN where they were not recorded.
     """
 
     settings: Cell
     scores: Sequence[float]
     chosen: bool = False
+    seconds: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)

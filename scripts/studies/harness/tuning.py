@@ -1,10 +1,11 @@
 """Settings of a study's cells, chosen from a grid on seeds that are not reported."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from harness.study_results import Cell, Results, Study, Trial, Tuning, markdown
+from harness.study_results import Cell, Result, Results, Study, Trial, Tuning, markdown
 
 
 def trials(study: Study) -> Study:
@@ -28,10 +29,7 @@ def tuned(study: Study, found: Results) -> tuple[Study, dict[str, list[Trial]]]:
     """Return the study with the settings of highest mean score in each cell (of equals the first), and all trials."""
     tuning, tried = _of(study), {}
     for name, cell in study.cells.items():
-        own = [
-            Trial(settings, [_score(tuning, found.by_cell[_name(name, settings)][seed]) for seed in tuning.seeds])
-            for settings in tuning.grid(cell)
-        ]
+        own = [_trial(tuning, settings, found.by_cell[_name(name, settings)]) for settings in tuning.grid(cell)]
         best = int(np.argmax([np.mean(trial.scores) for trial in own]))
         tried[name] = [dataclasses.replace(trial, chosen=place == best) for place, trial in enumerate(own)]
     return with_chosen(study, tried), tried
@@ -76,6 +74,11 @@ def _at_an_end(chosen: Cell, settings: Sequence[Cell]) -> str:
 def _of(study: Study) -> Tuning:
     assert study.tuning is not None
     return study.tuning
+
+
+def _trial(tuning: Tuning, settings: Cell, results: Mapping[int, Result]) -> Trial:
+    seconds = sum(results[seed].get("seconds", math.nan) for seed in tuning.seeds)
+    return Trial(settings, [_score(tuning, results[seed]) for seed in tuning.seeds], seconds=seconds)
 
 
 def _score(tuning: Tuning, result: Mapping[str, object]) -> float:

@@ -118,8 +118,8 @@ def transient(results: study.Results) -> list[str]:
     for data in DATA:
         names = [name for name in results.study.cells if name.startswith(data)]
         step = max(step for name in names for step in results.study.cells[name]["at"])
-        found = {name.partition(", ")[2]: results.values(name, f"transient at {step}") for name in names}
-        counts = [f"{name} {np.nansum(own):.0f} of {(~np.isnan(own)).sum()}" for name, own in found.items()]
+        found = {name.partition(", ")[2]: results.values(name, f"radius at {step}") for name in names}
+        counts = [f"{name} {(own > gan_steps.GROWS).sum()} of {(~np.isnan(own)).sum()}" for name, own in found.items()]
         sentences.append(f"Transient at step {step}, {data}, by seeds: {'; '.join(counts)}.")
     return sentences
 

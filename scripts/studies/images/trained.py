@@ -66,7 +66,7 @@ def together(cell: study.Cell, seeds: Sequence[int]) -> dict[int, study.Result]:
             _look(curves[place], step, games[place], parts[place], seed)
             if step in cell["at"] and place < cell["spectra"] and _finite(games[place]):
                 found = _spectra(cell, shape, seed, games[place], states[place], batches[place][step])
-                spectra[place] |= {f"{name} at {step}": found[name] for name in ("radius", "transient")} | found
+                spectra[place] |= {f"radius at {step}": found["radius"]} | found
     return {seed: run_of(cell, seed, games[k], curves[k], spectra[k]) for k, seed in enumerate(seeds)}
 
 

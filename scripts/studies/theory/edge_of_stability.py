@@ -6,17 +6,15 @@ classifiers the largest eigenvalue climbs to that bound and hovers there (Cohen 
 the same is followed for the two players of a GAN on the ring of eight Gaussians, whose J is not symmetric.
 
     python scripts/studies edge_of_stability --jobs 1
-    python scripts/studies edge_of_stability --others
     tensorboard --logdir runs/edge_of_stability
 """
 
-import dataclasses
 import math
 from pathlib import Path
 
 import numpy as np
 import torch
-from cells import gan_cells
+from cells import gan_steps
 from harness import study
 from matplotlib.figure import Figure
 
@@ -30,10 +28,7 @@ AT_EDGE = (0.8, 1.2)
 
 def flags(cell: study.Cell, seed: int) -> list[str]:
     """Return the flags of one GAN; all its checkpoints are kept."""
-    args = gan_cells.ring8(cell, seed, "--optimizer.base", cell["base"], "--keep-last", "0")
-    args[args.index("--optimizer.lr") + 1] = cell["lr"]
-    args[args.index("--sample-every") + 1] = str(cell["steps"])
-    return args
+    return gan_steps.ring8(cell, seed, "--optimizer.base", cell["base"], "--keep-last", "0")
 
 
 def largest_real(A: gt.analysis.LinearOperator) -> float:
@@ -69,10 +64,12 @@ def look(run: gt.runs.load.Run, bound: float) -> dict[str, float]:
 def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     """Train one GAN, and look at each of its checkpoints."""
     torch.set_num_threads(1)
-    trained, last = study.train_gan(flags(cell, seed), folder)
-    bound, steps = BOUNDS[cell["base"]], [step for step in trained.steps() if step][::2]
-    opened = gt.load(folder, steps[0]).double()
-    looks = [look(one, bound) for one in opened.each(steps)]
+    study.train_gan(flags(cell, seed), folder)
+    opened = gt.load(folder)
+    bound, steps = BOUNDS[cell["base"]], gan_steps.looks(cell, opened)[::2]
+    end = gan_steps.coverage(cell, opened)
+    looks = [look(one, bound) for one in opened.at(steps[0]).double().each(steps)]
+    wide = opened.double()
     own = np.array([one["own"] for one in looks])
     late = own[len(own) // 2 :]
     half = looks[len(own) // 2 :]
@@ -80,14 +77,15 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
         "early": float(own[0]), "late": float(late.mean()), "least": float(late.min()), "most": float(late.max()),
         **{f"late {name}": float(np.mean([one[name] for one in half])) for name in looks[0] if name != "own"},
         "at the edge": float(AT_EDGE[0] <= late.mean() <= AT_EDGE[1]),
-        "modes": last["metrics/modes_covered"], "quality": last["metrics/high_quality"],
+        "modes": end["modes"], "quality": end["quality"],
+        "radius": gan_steps.radius_of(wide.optimizer, wide.batches[wide.step]),
         "curves": {"step": steps, "fraction_of_the_bound": own.tolist()},
     }  # fmt: skip
 
 
 def cells(chosen: tuple[tuple[str, str, str], ...], steps: int, width: int, looks: int) -> dict[str, study.Cell]:
     """Return these methods, each with its base rule and rate."""
-    common = {"steps": steps, "width": width, "looks": looks, "starts": 1}
+    common = {"steps": steps, "width": width, "every": steps // looks, "gamma": GAMMA, "starts": 1}
     return {
         f"{optimizer}, {base}, {lr}": {"optimizer": optimizer, "base": base, "lr": lr, **common}
         for optimizer, base, lr in chosen
@@ -128,7 +126,9 @@ def verdict(results: study.Results) -> list[str]:
         "Runs of a seed share data and first weights, whatever their method and rate, so that they are not as many "
         "trials as the intervals take them for."
     )
-    return [*found, shared, *unsettled(results)]
+    cells = results.study.cells.items()
+    transient = [gan_steps.transient(name, {cell["steps"]: results.values(name, "radius")}) for name, cell in cells]
+    return [*found, shared, *unsettled(results), *transient]
 
 
 def unsettled(results: study.Results) -> list[str]:
@@ -146,6 +146,7 @@ COLUMNS = {
     "early": "first look", "late": "second half", "least": "least of it", "most": "most of it",
     "late of J": "of J alone", "late discriminator": "discriminator's block",
     "at the edge": "runs at the edge", "modes": "modes of 8", "quality": "quality",
+    "radius": "radius of the update",
 }  # fmt: skip
 PLAIN = (
     ("simultaneous", "rmsprop", "1e-3"), ("simultaneous", "rmsprop", "5e-4"),
@@ -158,15 +159,18 @@ OTHERS = (
 STUDY = study.Study(
     "edge_of_stability",
     run,
-    cells(PLAIN, STEPS, 16, LOOKS),
+    cells((*PLAIN, *OTHERS), STEPS, 16, LOOKS),
     COLUMNS,
     quick=cells((PLAIN[0], *OTHERS[:3]), 40, 4, 4),
     trials={"at the edge": "starts"},
-    bounds={"modes": (0.0, 8.0), "quality": (0.0, 1.0), "least": (0.0, math.inf), "early": (0.0, math.inf)},
+    bounds={
+        "modes": (0.0, 8.0),
+        "quality": (0.0, 1.0),
+        "least": (0.0, math.inf),
+        "early": (0.0, math.inf),
+        "radius": (0.0, math.inf),
+    },
     flags=flags,
-)
-OTHER_STUDY = dataclasses.replace(
-    STUDY, name="edge_of_stability_others", cells=cells(OTHERS, STEPS, 16, LOOKS), quick=cells(OTHERS[:1], 40, 4, 4)
 )
 SECTION = study.Section(
     f"""{{steps}} steps, batches of 256, both networks four hidden layers of {{width}} ReLU units, gamma {GAMMA:g} for
@@ -177,10 +181,9 @@ Columns: the largest real part of an eigenvalue of h D^-1 A, over its bound (2 w
 first look, and its mean, least and largest value over the second half of the looks. A is the derivative of what the
 method descends: J, and with consensus that of field and penalty together, J + gamma J^T J and the penalty's curvature.
 "of J alone" is h D^-1 J over the same bound, of every method, and the discriminator's block is its own part of it:
-means over the second half. A run is at the edge where the mean of its second half lies from {AT_EDGE[0]:g} to
-{AT_EDGE[1]:g} of the bound. Consensus and Adam have a form of their own, `--others`.""",
+means over the second half. The radius is that of the step that is taken, moments and consensus' term included, at the
+end; a step is called transient where it is above {gan_steps.GROWS:g}. A run is at the edge where the mean of its second
+half lies from {AT_EDGE[0]:g} to {AT_EDGE[1]:g} of the bound.""",
     figures={"all": ("By cell", study.Results.figure), "curves": ("Fraction of the bound over the steps", over_steps)},
 )
 PAGE = study.Page("The adaptive edge of stability of GANs", __doc__, [SECTION], verdict)
-
-FORMS = {"others": OTHER_STUDY}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cells import gan_cells
+from cells import gan_steps
 from harness import study
 
 import gantools as gt
@@ -23,6 +23,9 @@ from gantools.games.analytic import dirac
 STEPS, LOOKS, GAMMA, RATE = 4000, 10, 1.0, 1e-3
 LOSSES = ("nonsaturating", "relativistic")
 PENALTIES = {"none": (), "R1": ("r1",), "R2": ("r2",), "R1 and R2": ("r1", "r2")}
+LEADING = 20
+# Below this share of the largest modulus an eigenvalue of float32 weights counts as zero.
+TOLERANCE = 1e-6
 ROUNDING = 1e-12  # modulus of real parts that are 0
 
 
@@ -35,7 +38,7 @@ def flags(cell: study.Cell, seed: int) -> list[str]:
     if chosen:
         args += ["--regularizer", *chosen]
         args += [word for name in chosen for word in (_weight_flag(name, chosen), f"{cell['gamma']:g}")]
-    return gan_cells.ring8(cell, seed, *args)
+    return gan_steps.ring8(cell, seed, *args)
 
 
 def _weight_flag(name: str, chosen: tuple[str, ...]) -> str:
@@ -47,11 +50,9 @@ def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
     torch.set_num_threads(1)
     if cell["data"] != "ring8":
         return at_rest(cell["loss"], cell["penalty"], cell["gamma"])
-    trained, last = study.train_gan(flags(cell, seed), folder)
-    return {
-        "modes": last["metrics/modes_covered"], "quality": last["metrics/high_quality"], **spectra(gt.load(folder)),
-        "curves": gan_cells.curve(trained, ("modes_covered", "high_quality")),
-    }  # fmt: skip
+    study.train_gan(flags(cell, seed), folder)
+    trained = gt.load(folder)
+    return gan_steps.coverage(cell, trained) | spectra(trained)
 
 
 def at_rest(loss: str, penalty: str, gamma: float) -> study.Result:
@@ -91,7 +92,7 @@ def spectra(run: gt.runs.load.Run) -> study.Result:
     P = (gt.analysis.preconditioned(J, run.optimizer) * rate).dense()
     values = torch.linalg.eigvals(P).numpy()
     size = abs(values).max()
-    rotation, leading = gan_cells.rotations(values)
+    rotation, leading = rotations(values)
     update = gt.analysis.eigenvalues(gt.analysis.update_operator(run.optimizer, batch), k=1, tol=1e-3, vectors=False)
     return {
         "repulsion": float(max(0.0, -values.real.min()) / size), "rotation": rotation, "leading rotation": leading,
@@ -99,9 +100,24 @@ def spectra(run: gt.runs.load.Run) -> study.Result:
     }  # fmt: skip
 
 
-def cells(steps: int, width: int, looks: int, **settings: object) -> dict[str, study.Cell]:
+def rotations(values: np.ndarray) -> tuple[float, float]:
+    """Return max |Im| / max |eigenvalue|, and the mean of |Im|/|eigenvalue| over the `LEADING` of largest modulus.
+
+    Not the largest |Im|/|eigenvalue| of all: some pair that is tiny and noise always turns by a right angle.
+    """
+    ordered = values[np.argsort(-abs(values))]
+    size = abs(ordered)
+    leading = size[:LEADING] > TOLERANCE * size[0]
+    if not leading.any():
+        return 0.0, 0.0
+    turns = abs(ordered.imag[:LEADING][leading]) / size[:LEADING][leading]
+    return float(abs(values.imag).max() / size[0]), float(turns.mean())
+
+
+def cells(steps: int, width: int, looks: int) -> dict[str, study.Cell]:
     """Return every loss with every penalty, at rest and trained."""
-    common = {"optimizer": "alternating", "steps": steps, "width": width, "looks": looks, "gamma": GAMMA, **settings}
+    common = {"optimizer": "alternating", "steps": steps, "width": width, "every": steps // looks, "lr": RATE,
+              "gamma": GAMMA}  # fmt: skip
     found = {}
     for data, name in (("dirac", "Dirac, "), ("ring8", "")):
         for loss in LOSSES:
@@ -127,7 +143,9 @@ def verdict(results: study.Results) -> list[str]:
     for other in ("relativistic, R1", "relativistic, none", "nonsaturating, R1", "nonsaturating, R1 and R2"):
         if {best, other} <= known.keys():
             said += [results.difference(best, other, column) for column in COMPARED]
-    return [*said, *with_one(results)]
+    ring = [(name, cell["steps"]) for name, cell in known.items() if cell["data"] == "ring8"]
+    transient = [gan_steps.transient(name, {steps: results.values(name, "radius")}) for name, steps in ring]
+    return [*said, *with_one(results), *transient]
 
 
 def with_one(results: study.Results) -> list[str]:
@@ -174,10 +192,11 @@ A mode counts with at least 25 of 2560 samples within 0.1, and quality is the fr
 mode, at the last step. The spectra are those of the last step, in float64 on one batch: all eigenvalues of h D^-1 J (h
 the learning rate, D the roots of Adam's second moments). "Repulsion" is the strongest negative real part and "rotation"
 the largest imaginary part, both over the largest modulus; "leading rotation" is the mean of |Im|/|eigenvalue| over the
-20 of largest modulus. The last column is the spectral radius of the step that is taken, memory included.""",
+20 of largest modulus. The last column is the spectral radius of the step that is taken, memory included; a step is
+called transient where it is above {gan_steps.GROWS:g}.""",
     columns=COLUMNS,
     where=lambda cell: cell["data"] == "ring8",
-    figures={"all": ("By cell", study.Results.figure), "modes": gan_cells.MODES},
+    figures={"all": ("By cell", study.Results.figure), "modes": gan_steps.FIGURES["modes"]},
     pairs=[("relativistic, R1 and R2", f"{loss}, {penalty}") for loss in LOSSES for penalty in PENALTIES
            if (loss, penalty) != ("relativistic", "R1 and R2")],
     compared=COMPARED,

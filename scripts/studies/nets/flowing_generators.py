@@ -1,0 +1,69 @@
+"""Whether a generator that flows steadies a GAN: an ordinary differential equation against fully connected layers.
+
+The ring of eight Gaussians, under simultaneous gradient and under consensus. The generator that flows integrates one f
+in time, in a state of four numbers more than a hidden layer has; the other has four hidden layers, and about as many
+parameters. The discriminator is the same. That a flow steadies a GAN is a hypothesis of ours, not a published result.
+
+    pip install -e ".[ode]"
+    python scripts/studies flowing_generators --jobs 2
+    python scripts/studies flowing_generators --quick
+    tensorboard --logdir runs/flowing_generators
+"""
+
+from pathlib import Path
+
+from cells import gan_steps
+from harness import study
+
+STEPS, SHORTER = 2500, 1000
+NETWORKS = {"flow": "ode_mlp", "fully connected": "mlp"}
+OPTIMIZERS = ("simultaneous", "consensus")
+
+
+def flags(cell: study.Cell, seed: int) -> list[str]:
+    """Return the flags of one GAN."""
+    state = ("--network.state", str(cell["width"] + 4)) if cell["network"] == "ode_mlp" else ()
+    return gan_steps.ring8(cell, seed, "--network", cell["network"], *state)
+
+
+def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
+    """Train and measure one GAN."""
+    return gan_steps.measured(cell, flags(cell, seed), seed, folder)
+
+
+def cells(**settings: object) -> dict[str, study.Cell]:
+    """Return both generators under both methods; rates and gammas are chosen by the study."""
+    return {
+        f"{label}, {optimizer}": {"network": network, "optimizer": optimizer, **gan_steps.UNTUNED, **settings}
+        for label, network in NETWORKS.items() for optimizer in OPTIMIZERS
+    }  # fmt: skip
+
+
+def verdict(results: study.Results) -> list[str]:
+    """Return what is seen of the pairs, and at which steps the steps are transient."""
+    seen = [results.difference(*pair, column) for pair in SECTION.present(results) for column in SECTION.compared]
+    return seen + gan_steps.transience(results)
+
+
+STUDY = study.Study(
+    "flowing_generators",
+    run,
+    cells(width=12, steps=STEPS, shorter=SHORTER, every=500, spectra=3, at=(SHORTER, STEPS)),
+    {"parameters": "parameters", **gan_steps.COLUMNS, "gamma": "gamma"},
+    quick=cells(width=3, steps=4, shorter=2, every=2, spectra=1, at=(2, 4)),
+    seeds=range(10),
+    bounds=gan_steps.BOUNDS,
+    trials={"all": "runs"},
+    flags=flags,
+    tuning=gan_steps.tuning(SHORTER),
+)
+SECTION = study.Section(
+    gan_steps.SETTINGS + gan_steps.EXPLAINED,
+    figures=gan_steps.FIGURES,
+    pairs=[(f"flow, {optimizer}", f"fully connected, {optimizer}") for optimizer in OPTIMIZERS],
+    compared=("modes", "quality"),
+)
+PAGE = study.Page("Generators that flow", __doc__, [SECTION], verdict)
+
+if __name__ == "__main__":
+    study.main(STUDY, PAGE)
