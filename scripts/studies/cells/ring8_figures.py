@@ -35,8 +35,10 @@ def samples(results: study.Results) -> Figure | None:
             axes.scatter(x, y, s=3, alpha=0.4, linewidths=0, color=BLUE, label="samples")
             axes.scatter(np.cos(angles), np.sin(angles), marker="x", color=ORANGE, s=18, linewidths=1, label="modes")
             axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
-            axes.set_title(f"{method}, {step}", fontsize=8)
+            axes.set_title(f"{method}, step {step}", fontsize=8)
             axes.tick_params(labelsize=7)
+    figure.supxlabel("first coordinate", fontsize=8)
+    figure.supylabel("second coordinate", fontsize=8)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
     return figure
 

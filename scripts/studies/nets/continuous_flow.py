@@ -80,6 +80,8 @@ def densities(results: study.Results) -> Figure | None:
         image = axes.imshow(square, origin="lower", extent=extent, cmap="viridis", vmin=0, vmax=top)
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=7)
+    figure.supxlabel("first coordinate", fontsize=8)
+    figure.supylabel("second coordinate", fontsize=8)
     figure.colorbar(image, ax=figure.axes[-1], label="density, cut at the exact one's top")
     return figure
 
