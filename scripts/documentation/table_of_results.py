@@ -14,7 +14,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))  # the studies are scripts, not a package
 
 import auto
-import complex_parametrizations as players
 import esp_index
 import integrators
 import logic_gates
@@ -26,6 +25,7 @@ from claims import FAILS, HOLDS, OPEN, Row, compared, more_than_half, ordered, r
 from claims.diagnosis import diagnosis
 from claims.images import image_rows
 from claims.nets import nets as claims_of_nets
+from claims.players import player_rows
 from claims.sequences import loaded_rows, memory, unitary_rows
 from claims.theory import theory_of_gans
 from core_hours import hours
@@ -188,29 +188,6 @@ def tuning_by_hand(out: Path) -> list[Row]:
     return [Row(claim, "ours", text, users, HOLDS if fewer else FAILS if more else OPEN, "loss_ratio")]
 
 
-def unitary_players(out: Path) -> list[Row]:
-    """Unitary maps in the players of a GAN, against controls that each lack one thing."""
-    results = read(players.STUDY, players.PAGE, out)
-    rows = []
-    for other, words in (
-        (players.EQUAL, "real players of as many parameters"),
-        (players.FREE, "the same complex players with free weights"),
-        (players.ORTHOGONAL, "real players of as many real units with orthogonal maps"),
-    ):
-        if other not in results.study.cells:
-            continue
-        text, verdict = compared(results, players.UNITARY, other, "modes", 1)
-        claim = f"Unitary maps with CReLU put 25 of 2560 samples into more of the eight modes after {players.STEPS} "
-        claim += f"steps than {words}, under simultaneous gradient"
-        both = players.UNITARY, other
-        rates = [next(t.settings["lr"] for t in results.tried[cell] if t.chosen) for cell in both]
-        quality = " against ".join(results.shown(cell, "quality") for cell in both)
-        found = f"modes {text}; quality {quality}, {results.contrast(*both, 'quality')}; rates chosen "
-        found += " and ".join(f"{rate:g}" for rate in rates)
-        rows.append(Row(claim, "ours", found, len(results.study.seeds), verdict, "complex_parametrizations"))
-    return rows
-
-
 PAGE = """# Results
 
 What was claimed, by whom, and what our runs say. A verdict is a rule on the numbers beside it: the interval or test
@@ -223,7 +200,7 @@ unless the row says so; a margin or threshold is ours unless the row says otherw
 
 {table}
 
-Studies without a row: [activations](activations.md), [auto on digits](auto-digits.md) (one seed), [the index along
+Studies without a row: [auto on digits](auto-digits.md) (one seed), [the index along
 training](index_along_training.md).
 
 {hours}
@@ -252,7 +229,7 @@ def page(out: Path) -> str:
             *gates(out),
             *ours(out),
             *tuning_by_hand(out),
-            *unitary_players(out),
+            *player_rows(out),
             *image_rows(out),
             *theory_of_gans(out),
             *diagnosis(out),

@@ -48,5 +48,5 @@ def test_the_verdict_compares_with_the_median_and_failed_runs_are_the_worst():
     assert "0.05, is no worse than the median of the grid, 0.06; it is better than 2 of the 3" in distance
     values["auto"]["kernel_distance"] = 0.5
     assert "0.5, is worse than" in auto.verdict(result(auto.DIGITS, values))[2]
-    (ring,) = auto.verdict(result(auto.STUDY, {"auto": {"modes_covered": 8.0, "least modes": 7.0}}))
+    ring, *_ = auto.verdict(result(auto.STUDY, {"auto": {"modes_covered": 8.0, "least modes": 7.0}}))
     assert "8 of 8 modes in 1 of 1 seeds" in ring and "second half of the steps in 0" in ring
