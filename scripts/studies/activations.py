@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 ACTIVATIONS = {"relu": "relu", "leaky_relu": "leaky_relu", "tanh": "tanh", "sigmoid": "sigmoid", "silu": "silu",
                "esp": "esp(learned=True)"}  # fmt: skip
-STEPS, SHORTER = 2500, 1000
+STEPS, EARLY = 2500, 1000
 PLAYERS = ("generator", "discriminator")
 IN_BOTH = {"consensus": "in both", "simultaneous": "in both, simultaneous"}
 
@@ -52,14 +52,14 @@ def in_both(results: study.Results) -> Figure:
 STUDY = study.Study(
     "activations",
     run,
-    cells(ACTIVATIONS, steps=STEPS, shorter=SHORTER, width=16, every=500, spectra=3, at=(SHORTER, STEPS)),
+    cells(ACTIVATIONS, steps=STEPS, shorter=STEPS, width=16, every=500, spectra=3, at=(EARLY, STEPS)),
     {**gan_steps.COLUMNS, "gamma": "gamma"},
     quick=cells({"tanh": "tanh"}, steps=20, shorter=10, width=4, every=10, spectra=1, at=(10, 20)),
     seeds=range(10),
     bounds=gan_steps.BOUNDS,
     trials={"all": "runs"},
     flags=flags,
-    tuning=gan_steps.tuning(SHORTER),
+    tuning=gan_steps.tuning(STEPS),
 )
 SECTION = study.Section(
     gan_steps.SETTINGS + gan_steps.EXPLAINED,

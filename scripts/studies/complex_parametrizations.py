@@ -54,7 +54,7 @@ def cells(networks: dict[str, tuple[str, int, str, str]], **settings: object) ->
 
 
 STEPS, SHORTER = 10_000, 2500
-FEWER, SHORT = 2500, 1000  # steps under consensus, whose step takes longer, and of its trials
+FEWER, EARLY = 2500, 1000  # steps under consensus, whose step takes longer, and of its first spectra
 STUDY = study.Study(
     "complex_parametrizations",
     run,
@@ -70,10 +70,10 @@ STUDY = study.Study(
 CONSENSUS = dataclasses.replace(
     STUDY,
     name="complex_parametrizations_consensus",
-    cells=cells(NETWORKS, optimizer="consensus", steps=FEWER, shorter=SHORT, every=500, spectra=3, at=(SHORT, FEWER)),
+    cells=cells(NETWORKS, optimizer="consensus", steps=FEWER, shorter=FEWER, every=500, spectra=3, at=(EARLY, FEWER)),
     columns={**STUDY.columns, "gamma": "gamma"},
     seeds=range(10),
-    tuning=gan_steps.tuning(SHORT),
+    tuning=gan_steps.tuning(FEWER),
 )
 SECTION = study.Section(
     gan_steps.SETTINGS + gan_steps.EXPLAINED + "\n\nParameters and spectra count real numbers.",

@@ -15,7 +15,7 @@ from pathlib import Path
 from cells import gan_steps
 from harness import study
 
-STEPS, SHORTER = 2500, 1000
+STEPS, EARLY = 1500, 500
 NETWORKS = {"flow": "ode_mlp", "fully connected": "mlp"}
 OPTIMIZERS = ("simultaneous", "consensus")
 
@@ -48,14 +48,14 @@ def verdict(results: study.Results) -> list[str]:
 STUDY = study.Study(
     "flowing_generators",
     run,
-    cells(width=12, steps=STEPS, shorter=SHORTER, every=500, spectra=3, at=(SHORTER, STEPS)),
+    cells(width=12, steps=STEPS, shorter=STEPS, every=500, spectra=3, at=(EARLY, STEPS)),
     {"parameters": "parameters", **gan_steps.COLUMNS, "gamma": "gamma"},
     quick=cells(width=3, steps=4, shorter=2, every=2, spectra=1, at=(2, 4)),
     seeds=range(10),
     bounds=gan_steps.BOUNDS,
     trials={"all": "runs"},
     flags=flags,
-    tuning=gan_steps.tuning(SHORTER),
+    tuning=gan_steps.tuning(STEPS),
 )
 SECTION = study.Section(
     gan_steps.SETTINGS + gan_steps.EXPLAINED,
