@@ -1,12 +1,13 @@
-"""Whether unitary maps steady a GAN: players with them, against controls that differ in one thing by design.
+"""Whether players with unitary maps cover more modes of a GAN's data than those with other parametrizations.
 
 The ring of eight Gaussians under simultaneous gradient, 10 000 steps. A complex unit with CReLU is two real units with
 ReLU, and a unitary map of 12 complex numbers is an orthogonal map of 24 real ones that commutes with multiplication by
-i. So the controls, which differ in one thing by design, and in parameters (1563 to 2427) and chosen rate besides, are:
-the same complex players with free weights, and with free weights that begin unitary; real players of 24 units with
-orthogonal maps and with free ones; and real players with as many parameters. All are fully connected, with four hidden
-layers; unitary and orthogonal maps are those between hidden layers. The form --consensus has the same players under
-consensus, its gamma chosen too, for fewer steps and seeds.
+i. So there is a chain of controls, each of which differs from a neighbour by design in one thing: complex players with
+unitary maps, with free weights that begin unitary, and with free weights; real players of 24 units with orthogonal maps
+and with free ones; and real players with as many parameters as the unitary ones. Parameters differ besides (1563 to
+4155), and rates may. All are fully connected, with four hidden layers; unitary and orthogonal maps are those between
+hidden layers. Rates are chosen by trials of a quarter of the steps, which may favour large ones. The form --consensus
+has the same players under consensus, its gamma chosen too, for fewer steps and seeds.
 
     python scripts/studies/complex_parametrizations.py --jobs 2
     python scripts/studies/complex_parametrizations.py --consensus --jobs 2
@@ -81,6 +82,7 @@ SECTION = study.Section(
     pairs=[
         *((UNITARY, other) for other in NETWORKS if other != UNITARY),
         *((player, other) for player in (ORTHOGONAL, FREE) for other in (EQUAL, WIDE)),
+        (BEGUN, FREE),
     ],
     compared=("modes", "quality"),
 )

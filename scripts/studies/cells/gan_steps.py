@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from harness import study
-from harness.intervals import estimate
 
 import gantools as gt
 from gantools.data.sources import make_source
@@ -22,7 +21,7 @@ LEADING, PRODUCTS = 10, 300
 RATES, GAMMAS = (3e-4, 1e-3, 3e-3, 1e-2), (0.1, 1.0, 10.0)
 # Settings of a cell before they are chosen; `runs` is the number of trials of the fraction of runs with all modes.
 UNTUNED = {"runs": 1, "lr": RATES[1]}
-# Above this a step's linearisation leaves the point where it stands within some hundred steps.
+# Above this some direction of the linearised step grows by e within a hundred steps.
 GROWS = 1.01
 COLUMNS = {
     "modes": "modes of 8", "all": "all 8", "quality": "quality", "lr": "rate",
@@ -35,8 +34,8 @@ SETTINGS = "{steps} steps, batches of 256, RMSProp, {seeds} seeds; mean and 95 %
 SHOWN = {name: COLUMNS[name] for name in ("modes", "all", "quality")}
 FIGURES = {
     "all": ("By cell", lambda results: results.part(results.study.cells, SHOWN).figure()),
-    "modes": ("Modes over the steps, mean and range of the seeds", lambda results: results.curves("modes_covered")),
-    "quality": ("Quality over the steps", lambda results: results.curves("high_quality")),
+    "modes": ("Modes over the steps; a band spans the seeds", lambda results: results.curves("modes_covered")),
+    "quality": ("Quality over the steps; a band spans the seeds", lambda results: results.curves("high_quality")),
 }  # fmt: skip
 EXPLAINED = f"""Columns: how many of the eight modes hold at least 25 of 2560 samples within 0.1, the fraction of runs
 that have all eight, as quality the fraction of samples within 0.1 of any mode, and the learning rate that was chosen.
@@ -46,8 +45,9 @@ the roots of RMSProp's second moments. Of its {LEADING} eigenvalues of largest m
 step overshoots from 1 and diverges from 2), the mean of real part over modulus, 1 where they attract, 0 where they only
 rotate, -1 where they repel, and the largest imaginary part; of all, the least real part, which repels below 0. Then the
 spectral radius of the update that the method takes, second moments and consensus term included: above 1 some direction
-grows at this step. A step is called transient where that radius is above {GROWS}: then players leave the point within
-some hundred steps, and its spectrum says nothing of where they end."""
+grows at this step. A step is called transient where that radius is above {GROWS}: linearised there, on this batch, some
+direction grows by e within a hundred steps. Whether players leave, or hover because an overshoot raises the second
+moments, that does not say; nor does the spectrum say where they end."""
 
 
 def transience(results: study.Results) -> list[str]:
@@ -62,8 +62,8 @@ def transient(name: str, radii: Mapping[int, np.ndarray]) -> str:
     """Return at which steps a cell's step is transient; `radii` are those of its seeds by step, NaN where unknown."""
     known = {step: values[~np.isnan(values)] for step, values in radii.items()}
     counts = [f"at step {step} in {int((found > GROWS).sum())} of {len(found)} seeds" for step, found in known.items()]
-    shown = [str(estimate(found, (0.0, math.inf))) for found in radii.values()]
-    return f"{name}: transient {', '.join(counts)} (radius {', '.join(shown)})."
+    ranges = [f"{found.min():.3g} to {found.max():.3g}" if len(found) else "unknown" for found in known.values()]
+    return f"{name}: transient {', '.join(counts)} (radius from {', '.join(ranges)})."
 
 
 def ring8(cell: study.Cell, seed: int, *args: str) -> list[str]:

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from harness import intervals, tuning
 from harness.study_results import Cell, Comparison, Results
 from matplotlib.figure import Figure
@@ -117,7 +118,11 @@ def reading(results: Results) -> list[str]:
     if seeds == 1:
         return [f"One seed: nothing here says how far another would differ. {made}"]
     exact = [results.study.columns[column] for column in trials if column in results.study.columns]
-    said = f"Means with 95 % intervals of Student's t over {seeds} seeds, cut where a number cannot go on. "
+    shown = ((cell, column) for cell in results.study.cells for column in results.study.columns)
+    counts = [np.isnan(results.values(*pair)).sum() for pair in shown]
+    fewer = any(0 < unknown < seeds for unknown in counts)
+    over = f"{seeds} seeds" + (", or those of them that have the number" if fewer else "")
+    said = f"Means with 95 % intervals of Student's t over {over}, cut where a number cannot go on. "
     if exact:
         said += f"Exact binomial intervals over all starts: {', '.join(exact)}. "
     said += (

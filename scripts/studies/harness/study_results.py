@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from harness import intervals
 from harness.intervals import LEVEL, Difference, Estimate
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 Cell = dict[str, Any]
@@ -219,11 +220,13 @@ class Results:
         for axes, (column, heading) in zip(panels, columns.items(), strict=False):
             for y, cell in enumerate(cells):
                 values = self.values(cell, column)
-                axes.plot(values, np.full(len(values), y), ".", color=GREY, markersize=5)
+                beside = y + np.linspace(-0.2, 0.2, len(values)) * (len(values) > 1)  # equal ones beside each other
+                axes.plot(values, beside, ".", color=GREY, markersize=4, label="a seed")
                 found = self.estimate(cell, column)
                 ends = [[found.mean - found.low], [found.high - found.mean]]
                 known = not np.isnan(ends).any()
-                axes.errorbar(found.mean, y, xerr=ends if known else None, fmt="o", color=BLUE, capsize=3, ms=4)
+                axes.errorbar(found.mean, y, xerr=ends if known else None, fmt="o", color=BLUE, capsize=3, ms=4,
+                              label="mean and 95 % interval")  # fmt: skip
             if _many_decades(np.array([self.values(cell, column) for cell in cells])):
                 axes.set_xscale("log", nonpositive="clip")
             axes.set_xlabel(heading, fontsize=9)
@@ -233,6 +236,7 @@ class Results:
         panels[0].set_ylim(len(cells) - 0.5, -0.5)  # whole markers in the first and the last row
         for axes in panels[len(columns) :]:
             axes.set_visible(False)
+        _explained(figure, panels[0])
         return figure
 
     def curves(self, name: str, log: bool = False) -> Figure | None:
@@ -253,9 +257,9 @@ class Results:
         for axes, (cell, (steps, values)) in zip(panels.flat, curves.items(), strict=False):
             for other, (its_steps, its_values) in curves.items():
                 if other != cell:
-                    axes.plot(its_steps, its_values.mean(0), color=GREY, linewidth=0.6, alpha=0.6)
-            axes.fill_between(steps, values.min(0), values.max(0), color=BLUE, alpha=0.25, linewidth=0)
-            axes.plot(steps, values.mean(0), color=BLUE, linewidth=1.5)
+                    axes.plot(its_steps, its_values.mean(0), color=GREY, linewidth=0.6, alpha=0.6, label="other means")
+            axes.plot(steps, values.mean(0), color=BLUE, linewidth=1.5, label="mean")
+            axes.fill_between(steps, values.min(0), values.max(0), color=BLUE, alpha=0.25, linewidth=0, label="seeds")
             axes.set_title(textwrap.fill(cell, 34), fontsize=8)
             axes.set_yscale("log" if log else "linear")
             axes.tick_params(labelsize=8)
@@ -266,6 +270,7 @@ class Results:
             axes.tick_params(labelbottom=True)  # the lowest that is seen in its column
         figure.supxlabel("step", fontsize=9)
         figure.supylabel(name.replace("_", " "), fontsize=9)
+        _explained(figure, panels[0, 0])
         return figure
 
 
@@ -279,6 +284,12 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of Markdown, numbers to the right of the first column."""
     lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
     return "\n".join([lines[0], "|---|" + "--:|" * (len(head) - 1), *lines[1:]])
+
+
+def _explained(figure: Figure, axes: Axes) -> None:
+    """Put what the marks of a panel are above all panels, each once."""
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, fontsize=8)
 
 
 def _many_decades(values: np.ndarray) -> bool:
