@@ -76,7 +76,8 @@ def test_every_esp_cell_names_what_exists():
 
 def test_transient_steps_are_counted_among_the_seeds_that_were_looked_at():
     said = gan_steps.transient("a", {10: np.array([1.0, 1.005, 1.02, np.nan]), 20: np.array([0.9, 0.9, 0.9, 0.9])})
-    assert said.startswith("a: transient at step 10 in 1 of 3 seeds, at step 20 in 0 of 4 seeds (radius 1.0")
+    counts = "at step 10 in 1 of 3 seeds, at step 20 in 0 of 4 seeds"
+    assert said == f"a: transient {counts} (radius from 1 to 1.02, 0.9 to 0.9)."
 
 
 # Cheaper than a run of the study, of the same cells.

@@ -239,3 +239,13 @@ def test_seeds_that_run_together_are_kept_one_by_one_and_a_single_one_runs_alone
     assert study.result_path(tmp_path, "mean 1.0", 1).exists()
     study.execute(dataclasses.replace(both, seeds=range(3)), tmp_path)
     assert len(groups) == 2 and CALLS == [(0.0, 2), (1.0, 2)]
+
+
+def test_a_page_says_where_some_seeds_lack_a_number_and_its_figures_what_their_marks_are(tmp_path):
+    results = study.execute(small(), tmp_path)
+    assert "over 4 seeds, cut" in page().render(results, "a command")
+    for axes_of in (results.figure(), results.curves("distance")):
+        (legend,) = axes_of.legends
+        assert {"mean", "mean and 95 % interval"} & {text.get_text() for text in legend.get_texts()}
+    del results.by_cell["mean 0.0"][2]["value"]
+    assert "over 4 seeds, or those of them that have the number, cut" in page().render(results, "a command")
