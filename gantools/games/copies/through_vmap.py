@@ -4,6 +4,9 @@ Vmap gives a loss wrappers that stand for one copy each, around tensors that hol
 have no graph: `requires_grad` is False, and gradients cannot be taken. The graph is that of the tensors inside. As no
 copy depends on another, the gradient of the sum over all copies is the stack of the copies' gradients; so a penalty on
 a gradient, and whoever looks whether a tensor has one, get what they would get in a copy of its own.
+
+A tensor that a loss makes to be filled, `torch.zeros(n)` say, would be one for all copies, into which vmap cannot write
+what differs between them: it is made once for each.
 """
 
 from collections.abc import Sequence
@@ -12,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
+from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_current_functorch_interpreter
 from torch._functorch.pyfunctorch import temporarily_pop_interpreter_stack as outside_vmap
 from torch.overrides import TorchFunctionMode
 
@@ -20,6 +24,7 @@ _LOOKS = {
     Tensor.grad_fn.__get__: lambda x: x.grad_fn,  # type: ignore[attr-defined]
     Tensor.is_leaf.__get__: lambda x: x.is_leaf,  # type: ignore[attr-defined]
 }
+_TO_FILL = (torch.empty, torch.zeros, torch.ones, torch.full, Tensor.new_empty, Tensor.new_zeros, Tensor.new_ones)
 
 
 class ThroughVmap(TorchFunctionMode):
@@ -36,7 +41,18 @@ class ThroughVmap(TorchFunctionMode):
                 with outside_vmap():
                     _functorch.get_unwrapped(args[0]).requires_grad_(*args[1:], **kwargs)
                 return args[0]
-        return func(*args, **kwargs)
+        made = func(*args, **kwargs)
+        return _one_each(made) if func in _TO_FILL and not made.requires_grad else made
+
+
+def _one_each(x: Tensor) -> Tensor:
+    """Return a tensor that is one for all copies as one for each."""
+    vmap = retrieve_current_functorch_interpreter() if _functorch.peek_interpreter_stack() else None
+    if not isinstance(vmap, VmapInterpreter) or _functorch.is_batchedtensor(x):
+        return x
+    with outside_vmap():
+        each = x.expand(vmap.batch_size(), *x.shape).clone()
+    return _functorch._add_batch_dim(each, 0, vmap.level())
 
 
 def _gradients(

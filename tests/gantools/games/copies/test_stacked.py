@@ -123,6 +123,44 @@ def test_a_penalty_that_a_loss_takes_itself_is_vmapped(name):
     assert_same(many, alone)
 
 
+class Filled(nn.Module):
+    """A net whose output is written into a tensor that it makes, row by row; a flow's solver does the same."""
+
+    def __init__(self, seed: int, make):
+        super().__init__()
+        self.net, self.make = mlp(2, 3, 2, seed=seed), make
+
+    def forward(self, x):
+        out = self.make(x)
+        for row, value in enumerate(self.net(x)):
+            out[row] = value
+        return out
+
+
+MADE = {
+    "zeros": lambda x: torch.zeros(x.shape, dtype=x.dtype),
+    "new_empty": lambda x: torch.ones(1, dtype=x.dtype).new_empty(x.shape),
+    "full": lambda x: torch.full(x.shape, 3.0, dtype=x.dtype),
+}
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_what_a_net_makes_to_be_filled_is_made_for_each_copy(made):
+    many, alone = trained(lambda copy: gt.gan(Filled(copy, MADE[made]), mlp(2, 3, 1, seed=copy + 5)), "consensus")
+    assert not many.why_one_by_one
+    assert_same(many, alone)
+
+
+def test_flows_with_fixed_steps_are_integrated_for_all_copies_at_once():
+    def build(copy: int) -> gt.Game:
+        flow = gt.nn.ODEBlock(mlp(2, 3, 2, seed=copy), method="rk4", steps=2)
+        return gt.gan(flow, mlp(2, 3, 1, seed=copy + 5))
+
+    many, alone = trained(build, "consensus")
+    assert not many.why_one_by_one
+    assert_same(many, alone)
+
+
 @pytest.mark.parametrize("name", ["alternating", "consensus"])
 def test_running_statistics_move_in_each_copy(name):
     def build(copy: int) -> gt.Game:
