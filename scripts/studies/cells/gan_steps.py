@@ -90,10 +90,10 @@ def score(result: study.Result) -> float:
     return (result["modes"] / 8 + result["quality"]) / 2
 
 
-def tuning(steps: int) -> study.Tuning:
+def tuning(steps: int, rule: str = "The rule, written before any run") -> study.Tuning:
     """Return the choice of rates and gammas by trials of so many steps; `cell["shorter"]` of each are run."""
-    rule = (
-        "The rule, written before any run: the highest mean, over these seeds, of the mean of modes / 8 and quality at "
+    rule += (
+        ": the highest mean, over these seeds, of the mean of modes / 8 and quality at "
         f"the end of {steps} steps; a run that stopped counts as 0."
     )
     return study.Tuning(grid, range(100, 106), score, rule, shorter)

@@ -119,16 +119,17 @@ def reading(results: Results) -> list[str]:
         return [f"One seed: nothing here says how far another would differ. {made}"]
     exact = [results.study.columns[column] for column in trials if column in results.study.columns]
     shown = ((cell, column) for cell in results.study.cells for column in results.study.columns)
-    counts = [np.isnan(results.values(*pair)).sum() for pair in shown]
-    fewer = any(0 < unknown < seeds for unknown in counts)
-    over = f"{seeds} seeds" + (", or those of them that have the number" if fewer else "")
+    counts = {int((~np.isnan(results.values(*pair))).sum()) for pair in shown} - {0}
+    least = min(counts, default=seeds)
+    over = f"{seeds} seeds" + (", or those of them that have the number" if least < seeds else "")
     said = f"Means with 95 % intervals of Student's t over {over}, cut where a number cannot go on. "
     if exact:
         said += f"Exact binomial intervals over all starts: {', '.join(exact)}. "
     said += (
         "A mean without an interval is the same with every seed; of further seeds, up to "
-        f"{100 * intervals.unlike(seeds):.0f} % may still differ (exact, 95 %), unless the number is given by the cell."
+        f"{100 * intervals.unlike(seeds):.0f} % may still differ (exact, 95 %), unless the number is given by the cell"
     )
+    said += f"; up to {100 * intervals.unlike(least):.0f} % where {least} have it." if least < seeds else "."
     return [said, made]
 
 

@@ -2,20 +2,17 @@
 
 import dataclasses
 import math
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import intervals
+from harness import intervals, study_figures
 from harness.intervals import LEVEL, Difference, Estimate
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 Cell = dict[str, Any]
 Result = dict[str, Any]
-BLUE, GREY = "#0072b2", "#9aa5b1"  # told apart by the colour-blind, and in grey
 Comparison = tuple[str, str, str]  # a cell, its baseline, a column
 
 
@@ -179,6 +176,8 @@ class Results:
             return f"{compared}: cannot be compared, too few runs have it."
         if self.seen(cell, baseline, column):
             return f"{compared}: {'higher' if found.mean > 0 else 'lower'} ({found})."
+        if found.p < LEVEL:
+            return f"{compared}: no difference is seen after adjustment ({found}; alone it would be)."
         power = f"; one of {found.detectable:.2g} would be, alone, with power 0.8"
         if math.isnan(found.detectable):
             power = "" if found.mean else ", the same with every seed"
@@ -212,87 +211,17 @@ class Results:
 
     def figure(self) -> Figure:
         """Draw a panel for each column: a dot for each seed, mean and interval for each cell."""
-        cells, columns = list(self.study.cells), self.study.columns
-        across = min(3, len(columns))
-        down = -(-len(columns) // across)
-        figure = Figure(figsize=(3.4 * across + 1.2, (0.26 * len(cells) + 1.1) * down), dpi=110, layout="constrained")
-        panels = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
-        for axes, (column, heading) in zip(panels, columns.items(), strict=False):
-            for y, cell in enumerate(cells):
-                values = self.values(cell, column)
-                beside = y + np.linspace(-0.2, 0.2, len(values)) * (len(values) > 1)  # equal ones beside each other
-                axes.plot(values, beside, ".", color=GREY, markersize=4, label="a seed")
-                found = self.estimate(cell, column)
-                ends = [[found.mean - found.low], [found.high - found.mean]]
-                known = not np.isnan(ends).any()
-                axes.errorbar(found.mean, y, xerr=ends if known else None, fmt="o", color=BLUE, capsize=3, ms=4,
-                              label="mean and 95 % interval")  # fmt: skip
-            if _many_decades(np.array([self.values(cell, column) for cell in cells])):
-                axes.set_xscale("log", nonpositive="clip")
-            axes.set_xlabel(heading, fontsize=9)
-            axes.grid(axis="x", alpha=0.3)
-            axes.tick_params(labelsize=8)
-        panels[0].set_yticks(range(len(cells)), cells)
-        panels[0].set_ylim(len(cells) - 0.5, -0.5)  # whole markers in the first and the last row
-        for axes in panels[len(columns) :]:
-            axes.set_visible(False)
-        _explained(figure, panels[0])
-        return figure
+        return study_figures.by_cell(self)
 
     def curves(self, name: str, log: bool = False) -> Figure | None:
         """Draw a panel for each cell: mean and range of its seeds over the steps, the other cells' means in grey.
 
         None where no result has this curve.
         """
-        found = {cell: [r["curves"] for r in seeds.values() if name in r.get("curves", {})]
-                 for cell, seeds in self.by_cell.items() if cell in self.study.cells}  # fmt: skip
-        curves = {cell: over_steps(runs, name) for cell, runs in found.items() if runs}
-        if not curves:
-            return None
-        across = min(4, len(curves))
-        down = -(-len(curves) // across)
-        size = (2.5 * across + 0.6, 1.9 * down + 0.6)
-        figure = Figure(figsize=size, dpi=110, layout="constrained")
-        panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        for axes, (cell, (steps, values)) in zip(panels.flat, curves.items(), strict=False):
-            for other, (its_steps, its_values) in curves.items():
-                if other != cell:
-                    axes.plot(its_steps, its_values.mean(0), color=GREY, linewidth=0.6, alpha=0.6, label="other means")
-            axes.plot(steps, values.mean(0), color=BLUE, linewidth=1.5, label="mean")
-            axes.fill_between(steps, values.min(0), values.max(0), color=BLUE, alpha=0.25, linewidth=0, label="seeds")
-            axes.set_title(textwrap.fill(cell, 34), fontsize=8)
-            axes.set_yscale("log" if log else "linear")
-            axes.tick_params(labelsize=8)
-            axes.grid(alpha=0.3)
-        for axes in panels.flat[len(curves) :]:
-            axes.set_visible(False)
-        for axes in panels.flat[max(0, len(curves) - across) : len(curves)]:
-            axes.tick_params(labelbottom=True)  # the lowest that is seen in its column
-        figure.supxlabel("step", fontsize=9)
-        figure.supylabel(name.replace("_", " "), fontsize=9)
-        _explained(figure, panels[0, 0])
-        return figure
-
-
-def over_steps(runs: Sequence[Mapping[str, Sequence[float]]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps (m,) that all runs of a cell have and their curves (runs, m)."""
-    shortest = min(len(run[name]) for run in runs)
-    return np.array(runs[0]["step"][:shortest]), np.array([run[name][:shortest] for run in runs], dtype=float)
+        return study_figures.curves(self, name, log)
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of Markdown, numbers to the right of the first column."""
     lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
     return "\n".join([lines[0], "|---|" + "--:|" * (len(head) - 1), *lines[1:]])
-
-
-def _explained(figure: Figure, axes: Axes) -> None:
-    """Put what the marks of a panel are above all panels, each once."""
-    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, fontsize=8)
-
-
-def _many_decades(values: np.ndarray) -> bool:
-    """Return whether a linear axis would show the largest of these numbers alone."""
-    known = np.abs(values[np.isfinite(values)])
-    return bool(len(known)) and bool((known > 0).all()) and known.max() > 1000 * known.min()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from harness import study
-from harness.study_results import BLUE, GREY
+from harness.study_figures import BLUE, GREY
 from matplotlib.figure import Figure
 from theory.biased_games import GAMES, Expected
 from torch import Tensor
