@@ -17,7 +17,7 @@ from gantools.batches import is_batch
 from gantools.errors import GantoolsError
 from gantools.games import arbiter, functional
 from gantools.games.game import Game
-from gantools.trainers.torch_optim.steps import TorchStep, Turns
+from gantools.trainers.torch_optim.steps import TorchStep, Turns, frozen_from_the_start, held_by
 from gantools.watching.copies import Copies
 from gantools.watching.differences import StepOperator
 from gantools.watching.stillness import StillLosses
@@ -178,7 +178,7 @@ class Looker:
         subject, copies = self.subject, Copies()
         players = {name: copies.of(module) for name, module in subject.players.items()}
         self.optimizers = copies.of(dict(subject.optimizers))
-        self._choose_parameters(players)
+        self._choose_parameters(players, copies)
         self.notes += _dropout_off(players)
         self.batches = copies.of(self.batches)
         game = Game(players, StillLosses(subject.losses, copies), subject.constraints)
@@ -189,14 +189,26 @@ class Looker:
         game.verdict, game.field_is_checked = self.memory.verdict, self.memory.verdict is not None
         return game
 
-    def _choose_parameters(self, players: Mapping[str, nn.Module]) -> None:
+    def _choose_parameters(self, players: Mapping[str, nn.Module], copies: Copies) -> None:
         if not self.optimizers:
             return
-        owned = {id(p) for o in self.optimizers.values() for group in o.param_groups for p in group["params"]}
-        for module in players.values():
-            for p in module.parameters():
-                if p.is_floating_point() or p.is_complex():
-                    p.requires_grad_(id(p) in owned)
+        optimizers = self.subject.optimizers.values()  # the loop's own: copies have no gradients
+        held = {i: p for o in optimizers for i, p in held_by(o).items()}
+        unmoved = held.keys() - {i for o in optimizers for i in held_by(o).keys() - frozen_from_the_start(o)}
+        owned, frozen = (
+            {id(copies.of(p)) for i, p in held.items() if (i in unmoved) is flag} for flag in (False, True)
+        )
+        for name, module in players.items():
+            own = [p for p in module.parameters() if p.is_floating_point() or p.is_complex()]
+            # A player of whom nothing moves is no player: it is switched off for a while.
+            count = sum(id(p) in frozen for p in own) if any(id(p) in owned for p in own) else 0
+            for p in own:
+                p.requires_grad_(id(p) in owned or (not count and id(p) in frozen))
+            if count:
+                self.notes.append(
+                    f"Frozen in {name}, and so constants of the look: {count} of its parameter tensors, which the "
+                    "optimizers hold, require no gradient and never had any."
+                )
 
     def _jacobian(self, game: Game) -> analysis.Index | None:
         J = analysis.jacobian(game, self.batches[0], method="reverse")

@@ -196,7 +196,8 @@ def watch(
         losses: `losses(players, batch)` returns each player's loss as the loop computes it, what it detaches included.
             It may draw random numbers and move pools of images: a look moves neither.
         optimizers: the loop's, of `torch.optim`, by any names; they need not match the players. What they hold moves,
-            whatever `requires_grad` says; all else is constant. By default all that requires a gradient moves.
+            also where `requires_grad` is off for a while; layers that require no gradient and never had one are frozen,
+            and all else is constant. By default all that requires a gradient moves.
         update: a function that makes one step of the loop, `update(batch)`, on the loop's own modules and optimizers:
             its Jacobian is taken by central differences of float64 copies, whatever it does, and the error is stated.
             For steps that `optimizers` in turn do not describe: clipping, lazy penalties, terms added to gradients.

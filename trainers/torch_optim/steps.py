@@ -53,7 +53,8 @@ class TorchStep(GameOptimizer):
 
     Attributes:
         turns: how often each moves in a step, in order; empty where all move together.
-        outside: how many parameters of the optimizers are none of the game's; they are constants.
+        outside: how many parameters of the optimizers are in none of the players; they are constants, as frozen ones
+            are.
     """
 
     def __init__(self, game: Game, optimizers: Optimizers, turns: Turns = None):
@@ -141,13 +142,14 @@ class TorchStep(GameOptimizer):
     def _owners(self) -> tuple[dict[int, tuple[str, dict[str, Any]]], int]:
         """Return optimizer and group of each parameter, by its place in the game, and how many are none of it."""
         places = {id(p): index for index, p in enumerate(self.game.layout.parameters)}
+        frozen = {id(p) for player in self.game.players.values() for p in player.parameters()} - places.keys()
         found: dict[int, tuple[str, dict[str, Any]]] = {}
         outside = 0
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 for p in group["params"]:
                     if (index := places.get(id(p))) is None:
-                        outside += 1
+                        outside += id(p) not in frozen
                     elif index in found:
                         other = found[index][0]
                         raise GantoolsError(
@@ -251,3 +253,19 @@ def _observed_turns(optimizers: Mapping[str, Optimizer]) -> dict[str, int]:
 def updates_made(optimizer: Optimizer) -> int:
     """Return how many updates an optimizer has counted, 0 where it counts none, as SGD."""
     return max((int(state["step"]) for state in optimizer.state.values() if "step" in state), default=0)
+
+
+def held_by(optimizer: Optimizer) -> dict[int, Tensor]:
+    """Return the parameters that an optimizer holds, by their identities."""
+    return {id(p): p for group in optimizer.param_groups for p in group["params"]}
+
+
+def frozen_from_the_start(optimizer: Optimizer) -> set[int]:
+    """Return the identities of parameters that an optimizer holds and never moved, since they require no gradient.
+
+    What a loop only switches off for a while, the critic in the generator's turn say, has a gradient or a state; where
+    nothing of an optimizer has, it is switched off as a whole.
+    """
+    held = held_by(optimizer)
+    frozen = {i for i, p in held.items() if not p.requires_grad and p.grad is None and not optimizer.state.get(p)}
+    return frozen if len(frozen) < len(held) else set()

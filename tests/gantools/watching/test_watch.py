@@ -10,7 +10,7 @@ from torch import nn
 
 import gantools as gt
 from gantools.errors import GantoolsError, GantoolsWarning
-from tests.game_oracles import finite_jacobian, relative
+from tests.game_oracles import finite_jacobian, match_distance, relative
 from tests.gantools.watching.loops import Loop, bce, everything, same
 
 OPTIMIZERS = {
@@ -209,6 +209,38 @@ class TestWhatMoves:
         look = gt.watch(loop.players, loop.losses, **options)(0, batch)
         assert not any(p.requires_grad for p in loop.D.parameters())
         assert relative(look.spectra["game/jacobian"].values, free.spectra["game/jacobian"].values) < 1e-12
+
+    @pytest.mark.parametrize("name", ["sgd", "adam"])
+    def test_layers_frozen_from_the_start_do_not_although_the_optimizer_holds_them(self, name):
+        make, settings = {**OPTIMIZERS, "sgd": (torch.optim.SGD, {"lr": 0.1})}[name]
+        loop = Loop(torch.float64, make, **settings)
+        loop.D[0].requires_grad_(False)
+        stepped(loop)
+        batch = loop.batch()
+        options = {"optimizers": loop.optimizers, "every": 1, "budget": None}
+        with pytest.warns(UserWarning, match="Frozen in D, and so constants of the look: 2 of its"):
+            look = gt.watch(loop.players, loop.losses, **options)(0, batch)
+        moving = [p for module in loop.players.values() for p in module.parameters() if p.requires_grad]
+        assert look.spectra["game/jacobian"].n == sum(p.numel() for p in moving) and len(look.notes) == 1
+
+        def field(w):
+            torch.nn.utils.vector_to_parameters(w, moving)
+            losses, count = loop.losses(None, batch), len(list(loop.G.parameters()))
+            by_player = [torch.autograd.grad(losses["G"], moving[:count], retain_graph=True)]
+            by_player.append(torch.autograd.grad(losses["D"], moving[count:]))
+            return torch.cat([g.reshape(-1) for gradients in by_player for g in gradients])
+
+        J = finite_jacobian(field, torch.nn.utils.parameters_to_vector(moving).detach())
+        expected = np.linalg.eigvals(J.numpy())
+        assert match_distance(look.spectra["game/jacobian"].values.numpy(), expected) < 1e-7 * abs(expected).max()
+
+    def test_a_player_switched_off_as_a_whole_moves_all_the_same(self):
+        loop = stepped(Loop(torch.float64, torch.optim.SGD, lr=0.1))
+        one = torch.optim.SGD([*loop.G.parameters(), *loop.D.parameters()], lr=0.1)
+        one.zero_grad()
+        loop.D.requires_grad_(False)
+        look = gt.watch(loop.players, loop.losses, optimizers=one, every=1)(0, loop.batch())
+        assert look.spectra["game/jacobian"].n == sum(p.numel() for m in (loop.G, loop.D) for p in m.parameters())
 
     def test_parameters_in_no_optimizer_are_constants(self):
         loop = Loop()
