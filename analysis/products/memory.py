@@ -32,8 +32,9 @@ def graph_bytes(output: Tensor, besides: Tensor) -> int:
         seen.add(step)
         ahead += [before for before, _ in step.next_functions]
         for kept in _kept(step):
-            storage = kept.untyped_storage()
-            storages.setdefault(storage.data_ptr(), storage.nbytes())
+            with suppress(RuntimeError):  # one without memory: a zero tangent
+                storage = kept.untyped_storage()
+                storages.setdefault(storage.data_ptr(), storage.nbytes())
     return sum(storages.values())
 
 
@@ -41,7 +42,21 @@ def _kept(step: Any) -> Iterator[Tensor]:
     for name in _names(type(step)):
         with suppress(RuntimeError):  # one that was freed, or written over
             value = getattr(step, name)
-            yield from (x for x in (value if isinstance(value, (tuple, list)) else (value,)) if isinstance(x, Tensor))
+            for x in value if isinstance(value, (tuple, list)) else (value,):
+                yield from _parts(x) if isinstance(x, Tensor) else ()
+
+
+def _parts(x: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors that hold a tensor's numbers: a sparse one has several, others are wrapped."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+        x = torch._C._functorch.get_unwrapped(x)
+    if x.layout is torch.sparse_coo:
+        return x._indices(), x._values()
+    if x.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return x.crow_indices(), x.col_indices(), x.values()
+    if x.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return x.ccol_indices(), x.row_indices(), x.values()
+    return (x,)
 
 
 @functools.cache

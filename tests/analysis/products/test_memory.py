@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 
 import gantools as gt
 from gantools.analysis.operators.snapshot import snapshot
@@ -10,6 +11,7 @@ from gantools.analysis.products import memory
 from gantools.analysis.products.autograd import ReverseProducts
 from gantools.errors import GantoolsWarning
 from tests import cases
+from tests.game_oracles import finite_jacobian, relative
 from tests.quick import few
 
 
@@ -122,6 +124,49 @@ def test_graph_bytes_of_a_product():
     y = torch.rand(1000, dtype=torch.float64)
     assert memory.graph_bytes((x * y).sum(), x) == 8000
     assert memory.graph_bytes((x * y + x * y).sum(), x) == 8000  # one memory, kept by two operations
+
+
+def test_graph_bytes_of_a_sparse_matrix_are_its_numbers_and_places():
+    w = torch.ones(5, 1, requires_grad=True)
+    S = torch.eye(5, dtype=torch.float32).to_sparse()
+    assert memory.graph_bytes(torch.sparse.mm(S, w).sum(), w) == 5 * 4 + 2 * 5 * 8
+
+
+def slope_by_transform(net, x):
+    return torch.func.jvp(net, (x,), (torch.ones_like(x),))[1]
+
+
+def slope_by_dual_numbers(net, x):
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(net(forward_ad.make_dual(x, torch.ones_like(x)))).tangent
+
+
+@pytest.mark.parametrize("slope", [slope_by_transform, slope_by_dual_numbers])
+def test_of_losses_that_differentiate_forwards(slope):
+    """A net that solves an equation, against the weights of its points; their graphs keep tensors without memory."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    weights = nn.ParameterList([nn.Parameter(torch.ones(7, 1, dtype=torch.float64))])
+    x = torch.linspace(0, 1, 7, dtype=torch.float64)[:, None]
+
+    def losses(players, x):
+        residual = (slope(players["net"], x) + torch.sin(3 * x)).square()
+        value = (players["weights"][0].square() * residual).mean() + players["net"](x[:1]).square().sum()
+        return {"net": value, "weights": -value}
+
+    players = {"net": net, "weights": weights}
+    J = gt.analysis.jacobian(gt.Game(players, losses), x, method="reverse").dense()
+    parameters = [*net.parameters(), *weights.parameters()]
+
+    def field(w):
+        nn.utils.vector_to_parameters(w, parameters)
+        found = losses(players, x)
+        own = [
+            torch.autograd.grad(found[name], list(players[name].parameters()), retain_graph=True) for name in players
+        ]
+        return torch.cat([g.reshape(-1) for gradients in own for g in gradients])
+
+    assert relative(J, finite_jacobian(field, nn.utils.parameters_to_vector(parameters).detach())) < 1e-8
 
 
 def test_free_bytes():
