@@ -89,3 +89,9 @@ def checkpoints_kept() -> Iterator[None]:
         _without_checkpoints.active = active
         if before is not _call_or_checkpoint:
             setattr(_checkpoint, name, before)
+
+
+def copies_in_graphs() -> Any:
+    """Return a block whose graphs keep copies of tensors, so that what was read in it may be written over later."""
+    allowed = torch._C._autograd._saved_tensors_hooks_is_enabled()  # not within transforms of `torch.func`
+    return torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda copy: copy) if allowed else nullcontext()

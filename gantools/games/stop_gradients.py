@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
+from gantools.games.recompute import copies_in_graphs
 from gantools.games.sharding.lazy import whole
 
 _DETACH = (Tensor.detach, torch.detach, Tensor.data.__get__)  # type: ignore[attr-defined]
@@ -78,7 +79,8 @@ class StopGradients(TorchFunctionMode):
         if not x.requires_grad or not (x.is_floating_point() or x.is_complex()):
             return x
         self.met = True
-        return _Stopped.apply(x, lambda: self.taking)  # type: ignore[return-value]  vmap would take a mode for a tensor
+        with torch.enable_grad():
+            return _Stopped.apply(x, lambda: self.taking)  # type: ignore[return-value]  vmap would take a mode for a tensor
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -113,16 +115,14 @@ class StopGradients(TorchFunctionMode):
 
     def _without_gradient(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Evaluate what stands under `no_grad`, with a graph of which the field's own gradients follow nothing."""
-        if _writes(func):
-            # What is written into keeps its own history, as it does without a graph; the rest is only read.
-            rest = tree_map_only(Tensor, self.stopped, args[1:])
-            try:
-                with torch.enable_grad():
-                    return func(args[0], *rest, **kwargs)
-            except RuntimeError:  # a parameter, which may be moved without a graph only
-                return func(*args, **kwargs)
-        with torch.enable_grad():
-            return self._all_stopped(func(*args, **kwargs))
+        with torch.enable_grad(), copies_in_graphs():  # the user may write over what is read here
+            if not _writes(func):
+                return self._all_stopped(func(*args, **kwargs))
+            try:  # what is written into keeps its own history, as it does without a graph; the rest is only read
+                return func(args[0], *tree_map_only(Tensor, self.stopped, args[1:]), **kwargs)
+            except RuntimeError:
+                pass
+        return func(*args, **kwargs)  # a parameter, which may be moved without a graph only
 
 
 @functools.cache

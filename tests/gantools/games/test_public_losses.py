@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests import cases
@@ -130,3 +130,47 @@ def test_of_public_gans(losses):
     players = {"generator": PathLength(), "discriminator": cases.mlp(2, 4, 1, seed=1)}
     batch = cases.gan_batch() | {"noise": samples(8, 2, seed=6)}
     assert_right(players, losses, batch, ("reverse", "forward"))
+
+
+class Normalised(nn.Linear):
+    """BigGAN's spectral norm (arXiv:1809.11096): a vector is read and then written over, under `no_grad`."""
+
+    def __init__(self, inputs, outputs, write):
+        super().__init__(inputs, outputs, dtype=F64)
+        self.write = write
+        self.register_buffer("u", samples(1, outputs, seed=7))
+
+    def forward(self, x):
+        with torch.no_grad():
+            v = F.normalize(self.u @ self.weight)
+            u = F.normalize(v @ self.weight.t())
+            self.write(self.u, u)
+        return F.linear(x, self.weight / ((v @ self.weight.t()) @ u.t()).squeeze(), self.bias)
+
+
+def averaged(vector, new):
+    """A running mean, which is read between two writes."""
+    vector.mul_(0.9)
+    share = new / (1 + vector.square().sum())
+    vector.add_(share, alpha=0.1).mul_(2 - new.square())
+
+
+@pytest.mark.parametrize(
+    "write", few([averaged, Tensor.copy_, lambda vector, new: vector.__setitem__(slice(None), new)], 2)
+)
+def test_of_vectors_written_over_under_no_grad(write):
+    """Each evaluation of the discriminator is another function of its weights than the one before."""
+    torch.manual_seed(0)
+    critic = nn.Sequential(Normalised(2, 3, write), nn.Tanh(), Normalised(3, 1, write))
+
+    def losses(players, batch):
+        g, d = players.generator, players.discriminator
+        real, fake = d(batch["real"]), g(batch["latent"])
+        return {
+            "discriminator": F.softplus(-real).mean() + F.softplus(d(fake.detach())).mean(),
+            "generator": F.softplus(-d(fake)).mean(),
+        }
+
+    assert_right(
+        {"discriminator": critic, "generator": cases.mlp(2, 3, 2)}, losses, cases.gan_batch(), ("reverse", "forward")
+    )
