@@ -25,6 +25,18 @@ class NonFiniteFieldError(GantoolsError):
         self.finding, self.player, self.step = finding, player, step
 
 
+class NoDerivativeError(GantoolsError):
+    """PyTorch has no right derivative of a field, where central differences may have one.
+
+    Attributes:
+        finding: the message without what to do.
+    """
+
+    def __init__(self, finding: str, remedy: str):
+        super().__init__(f"{finding} {remedy}")
+        self.finding = finding
+
+
 class MissingDependencyError(GantoolsError):
     """A package that this needs, an extra of gantools, is not installed."""
 

@@ -21,7 +21,7 @@ from gantools.analysis.products import checks
 from gantools.analysis.products.cancellation import tell_of_cancellation
 from gantools.analysis.sharding.operator import sharded_operator
 from gantools.batches import batch_size
-from gantools.errors import GantoolsError, GantoolsWarning, NonFiniteFieldError
+from gantools.errors import GantoolsError, GantoolsWarning, NoDerivativeError, NonFiniteFieldError
 from gantools.games import arbiter, functional
 from gantools.games.elementary.power_iterations import moves_vectors
 from gantools.games.game import Game, minimization
@@ -186,7 +186,7 @@ def _field_operator(derivative: Differentiation, check: bool, whole: bool = True
 def _by_differences(derivative: Differentiation, wrong: str, value: Tensor, whole: bool) -> DifferentiatedOperator:
     """Return the operator by central differences, for a method that asks for them or because autograd is wrong."""
     if derivative.method not in ("auto", "difference"):
-        raise GantoolsError(f"{wrong} Or use method='difference': central differences of the field.")
+        raise NoDerivativeError(wrong, "Or use method='difference': central differences of the field.")
     if whole:
         derivative.require_same_order()
     operator = derivative.by_differences()

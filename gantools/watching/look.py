@@ -14,7 +14,7 @@ from gantools import analysis
 from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.batches import is_batch
-from gantools.errors import GantoolsError
+from gantools.errors import GantoolsError, NoDerivativeError
 from gantools.games import arbiter, functional
 from gantools.games.game import Game
 from gantools.trainers.torch_optim.steps import TorchStep, Turns, frozen_from_the_start, held_by
@@ -211,7 +211,7 @@ class Looker:
                 )
 
     def _jacobian(self, game: Game) -> analysis.Index | None:
-        J = analysis.jacobian(game, self.batches[0], method="reverse")
+        J = self._operator(game)
         self.memory.verdict = game.verdict
         if game.num_parameters <= WHOLE:
             self.spectra["game/jacobian"] = analysis.spectrum(J)
@@ -223,6 +223,16 @@ class Looker:
         self.products += J.matvecs
         return index
 
+    def _operator(self, game: Game) -> LinearOperator:
+        """Return the Jacobian by reverse differentiation; where PyTorch has no right one, by differences."""
+        batch = self.batches[0]
+        try:
+            return analysis.jacobian(game, batch, method="reverse")
+        except NoDerivativeError as error:
+            J = analysis.jacobian(game, batch, method="difference")
+            self.notes.append(f"The field is differentiated by central differences in looks. {error.finding}")
+            return J
+
     def _closed_form(self, game: Game) -> dict[str, int]:
         step = TorchStep(game, self.optimizers, self.subject.turns)
         if step.outside:
@@ -231,7 +241,8 @@ class Looker:
                 "modules as players too."
             )
         batches = [batch for batch in self.batches if is_batch(batch)][: step.batches_per_step]
-        U = analysis.update_operator(step, *batches)
+        wrong = game.verdict is not None and bool(game.verdict.wrong)  # which was told of the Jacobian
+        U = analysis.update_operator(step, *batches, method="difference" if wrong else "auto")
         self._search("game/update", U, "LM")
         self.products += U.matvecs
         return step.turns

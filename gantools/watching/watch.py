@@ -189,7 +189,8 @@ def watch(
 
     It logs the leading eigenvalues of the game's Jacobian at both ends (all of them, and the index, of up to 300
     parameters), those of the loop's own update with its spectral radius, and a verdict. Searches begin at what the last
-    look found. Dropout, and it alone, is switched off during a look.
+    look found. Dropout, and it alone, is switched off during a look. Where PyTorch has no right second derivative of
+    the losses, central differences take its place, and a note says so.
 
     Args:
         players: the loop's modules by name, or a game.
