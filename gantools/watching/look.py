@@ -15,11 +15,12 @@ from gantools.analysis.eigen.spectrum import Spectrum
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.batches import is_batch
 from gantools.errors import GantoolsError, NoDerivativeError
-from gantools.games import arbiter, functional
+from gantools.games import arbiter
 from gantools.games.game import Game
 from gantools.trainers.torch_optim.steps import TorchStep, Turns, frozen_from_the_start, held_by
 from gantools.watching.copies import Copies
 from gantools.watching.differences import StepOperator
+from gantools.watching.dropout import DropoutOff, switched_off, told
 from gantools.watching.stillness import StillLosses
 
 WHOLE = 300  # largest number of parameters of which all eigenvalues are computed
@@ -145,6 +146,7 @@ class Looker:
         self.spectra: dict[str, Spectrum] = {}
         self.products = 0
         self.failure: Exception | None = None
+        self.dropout = DropoutOff()
 
     def look(self, step: int) -> Look:
         """Return what is seen; `failure` holds the first error of a part."""
@@ -156,7 +158,10 @@ class Looker:
                 if self.subject.optimizers and self.subject.update is None:
                     turns = self._tried("The step of the optimizers", lambda: self._closed_form(game))
         if self.subject.update is not None:
-            error = self._tried("The step", self._differences)
+            with DropoutOff() as dropout:
+                error = self._tried("The step", self._differences)
+            self.notes += [told("your step")] if dropout.met else []
+        self.notes += [told("functions that your losses call")] if self.dropout.met else []
         notes = tuple(self.notes)
         return Look(
             step, self.spectra, index, notes=notes, turns=turns or {}, difference_error=error, products=self.products
@@ -179,9 +184,10 @@ class Looker:
         players = {name: copies.of(module) for name, module in subject.players.items()}
         self.optimizers = copies.of(dict(subject.optimizers))
         self._choose_parameters(players, copies)
-        self.notes += _dropout_off(players)
+        if names := switched_off(players):
+            self.notes.append(told(names))
         self.batches = copies.of(self.batches)
-        game = Game(players, StillLosses(subject.losses, copies), subject.constraints)
+        game = Game(players, self.dropout.around(StillLosses(subject.losses, copies)), subject.constraints)
         if copies.shared:
             self.notes.append(
                 f"Shared with the look, since it cannot be copied: {', '.join(sorted(set(copies.shared)))}."
@@ -267,15 +273,6 @@ class Looker:
         if (near := s.start()) is not None:
             self.memory.starts[tag] = near
         self.spectra[tag] = dataclasses.replace(s, vectors=None)
-
-
-def _dropout_off(players: Mapping[str, nn.Module]) -> list[str]:
-    """Switch the dropout of these modules off, and that alone; return the sentence on it."""
-    found = [(player, m) for player, module in players.items() for m in module.modules() if functional.drops_out(m)]
-    for _, m in found:
-        m.training = False
-    names = ", ".join(sorted({player for player, _ in found}))
-    return [f"Dropout of {names} is switched off in looks; batch normalization is as in training."] if found else []
 
 
 def finite(values: Mapping[str, Any]) -> dict[str, float]:
