@@ -4,6 +4,7 @@ import copy
 import random
 import sysconfig
 import types
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader, Dataset
 
 from gantools.errors import GantoolsError
 
 _LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-_ATOMIC = frozenset({
+ATOMIC = frozenset({
     *(type(None), bool, int, float, complex, str, bytes, type, range, slice, type(...), type(NotImplemented)),
     *(types.BuiltinFunctionType, types.ModuleType, types.CodeType, types.MethodDescriptorType),
     *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
@@ -51,7 +53,7 @@ class Copies:
 
     def of(self, x: Any) -> Any:
         """Return the copy of an object."""
-        if type(x) in _ATOMIC or isinstance(x, type):
+        if type(x) in ATOMIC or isinstance(x, type):
             return x
         known = self.memo.get(id(x), self)
         if known is not self:
@@ -73,6 +75,8 @@ class Copies:
             return types.MethodType(self.of(x.__func__), self.of(x.__self__))
         if isinstance(x, torch.Generator):
             return torch.Generator(x.device).set_state(x.get_state())
+        if isinstance(x, weakref.ReferenceType):
+            return x if x() is None else weakref.ref(self.of(x()))
         if isinstance(x, (random.Random, np.random.Generator, np.random.RandomState)):
             return copy.deepcopy(x)
         if isinstance(x, types.GeneratorType) or hasattr(type(x), "__next__"):
@@ -86,7 +90,7 @@ class Copies:
         if isinstance(x, types.FunctionType):
             return self._function(x)
         if type(x) in (list, set):
-            if all(type(item) in _ATOMIC for item in x):
+            if all(type(item) in ATOMIC for item in x):
                 return self._note(x, x.copy())
             made = self._note(x, type(x)())
             fill = made.append if type(x) is list else made.add
@@ -175,6 +179,8 @@ class Copies:
         inside = isinstance(x, (nn.Module, torch.optim.Optimizer))
         self._inside += inside
         try:
+            if isinstance(x, nn.Module) and parametrize.is_parametrized(x):  # which refuse to be pickled
+                return self._alike(x)
             if hasattr(type(x), "__deepcopy__"):
                 return self._note(x, copy.deepcopy(x, self.memo))
             reduced = x.__reduce_ex__(4)
@@ -186,6 +192,12 @@ class Copies:
             return self._note(x, x)
         finally:
             self._inside -= inside
+
+    def _alike(self, x: Any) -> Any:
+        """Return an object of the same class with copies of all attributes, whatever the class would pickle."""
+        made = self._note(x, object.__new__(type(x)))
+        made.__dict__.update(self.of(vars(x)))
+        return made
 
     def _rebuilt(
         self,
@@ -216,7 +228,15 @@ class Copies:
 
 
 def _fills_itself(x: Any) -> bool:
-    atoms = (Tensor, np.ndarray, torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+    atoms = (
+        Tensor,
+        np.ndarray,
+        weakref.ref,
+        torch.Generator,
+        random.Random,
+        np.random.Generator,
+        np.random.RandomState,
+    )
     if isinstance(x, (*atoms, types.MethodType, Dataset, DataLoader, types.GeneratorType)):
         return False
     return not any(hasattr(type(x), name) for name in ("__next__", "add_scalar", "set_postfix"))

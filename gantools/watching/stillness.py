@@ -8,15 +8,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from gantools.batches import map_tensors
 from gantools.data.random_state import random_state, random_state_kept, set_random_state
 from gantools.errors import GantoolsError
-from gantools.watching.copies import Copies
+from gantools.watching.copies import ATOMIC, Copies
 
 
 class StillLosses:
     """A copy of a loop's losses that finds, at every call, the random state and the pools of images of the look.
+
+    Modules stay the same at every call. What their hooks and attributes hold is copied with the losses, in one world: a
+    hook fills the dictionary that the losses then read.
 
     Args:
         losses: `losses(players, batch)`, the original.
@@ -25,17 +29,57 @@ class StillLosses:
 
     def __init__(self, losses: Any, copies: Copies):
         self.losses = copies.of(losses)  # never called itself, so that what it reaches stays as it is
-        self.kept = copies.modules
+        self.kept = _what_stays(copies.modules)
+        self.held = _held(copies.modules)
         self.state = random_state()
         self.rewinders = copies.rewinders()
 
     def __call__(self, players: Any, batch: Any) -> Any:
-        losses = Copies(kept=self.kept).of(self.losses)
+        world = Copies(kept=self.kept)
+        for module, name, value in self.held:
+            vars(module)[name] = world.of(value)
+        losses = world.of(self.losses)
         with random_state_kept():
             set_random_state(self.state)
             for rewind in self.rewinders:
                 rewind()
             return losses(players, map_tensors(Tensor.clone, batch))
+
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_OF_MODULES = frozenset(vars(nn.Module()))
+
+
+def _what_stays(modules: Iterable[nn.Module]) -> list[Any]:
+    """Return what a call does not copy: modules, their parameters, and PyTorch's hooks, which others may hold still."""
+    hooks = [hook for m in modules for name in _HOOKS for hook in (getattr(m, name) or {}).values()]
+    return [
+        *modules,
+        *(p for m in modules for p in m.parameters()),
+        *(x for x in hooks if _of_torch(x) or hasattr(x, "n_power_iterations")),
+    ]
+
+
+def _held(modules: Iterable[nn.Module]) -> list[tuple[nn.Module, str, Any]]:
+    """Return what a user's code may fill through modules: their hooks, and the attributes of classes of the user's."""
+    found = [(m, name, getattr(m, name)) for m in modules for name in _HOOKS if getattr(m, name)]
+    for m in modules:
+        own = {} if _of_torch(m) else {name: x for name, x in vars(m).items() if name not in _OF_MODULES}
+        mutable = {name: x for name, x in own.items() if type(x) not in ATOMIC and not _of_torch(x)}
+        found += [(m, name, x) for name, x in mutable.items() if not _holds_parameters(x)]
+    return found
+
+
+def _of_torch(x: Any) -> bool:
+    kind = type(x).__bases__[0] if isinstance(x, nn.Module) and parametrize.is_parametrized(x) else type(x)
+    return isinstance(x, torch.jit.ScriptModule) or kind.__module__.startswith("torch.")
+
+
+def _holds_parameters(x: Any, depth: int = 3) -> bool:
+    """Return whether a container holds parameters, for which a game puts others in its evaluations."""
+    if isinstance(x, (list, tuple, dict)) and depth:
+        return any(_holds_parameters(item, depth - 1) for item in (x.values() if isinstance(x, dict) else x))
+    return isinstance(x, nn.Parameter)
 
 
 @contextmanager

@@ -1,0 +1,135 @@
+"""Looks at loops whose hooks keep activations, against central differences of plain autograd and of the loop's step."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+import gantools as gt
+from tests.game_oracles import finite_jacobian
+
+
+class Remembering(nn.Module):
+    """A discriminator whose forward pass leaves its features in a dictionary that it was given."""
+
+    def __init__(self, net, kept):
+        super().__init__()
+        self.net, self.kept = net, kept
+
+    def forward(self, x):
+        self.kept["h"] = self.net[:2](x)
+        return self.net[2](self.kept["h"])
+
+
+class Matching:
+    """Feature matching whose features come through `kept`: a hook fills it, and the losses read it."""
+
+    def __init__(self, kind, size=2):
+        torch.manual_seed(0)
+        self.G = nn.Sequential(nn.Linear(2, size), nn.Tanh(), nn.Linear(size, 2)).double()
+        self.D = nn.Sequential(nn.Linear(2, size), nn.Tanh(), nn.Linear(size, 1)).double()
+        self.kept = kept = [] if kind == "a list" else {}
+        hooked = self.D[1]
+        if kind == "a parametrized layer":
+            hooked = nn.utils.parametrizations.weight_norm(self.D[0])
+        if kind == "an attribute":
+            self.D = Remembering(self.D, kept)
+        elif kind == "a list":
+            hooked.register_forward_hook(lambda module, args, output: kept.append(output))
+        else:
+            hooked.register_forward_hook(lambda module, args, output: kept.update(h=output))
+        self.batch = torch.randn(2, 6, 2, dtype=torch.float64)
+        self.optimizers = {
+            name: torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.5) for name, net in self.players.items()
+        }
+
+    @property
+    def players(self):
+        return {"D": self.D, "G": self.G}
+
+    def features(self, x):
+        if isinstance(self.kept, list):
+            self.kept.clear()
+        self.D(x)
+        return (self.kept["h"] if isinstance(self.kept, dict) else self.kept[0]).mean(0)
+
+    def losses(self, players, batch):
+        real, fake = batch[0] + 1, self.G(batch[1])
+        match = (self.features(fake) - self.features(real).detach()).square().sum()
+        d = softplus(-self.D(real)).mean() + softplus(self.D(fake.detach())).mean()
+        return {"D": d, "G": 3 * match + softplus(-self.D(fake)).mean()}
+
+    def step(self, batch):
+        for name, optimizer in self.optimizers.items():
+            for other in self.optimizers.values():
+                other.zero_grad()
+            self.losses(None, batch)[name].backward()
+            optimizer.step()
+
+    def look(self, **options):
+        options = {"tol": 1e-8, "budget": None, "k": 3, "every": 1, **options}
+        return gt.watch(self.players, optimizers=self.optimizers, **options)(0, self.batch)
+
+    def game_eigenvalues(self):
+        """Return those of the game's Jacobian, by differences of each player's gradient."""
+        own = {name: list(net.parameters()) for name, net in self.players.items()}
+        live = [p for part in own.values() for p in part]
+
+        def field(w):
+            write(live, w)
+            losses = self.losses(None, self.batch)
+            found = [torch.autograd.grad(losses[name], part, retain_graph=True) for name, part in own.items()]
+            return joined([g for part in found for g in part])
+
+        return torch.linalg.eigvals(self.differences(live, field))
+
+    def step_radius(self):
+        """Return that of the loop's step, by differences; the loop moves, and is put back."""
+        live = [p for net in self.players.values() for p in net.parameters()]
+        live += [state["momentum_buffer"] for o in self.optimizers.values() for state in o.state.values()]
+
+        def step(z):
+            write(live, z)
+            self.step(self.batch)
+            return joined(live)
+
+        return float(torch.linalg.eigvals(self.differences(live, step)).abs().max())
+
+    @staticmethod
+    def differences(live, function):
+        start = joined(live).clone()
+        found = finite_jacobian(function, start, 1e-5)
+        write(live, start)
+        return found
+
+
+def joined(tensors):
+    return torch.cat([x.detach().reshape(-1) for x in tensors])
+
+
+def write(tensors, vector):
+    with torch.no_grad():
+        for x, piece in zip(tensors, vector.split([x.numel() for x in tensors]), strict=True):
+            x.copy_(piece.view_as(x))
+
+
+def nearest(values, others):
+    """Return how far the eigenvalues are from the nearest of the others, relative to the largest."""
+    return float((values[:, None] - others[None]).abs().min(1).values.max() / others.abs().max())
+
+
+@pytest.mark.parametrize("kind", ["a dictionary", "a list", "an attribute", "a parametrized layer"])
+def test_losses_read_what_hooks_of_the_same_pass_have_kept(kind):
+    loop = Matching(kind)
+    for _ in range(3):
+        loop.step(loop.batch)
+    kept = list(loop.kept.values()) if isinstance(loop.kept, dict) else list(loop.kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        look = loop.look(losses=loop.losses)
+    after = list(loop.kept.values()) if isinstance(loop.kept, dict) else list(loop.kept)
+    assert len(kept) == len(after) and all(a is b for a, b in zip(kept, after, strict=True))
+    assert nearest(look.spectra["game/jacobian"].values, loop.game_eigenvalues()) < 1e-7
+    assert look.spectral_radius == pytest.approx(loop.step_radius(), rel=1e-7)
