@@ -160,12 +160,20 @@ def _compare_fields(game: Game, point: Tensor, batch: Any) -> None:
         size = torch.maximum(plain[part].norm(), field[part].norm())
         error = (plain[part] - field[part]).norm()
         if error > tolerance * size:
+            if any(p._backward_hooks for p in game.layout.parameters[game.layout.owned[player]]):
+                raise GantoolsError(_HOOKED.format(player))
             raise GantoolsError(
                 f"The field of player {player!r} differs by {float(error / size):.1%} from plain autograd on its "
                 "module: the loss uses parameters that it captured from outside (a list made before, a closure), a "
                 "module keeps weights outside its parameters, or a backward pass runs the module again. Take "
                 "parameters from the modules that the loss is given."
             )
+
+
+_HOOKED = (
+    "Hooks on the gradients of player {0!r} (register_hook) make its field another one than its loss says: take "
+    "them off, or pass gantools.watch(update=step), a function that makes your step, which is looked at with its hooks."
+)
 
 
 class _Used(TorchFunctionMode):

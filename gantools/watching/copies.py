@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader, Dataset
 
 from gantools.errors import GantoolsError
+from gantools.watching.stand_ins import Mute, stand_in_iterator
 
 _LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 ATOMIC = frozenset({
@@ -25,6 +26,10 @@ ATOMIC = frozenset({
     *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
 })  # fmt: skip
 _LARGE = 2**26  # bytes from which on a tensor or array that is no module's is shared with the copy
+_GRADIENT_HOOKS = {
+    "_backward_hooks": Tensor.register_hook,
+    "_post_accumulate_grad_hooks": Tensor.register_post_accumulate_grad_hook,
+}
 
 
 class Copies:
@@ -37,7 +42,7 @@ class Copies:
     Args:
         dtype: of the copies of floating tensors; their own by default.
         kept: originals that stand for themselves.
-        grads: whether parameters keep their gradients.
+        grads: whether parameters keep their gradients, and the hooks on these.
 
     Attributes:
         shared: descriptions of what could not be copied, so that the original is used.
@@ -80,9 +85,9 @@ class Copies:
         if isinstance(x, (random.Random, np.random.Generator, np.random.RandomState)):
             return copy.deepcopy(x)
         if isinstance(x, types.GeneratorType) or hasattr(type(x), "__next__"):
-            return _iterator(x)
+            return stand_in_iterator(x)
         if hasattr(type(x), "add_scalar") or hasattr(type(x), "set_postfix"):  # a TensorBoard writer, a progress bar
-            return _Mute()
+            return Mute()
         return x  # a data set or its loader
 
     def _filled(self, x: Any) -> Any:
@@ -117,7 +122,20 @@ class Copies:
             made.requires_grad_()
         if self._grads and x.is_leaf and x.grad is not None:
             made.grad = x.grad.detach().to(made.dtype, copy=True)
+        self._note(x, made)
+        if self._grads and x.is_leaf:
+            self._hook(x, made)
         return made
+
+    def _hook(self, x: Tensor, made: Tensor) -> None:
+        """Register copies of a leaf's hooks with its copy, where they are not yet."""
+        for name, register in _GRADIENT_HOOKS.items():
+            hooks = getattr(x, name) or {}
+            if hooks and not getattr(made, name):
+                made.requires_grad_()  # for which alone hooks are taken; they stay where it is frozen again
+                for hook in list(hooks.values()):
+                    register(made, self.of(hook))
+                made.requires_grad_(x.requires_grad)
 
     @property
     def modules(self) -> list[nn.Module]:
@@ -182,7 +200,9 @@ class Copies:
             if isinstance(x, nn.Module) and parametrize.is_parametrized(x):  # which refuse to be pickled
                 return self._alike(x)
             if hasattr(type(x), "__deepcopy__"):
-                return self._note(x, copy.deepcopy(x, self.memo))
+                return self._note(x, self._by_itself(x))
+            if isinstance(x, torch.optim.Optimizer):  # which pickle neither hooks nor what a class of a user's adds
+                return self._alike(x)
             reduced = x.__reduce_ex__(4)
             return self._note(x, x) if isinstance(reduced, str) else self._rebuilt(x, *reduced)
         except (TypeError, copy.Error, RuntimeError, AttributeError) as error:
@@ -192,6 +212,14 @@ class Copies:
             return self._note(x, x)
         finally:
             self._inside -= inside
+
+    def _by_itself(self, x: Any) -> Any:
+        """Return what a class's own way of copying makes."""
+        made = copy.deepcopy(x, self.memo)
+        for p in x.parameters() if self._grads and isinstance(x, nn.Module) else ():
+            if isinstance(twin := self.memo.get(id(p)), Tensor):
+                self._hook(p, twin)
+        return made
 
     def _alike(self, x: Any) -> Any:
         """Return an object of the same class with copies of all attributes, whatever the class would pickle."""
@@ -248,40 +276,3 @@ def _names(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
-
-
-def _iterator(x: Any) -> Any:
-    """Return an iterator at the same place, or one that refuses to go on where no such can be had."""
-    if isinstance(x, _Refusing):
-        return x
-    if isinstance(x, types.GeneratorType) or type(x).__module__ not in ("builtins", "itertools"):
-        return _Refusing(type(x).__name__)
-    try:
-        return copy.copy(x)
-    except TypeError:
-        return _Refusing(type(x).__name__)
-
-
-class _Refusing:
-    """An iterator in place of one whose position could not be put back."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __iter__(self) -> "_Refusing":
-        return self
-
-    def __next__(self) -> Any:
-        raise GantoolsError(
-            f"The function draws from an iterator (a {self.name}), whose position a look could not put back: draw the "
-            "batch outside, and pass it, watch(step, batch)."
-        )
-
-
-class _Mute:
-    """An object whose methods do nothing, in place of a writer of logs or a progress bar."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *args, **kwargs: None

@@ -17,6 +17,7 @@ from gantools.batches import is_batch
 from gantools.errors import GantoolsError, NoDerivativeError
 from gantools.games import arbiter
 from gantools.games.game import Game
+from gantools.trainers.torch_optim.hooks import hooked, require_no_hooks
 from gantools.trainers.torch_optim.steps import TorchStep, Turns, frozen_from_the_start, held_by
 from gantools.watching.copies import Copies
 from gantools.watching.differences import StepOperator
@@ -184,6 +185,11 @@ class Looker:
         players = {name: copies.of(module) for name, module in subject.players.items()}
         self.optimizers = copies.of(dict(subject.optimizers))
         self._choose_parameters(players, copies)
+        if names := [name for name, module in subject.players.items() if hooked(module.parameters())]:
+            self.notes.append(
+                f"Hooks on the gradients of {', '.join(names)} (register_hook) are left out of the game, which is "
+                "that of the losses alone: update=step sees your step with them."
+            )
         if names := switched_off(players):
             self.notes.append(told(names))
         self.batches = copies.of(self.batches)
@@ -240,6 +246,7 @@ class Looker:
             return J
 
     def _closed_form(self, game: Game) -> dict[str, int]:
+        require_no_hooks(self.subject.optimizers)  # the copies' parameters have none
         step = TorchStep(game, self.optimizers, self.subject.turns)
         if step.outside:
             self.notes.append(

@@ -14,6 +14,7 @@ from gantools.games.game import Game
 from gantools.registry import suggest
 from gantools.trainers.optimizer import GameOptimizer, State
 from gantools.trainers.scales import unit_scale
+from gantools.trainers.torch_optim.hooks import require_no_hooks
 from gantools.trainers.torch_optim.rules import TorchRule, rule_of
 
 Optimizers = Optimizer | Mapping[str, Optimizer] | Sequence[Optimizer]
@@ -60,6 +61,7 @@ class TorchStep(GameOptimizer):
     def __init__(self, game: Game, optimizers: Optimizers, turns: Turns = None):
         self.game = game
         self.optimizers = named_optimizers(optimizers)
+        require_no_hooks(self.optimizers)
         self.turns = _turns(self.optimizers, turns)
         owners, self.outside = self._owners()
         memory: dict[str, list[Tensor]] = {}

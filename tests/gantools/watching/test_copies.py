@@ -90,7 +90,6 @@ def test_containers_keep_their_kinds_and_what_they_share():
     assert not x["array"].any()
 
 
-@pytest.mark.filterwarnings("ignore:Seems like")  # the scheduler misses its wrapper around the optimizer's step
 def test_an_optimizer_holds_the_copied_parameters_and_a_scheduler_the_copied_optimizer():
     net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     optimizer = torch.optim.Adam(net.parameters())

@@ -1,5 +1,6 @@
-"""Looks at loops whose hooks keep activations, against central differences of plain autograd and of the loop's step."""
+"""Looks at loops whose hooks keep activations or shape the step, against central differences of the loop itself."""
 
+import re
 import warnings
 
 import pytest
@@ -8,6 +9,9 @@ from torch import nn
 from torch.nn.functional import softplus
 
 import gantools as gt
+from gantools.errors import GantoolsError
+from gantools.trainers.torch_optim.steps import TorchStep
+from gantools.watching.copies import Copies
 from tests.game_oracles import finite_jacobian
 
 
@@ -133,3 +137,81 @@ def test_losses_read_what_hooks_of_the_same_pass_have_kept(kind):
     assert len(kept) == len(after) and all(a is b for a, b in zip(kept, after, strict=True))
     assert nearest(look.spectra["game/jacobian"].values, loop.game_eigenvalues()) < 1e-7
     assert look.spectral_radius == pytest.approx(loop.step_radius(), rel=1e-7)
+
+
+def scaled(parameters):
+    for p in parameters:
+        p.grad.mul_(0.3)
+
+
+def replace_step(optimizer, parameters):
+    own = type(optimizer).step
+
+    def step(self):
+        scaled(parameters)
+        return own(self)
+
+    optimizer.step = step.__get__(optimizer)
+
+
+SHAPED = {
+    "register_hook": lambda o, ps: [p.register_hook(lambda g: g.clamp(-0.02, 0.02) + 0.1 * g) for p in ps],
+    "register_post_accumulate_grad_hook": lambda o, ps: [
+        p.register_post_accumulate_grad_hook(lambda p: scaled([p])) for p in ps
+    ],
+    "register_step_pre_hook": lambda o, ps: o.register_step_pre_hook(lambda *_: scaled(ps)),
+    "register_step_post_hook": lambda o, ps: o.register_step_post_hook(lambda *_: [p.data.mul_(0.9) for p in ps]),
+    "a step method": replace_step,
+}
+
+
+@pytest.mark.parametrize("kind", SHAPED)
+def test_hooks_that_shape_the_step_are_in_its_differences_and_refused_in_closed_form(kind):
+    loop = Matching("a dictionary")
+    SHAPED[kind](loop.optimizers["D"], list(loop.D.parameters()))
+    for _ in range(3):
+        loop.step(loop.batch)
+    look = loop.look(update=loop.step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        without = loop.look(losses=loop.losses)
+    said = "\n".join(without.notes)
+    assert re.search(f"'D' is shaped by .*{kind}.*pass gantools.watch.update=step", said)
+    assert ("left out of the game" in said) == (kind == "register_hook")
+    assert set(without.spectra) == {"game/jacobian"}
+    assert look.spectral_radius == pytest.approx(loop.step_radius(), rel=1e-7)
+    game = gt.Game(loop.players, loop.losses)
+    with pytest.raises(GantoolsError, match=kind):
+        TorchStep(game, loop.optimizers)
+    if kind == "register_hook":
+        with pytest.raises(GantoolsError, match=r"Hooks on the gradients of player 'D' \(register_hook\)"):
+            gt.analysis.jacobian(game, loop.batch)
+
+
+def test_a_scheduler_of_rates_is_no_hook_and_steps_with_the_copied_optimizer():
+    loop = Matching("a dictionary")
+    loop.step(loop.batch)
+    schedulers = [torch.optim.lr_scheduler.ExponentialLR(o, 0.5) for o in loop.optimizers.values()]
+
+    def step(batch):
+        loop.step(batch)
+        for scheduler in schedulers:
+            scheduler.step()
+
+    closed, own = loop.look(losses=loop.losses), loop.look(update=step)
+    expected = loop.step_radius()
+    assert all(o.param_groups[0]["lr"] == 0.1 for o in loop.optimizers.values())
+    assert closed.spectral_radius == pytest.approx(expected, rel=1e-7)
+    assert own.spectral_radius == pytest.approx(expected, rel=1e-7)
+
+
+def test_a_hook_of_a_parameter_may_name_the_parameter_itself_and_one_that_is_frozen_now():
+    p = nn.Parameter(torch.ones(2))
+    p.register_hook(lambda g: g * p.detach() * 3)
+    p.requires_grad_(False)
+    twin = Copies(grads=True).of(Copies(grads=True).of(p))
+    assert not twin.requires_grad and not p.requires_grad
+    with torch.no_grad():
+        twin.mul_(2)
+    twin.requires_grad_().sum().backward()
+    assert twin.grad.tolist() == [6.0, 6.0] and p.grad is None
