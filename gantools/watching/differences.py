@@ -19,6 +19,7 @@ from gantools.data.random_state import random_state
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.games.functional import as_real
 from gantools.watching.copies import Copies
+from gantools.watching.places import Here, Place, memory_of
 from gantools.watching.stillness import repeating
 
 STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
@@ -60,7 +61,8 @@ class StepFunction:
 
     Args:
         update: `update(*batches)` makes one step of the loop: it moves parameters by the optimizers.
-        optimizers: by name; their groups' parameters and floating states are the vector.
+        optimizers: by name; their groups' parameters, and what they remember of them, are the vector. No part of it is
+            what no parameter moves: counts of steps, and rates that follow a schedule.
         batches: what the step is given.
         dtype: of the copies that it runs on; None for the originals'.
 
@@ -76,63 +78,93 @@ class StepFunction:
         dtype: torch.dtype | None = torch.float64,
     ):
         copies = Copies(dtype, grads=True)
-        self.optimizers = copies.of(dict(optimizers))  # before the step: tensors of modules, however large, are copied
+        self.optimizers = _whole(copies, dict(optimizers))  # before the step: all tensors of modules are copied
         self.update, self.batches = copies.of(update), copies.of(batches)
         self.dtype, self.shared, self.random = dtype, copies.shared, random_state()
-        groups = [(o, p) for o in self.optimizers.values() for group in o.param_groups for p in group["params"]]
-        self.parameters = list({id(p): p for _, p in groups}.values())
-        self.places = [(o, p, key) for o, p in groups for key in _memory_keys(o.state.get(p, {}), p)]
-        tensors = self._tensors(Copies(kept=[*self.optimizers.values(), *self.parameters]))
-        self.start, self.size = joined(tensors), torch.cat([_size(x) for x in tensors])
+        memory = self._memory(self.optimizers)
+        single = [place for place in memory if not _is_array(place.get(Here()))]
+        self.remembered = len(memory)
+        groups = [group for o in self.optimizers.values() for group in o.param_groups]
+        first = [Place(p) for group in groups for p in group["params"]]
+        first += [place for place in memory if _is_array(place.get(Here()))]
+        self._take(list({id(place.get(Here())): place for place in first}.values()))
+        self._take([*self.places, *self._moved_by_parameters(single)])
 
-    def _tensors(self, world: Copies) -> list[Tensor]:
-        """Return the tensors of the vector, as they are in a world of copies."""
-        states = [world.of(o).state[world.of(p)][key] for o, p, key in self.places]
-        return [*(world.of(p) for p in self.parameters), *states]
+    @staticmethod
+    def _memory(optimizers: Mapping[str, torch.optim.Optimizer]) -> list[Place]:
+        return [place for o in optimizers.values() for key in o.state for place in memory_of(o, key)]
+
+    def _take(self, places: list[Place]) -> None:
+        """Make the vector of the values at these places."""
+        self.places = places
+        vectors = [place.vector(Here()) for place in places]
+        self.lengths, self.start = [len(x) for x in vectors], torch.cat(vectors)
+        self.size = torch.cat([_size(place.get(Here())) for place in places])
+
+    def _moved_by_parameters(self, places: list[Place]) -> list[Place]:
+        """Return which of these places hold another value after a step from a point nearby."""
+        if not places:
+            return []
+        source = torch.Generator().manual_seed(4)
+        nearby = 1e-3 * torch.randn(len(self.size), generator=source, dtype=torch.float64).to(self.size.device)
+        here, there = self.world(torch.zeros_like(nearby)), self.world(nearby)
+        self.step(here)
+        self.step(there)
+        return [place for place in places if not torch.equal(place.vector(here), place.vector(there))]
+
+    def world(self, y: Tensor) -> Copies:
+        """Return a world of copies `y` (n,) units away from the present point."""
+        world = Copies(grads=True)
+        _whole(world, self.optimizers)
+        pieces = (self.start + self.size * y).split(self.lengths)
+        for place, piece in zip(self.places, pieces, strict=True):
+            place.set(world, piece)
+        return world
+
+    def step(self, world: Copies) -> Tensor:
+        """Make the step in a world; return where it leads, in units from the present point (n,)."""
+        update, batches = world.of(self.update), world.of(self.batches)
+        with repeating(self.random, self.dtype):
+            update(*batches)
+        if len(self._memory(world.of(self.optimizers))) > self.remembered:
+            raise GantoolsError(_GROWS)
+        moved = torch.cat([place.vector(world) for place in self.places])
+        return torch.where(self.size > 0, (moved - self.start) / self.size, 0.0)
 
     def __call__(self, y: Tensor) -> Tensor:
         """Return where the step leads from `y` (n,) units away from the present point, in the same units."""
-        world = Copies(grads=True)
-        optimizers, update, batches = world.of(self.optimizers), world.of(self.update), world.of(self.batches)
-        tensors = self._tensors(world)
-        with torch.no_grad():
-            pieces = (self.start + self.size * y).split([x.numel() for x in tensors])
-            for x, piece in zip(tensors, pieces, strict=True):
-                x.copy_(piece.view_as(x))
-        with repeating(self.random, self.dtype):
-            update(*batches)
-        fresh = sum(len(_memory_keys(o.state.get(p, {}), p)) for o in optimizers.values() for p in o.state)
-        if fresh > len(self.places):
-            raise GantoolsError(_NOT_STEPPED)
-        moved = joined(self._tensors(world))
-        return torch.where(self.size > 0, (moved - self.start) / self.size, 0.0)
+        return self.step(self.world(y))
 
 
-_NOT_STEPPED = (
-    "The optimizers have no state yet, which the step would make: the Jacobian of the step is taken once each of them "
-    "has stepped."
+_GROWS = (
+    "The step adds to the optimizers' state: the Jacobian of the step is taken once each of them has stepped, and one "
+    "with a history of steps (LBFGS) has filled it."
 )
 
 
-def joined(tensors: list[Tensor]) -> Tensor:
-    """Return tensors as one vector in float64; complex ones as their real view."""
-    return torch.cat([as_real(x.detach()).reshape(-1).double() for x in tensors])
+def _whole(world: Copies, optimizers: dict[str, Any]) -> dict[str, Any]:
+    """Return copies of optimizers with the attributes that they leave out where they are pickled (those of LBFGS)."""
+    copied = world.of(optimizers)
+    for name, optimizer in optimizers.items():
+        missing = {key: x for key, x in vars(optimizer).items() if key not in vars(copied[name]) and not callable(x)}
+        for key, x in missing.items():
+            setattr(copied[name], key, world.of(x))
+    return copied
 
 
-def _memory_keys(state: Mapping[str, Any], p: Tensor) -> list[str]:
-    """Return the names of the floating tensors in an optimizer's state that are shaped like the parameter."""
-    return [key for key, x in state.items() if isinstance(x, Tensor) and x.shape == p.shape and x.is_floating_point()]
+def _is_array(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.dim() > 0
 
 
-def _size(x: Tensor) -> Tensor:
-    """Return what a unit is in each coordinate of a tensor (m,): about the size of the tensor.
+def _size(x: Tensor | float) -> Tensor:
+    """Return what a unit is in each coordinate of a tensor (m,), or of a number: about the size of the tensor.
 
     Where no number is negative, as in second moments, it is the number itself: no step may make it negative.
     """
-    magnitude = x.detach().double().abs().reshape(-1)
-    if not isinstance(x, torch.nn.Parameter) and bool((x >= 0).all()):
-        return magnitude
-    return magnitude + magnitude.square().mean().sqrt().clamp_min(1e-8)
+    values = as_real(x.detach() if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64)).double().reshape(-1)
+    if not isinstance(x, torch.nn.Parameter) and bool((values >= 0).all()):
+        return values
+    return values.abs() + values.square().mean().sqrt().clamp_min(1e-8)
 
 
 def _difference(function: StepFunction, u: Tensor, step: float) -> Tensor:
