@@ -199,8 +199,8 @@ class Copies:
         try:
             if isinstance(x, nn.Module) and parametrize.is_parametrized(x):  # which refuse to be pickled
                 return self._alike(x)
-            if hasattr(type(x), "__deepcopy__"):
-                return self._note(x, self._by_itself(x))
+            if getattr(type(x), "__deepcopy__", None) is not None:
+                return self._by_itself(x)
             if isinstance(x, torch.optim.Optimizer):  # which pickle neither hooks nor what a class of a user's adds
                 return self._alike(x)
             reduced = x.__reduce_ex__(4)
@@ -214,8 +214,10 @@ class Copies:
             self._inside -= inside
 
     def _by_itself(self, x: Any) -> Any:
-        """Return what a class's own way of copying makes."""
-        made = copy.deepcopy(x, self.memo)
+        """Return what a class's own way of copying makes, which knows nothing of dtypes: a module's tensors follow."""
+        made = self._note(x, copy.deepcopy(x, self.memo))
+        if self._dtype and isinstance(made, nn.Module):
+            made._apply(lambda t: t.to(self._dtype) if t.is_floating_point() else t)
         for p in x.parameters() if self._grads and isinstance(x, nn.Module) else ():
             if isinstance(twin := self.memo.get(id(p)), Tensor):
                 self._hook(p, twin)

@@ -31,12 +31,15 @@ class StepOperator(LinearOperator):
     Attributes:
         error: relative error of a product, from two step sizes.
         step: the step size h of the differences, relative to the coordinates' sizes.
-        precision: dtype that the step was evaluated in.
+        evaluated_in: dtype of the copies that the step was evaluated on; None for the originals', whatever these are.
+        refusal: what the step said to float64 copies; None where it took them.
     """
+
+    refusal: str | None = None
 
     def __init__(self, function: "StepFunction"):
         self.function = function
-        self.precision = function.dtype or torch.get_default_dtype()
+        self.evaluated_in = function.dtype
         self.step, self.error = _best_step(function)
         super().__init__(self._difference, len(function.size), torch.float64, function.size.device, kind="map")
 
@@ -47,13 +50,18 @@ class StepOperator(LinearOperator):
     def of(
         cls, update: Callable[..., Any], optimizers: Mapping[str, torch.optim.Optimizer], batches: tuple[Any, ...]
     ) -> "StepOperator":
-        """Return the operator from float64 copies; from copies as they are, where the step insists on its dtypes."""
+        """Return the operator from float64 copies; from copies as they are, where the step insists on its dtypes.
+
+        The reason is then in `refusal`.
+        """
         try:
             return cls(StepFunction(update, optimizers, batches))
         except GantoolsError:
             raise
-        except RuntimeError:  # "expected Float but found Double", in many wordings
-            return cls(StepFunction(update, optimizers, batches, None))
+        except RuntimeError as error:  # "expected Float but found Double", in many wordings
+            U = cls(StepFunction(update, optimizers, batches, None))
+            U.refusal = str(error).splitlines()[0]
+            return U
 
 
 class StepFunction:
@@ -88,7 +96,9 @@ class StepFunction:
         first = [Place(p) for group in groups for p in group["params"]]
         first += [place for place in memory if _is_array(place.get(Here()))]
         self._take(list({id(place.get(Here())): place for place in first}.values()))
-        self._take([*self.places, *self._moved_by_parameters(single)])
+        while moved := self._moved_by_the_vector(single):  # what these move in turn is found in the next round
+            single = [place for place in single if place not in moved]
+            self._take([*self.places, *moved])
 
     @staticmethod
     def _memory(optimizers: Mapping[str, torch.optim.Optimizer]) -> list[Place]:
@@ -101,8 +111,8 @@ class StepFunction:
         self.lengths, self.start = [len(x) for x in vectors], torch.cat(vectors)
         self.size = torch.cat([_size(place.get(Here())) for place in places])
 
-    def _moved_by_parameters(self, places: list[Place]) -> list[Place]:
-        """Return which of these places hold another value after a step from a point nearby."""
+    def _moved_by_the_vector(self, places: list[Place]) -> list[Place]:
+        """Return which of these places hold another value after a step from a point nearby; lists are taken whole."""
         if not places:
             return []
         source = torch.Generator().manual_seed(4)
@@ -110,7 +120,9 @@ class StepFunction:
         here, there = self.world(torch.zeros_like(nearby)), self.world(nearby)
         self.step(here)
         self.step(there)
-        return [place for place in places if not torch.equal(place.vector(here), place.vector(there))]
+        moved = [place for place in places if not torch.equal(place.vector(here), place.vector(there))]
+        lists = {place.path[:-1] for place in moved if isinstance(place.path[-1], int)}
+        return [place for place in places if place in moved or place.path[:-1] in lists]
 
     def world(self, y: Tensor) -> Copies:
         """Return a world of copies `y` (n,) units away from the present point."""

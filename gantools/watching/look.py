@@ -265,6 +265,11 @@ class Looker:
         U = StepOperator.of(self.subject.update, self.subject.optimizers, self.batches)
         self._search("game/update", U, "LM")
         self.products += U.matvecs
+        if U.refusal is not None:
+            self.notes.append(
+                f"Your step runs on copies of its own dtypes, not of float64 ({U.refusal}): its eigenvalues are as "
+                f"exact as differences in those are, and these differ by {U.error:.1%} from each other."
+            )
         if not U.error < 0.01:
             self.notes.append(
                 f"Differences of your step differ by {U.error:.1%} from each other: it has jumps or kinks, or draws "

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+import gantools as gt
+from gantools.errors import GantoolsError
 from gantools.watching.differences import StepOperator
 from tests.game_oracles import finite_jacobian, relative
 
@@ -92,3 +94,96 @@ class TestMemory:
         clocks = [x for state in optimizer.state.values() for key, x in state.items() if key not in names]
         expected = oracle(step, lambda: [*model.parameters(), *memory(optimizer, names)], clocks)
         assert U.n == len(expected) and relative(values.abs(), expected[:4].abs()) < 1e-6
+
+    @pytest.mark.parametrize("rule", ["adafactor", "lbfgs"])
+    def test_is_in_it_whatever_its_shape_and_container(self, rule):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2)).double()
+        x, y = torch.randn(12, 2).double(), torch.randn(12, 2).double()
+        if rule == "adafactor":
+            optimizer = torch.optim.Adafactor(model.parameters(), lr=0.05)
+        else:
+            optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=2, history_size=3)
+        step = fitting(model, optimizer, x, y)
+        states = list(optimizer.state.values())
+
+        def tensors():
+            if rule == "adafactor":
+                return [*model.parameters(), *memory(optimizer, ["row_var", "col_var", "variance"])]
+            lists = [x for key in ("old_dirs", "old_stps", "ro") for x in states[0][key]]
+            return [*model.parameters(), *memory(optimizer, ["d", "H_diag", "prev_flat_grad"]), *lists]
+
+        clocks = memory(optimizer, ["step"])
+        counts = {key: x for key, x in states[0].items() if isinstance(x, int)}
+        U, values = eigenvalues(step, optimizer)
+
+        def whole():
+            states[0].update(counts)
+            step()
+
+        expected = oracle(whole, tensors, clocks)
+        assert relative(values.abs(), expected[:4].abs()) < 1e-5 and U.n >= len(expected)
+
+    def test_that_still_grows_is_refused(self):
+        model, x = nn.Linear(2, 1), torch.randn(12, 2)
+        optimizer = torch.optim.LBFGS(model.parameters(), max_iter=1, history_size=50)
+        step = fitting(model, optimizer, x, torch.sin(3 * x[:, :1]), steps=2)
+        with pytest.raises(GantoolsError, match="LBFGS"):
+            StepOperator.of(step, {"o": optimizer}, ())
+
+
+class DeepCopied(nn.Linear):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.register_buffer("scale", torch.tensor(0.7))
+
+    def forward(self, x):
+        return super().forward(x) * self.scale
+
+    def __deepcopy__(self, memo):
+        made = DeepCopied(self.in_features, self.out_features)
+        made.load_state_dict(self.state_dict())
+        for name, p in self.named_parameters():
+            made._parameters[name] = memo.get(id(p), p)
+        return made
+
+
+WRAPPED = {
+    "spectral": lambda *sizes: nn.utils.parametrizations.spectral_norm(nn.Linear(*sizes)),
+    "weight": lambda *sizes: nn.utils.parametrizations.weight_norm(nn.Linear(*sizes)),
+    "own": DeepCopied,
+}
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("wrapped", WRAPPED)
+    def test_is_float64_of_modules_that_copy_themselves(self, wrapped):
+        torch.manual_seed(0)
+        model = nn.Sequential(WRAPPED[wrapped](2, 4), nn.Tanh(), WRAPPED[wrapped](4, 1))
+        x, y = torch.randn(20, 2), torch.randn(20, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        step = fitting(model, optimizer, x, y)
+        U, values = eigenvalues(step, optimizer)
+        assert U.evaluated_in == torch.float64 and U.refusal is None and U.error < 1e-6
+        assert all(b.dtype == torch.float32 for b in model.buffers())
+        model.double()
+        step = fitting(model, optimizer, x.double(), y.double(), steps=0)
+        expected = oracle(step, lambda: list(model.parameters()), list(model.buffers()))
+        assert relative(values.abs(), expected[:4].abs()) < 1e-6
+
+    def test_is_told_where_the_step_refuses_float64(self):
+        torch.manual_seed(0)
+        model, x = nn.Linear(2, 1), torch.randn(20, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def step():
+            optimizer.zero_grad()
+            model(torch.mm(x.float(), torch.eye(2, dtype=torch.float32))).square().mean().backward()
+            optimizer.step()
+
+        step()
+        with pytest.warns(UserWarning, match="not of float64.*dtype"):
+            seen = gt.watch({"model": model}, update=step, optimizers=optimizer, every=1, budget=None)(0)
+        H = 2 * torch.cat([x, torch.ones(20, 1)], 1).T @ torch.cat([x, torch.ones(20, 1)], 1) / 20
+        expected = float((1 - 0.1 * torch.linalg.eigvalsh(H)).abs().max())
+        assert seen.spectral_radius == pytest.approx(expected, rel=1e-2)
