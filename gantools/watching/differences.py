@@ -17,7 +17,7 @@ from torch import Tensor
 from gantools.analysis.operators.linear_operator import LinearOperator
 from gantools.data.random_state import random_state
 from gantools.errors import GantoolsError, NonFiniteFieldError
-from gantools.games.functional import as_real
+from gantools.watching import feedback
 from gantools.watching.copies import Copies
 from gantools.watching.places import Here, Place, memory_of
 from gantools.watching.stillness import repeating
@@ -70,12 +70,15 @@ class StepFunction:
     Args:
         update: `update(*batches)` makes one step of the loop: it moves parameters by the optimizers.
         optimizers: by name; their groups' parameters, and what they remember of them, are the vector. No part of it is
-            what no parameter moves: counts of steps, and rates that follow a schedule.
+            what no parameter moves: counts of steps, and rates that follow a schedule. Other numbers and tensors that
+            the step moves and reads again belong to it, too.
         batches: what the step is given.
         dtype: of the copies that it runs on; None for the originals'.
 
     Attributes:
         size: (n,) what one unit of each coordinate is.
+        unread: a sentence on what the step reads again and is not in the vector; None where that is all.
+        rounding: relative error of a number that the step is evaluated in.
     """
 
     def __init__(
@@ -89,47 +92,46 @@ class StepFunction:
         self.optimizers = _whole(copies, dict(optimizers))  # before the step: all tensors of modules are copied
         self.update, self.batches = copies.of(update), copies.of(batches)
         self.dtype, self.shared, self.random = dtype, copies.shared, random_state()
+        self.rounding = torch.finfo(dtype or torch.get_default_dtype()).eps
         memory = self._memory(self.optimizers)
         single = [place for place in memory if not _is_array(place.get(Here()))]
         self.remembered = len(memory)
         groups = [group for o in self.optimizers.values() for group in o.param_groups]
         first = [Place(p) for group in groups for p in group["params"]]
         first += [place for place in memory if _is_array(place.get(Here()))]
-        self._take(list({id(place.get(Here())): place for place in first}.values()))
-        while moved := self._moved_by_the_vector(single):  # what these move in turn is found in the next round
+        self.take(list({id(place.get(Here())): place for place in first}.values()))
+        pair = self.pair()
+        while moved := _moved_by_the_vector(single, pair):  # what these move in turn is found in the next round
             single = [place for place in single if place not in moved]
-            self._take([*self.places, *moved])
+            self.take([*self.places, *moved])
+            pair = self.pair()
+        self.unread = feedback.close(self, copies, pair)
 
     @staticmethod
     def _memory(optimizers: Mapping[str, torch.optim.Optimizer]) -> list[Place]:
         return [place for o in optimizers.values() for key in o.state for place in memory_of(o, key)]
 
-    def _take(self, places: list[Place]) -> None:
+    def take(self, places: list[Place]) -> None:
         """Make the vector of the values at these places."""
         self.places = places
         vectors = [place.vector(Here()) for place in places]
         self.lengths, self.start = [len(x) for x in vectors], torch.cat(vectors)
-        self.size = torch.cat([_size(place.get(Here())) for place in places])
+        self.size = torch.cat([_size(place) for place in places])
 
-    def _moved_by_the_vector(self, places: list[Place]) -> list[Place]:
-        """Return which of these places hold another value after a step from a point nearby; lists are taken whole."""
-        if not places:
-            return []
+    def pair(self) -> tuple[Copies, Copies]:
+        """Return two worlds after a step: from the present point, and from one nearby."""
         source = torch.Generator().manual_seed(4)
         nearby = 1e-3 * torch.randn(len(self.size), generator=source, dtype=torch.float64).to(self.size.device)
-        here, there = self.world(torch.zeros_like(nearby)), self.world(nearby)
+        here, there = self.put(Copies(grads=True)), self.put(Copies(grads=True), nearby)
         self.step(here)
         self.step(there)
-        moved = [place for place in places if not torch.equal(place.vector(here), place.vector(there))]
-        lists = {place.path[:-1] for place in moved if isinstance(place.path[-1], int)}
-        return [place for place in places if place in moved or place.path[:-1] in lists]
+        return here, there
 
-    def world(self, y: Tensor) -> Copies:
-        """Return a world of copies `y` (n,) units away from the present point."""
-        world = Copies(grads=True)
+    def put(self, world: Copies, y: Tensor | None = None) -> Copies:
+        """Move a world to `y` (n,) units away from the present point, or to this point; return it."""
         _whole(world, self.optimizers)
-        pieces = (self.start + self.size * y).split(self.lengths)
-        for place, piece in zip(self.places, pieces, strict=True):
+        at = self.start if y is None else self.start + self.size * y
+        for place, piece in zip(self.places, at.split(self.lengths), strict=True):
             place.set(world, piece)
         return world
 
@@ -145,7 +147,7 @@ class StepFunction:
 
     def __call__(self, y: Tensor) -> Tensor:
         """Return where the step leads from `y` (n,) units away from the present point, in the same units."""
-        return self.step(self.world(y))
+        return self.step(self.put(Copies(grads=True), y))
 
 
 _GROWS = (
@@ -164,17 +166,26 @@ def _whole(world: Copies, optimizers: dict[str, Any]) -> dict[str, Any]:
     return copied
 
 
+def _moved_by_the_vector(places: list[Place], pair: tuple[Copies, Copies]) -> list[Place]:
+    """Return which of these places hold another value in two worlds after a step; lists are taken whole."""
+    here, there = pair
+    moved = [place for place in places if not torch.equal(place.vector(here), place.vector(there))]
+    lists = {place.path[:-1] for place in moved if isinstance(place.path[-1], int)}
+    return [place for place in places if place in moved or place.path[:-1] in lists]
+
+
 def _is_array(x: Any) -> bool:
     return isinstance(x, Tensor) and x.dim() > 0
 
 
-def _size(x: Tensor | float) -> Tensor:
+def _size(place: Place) -> Tensor:
     """Return what a unit is in each coordinate of a tensor (m,), or of a number: about the size of the tensor.
 
     Where no number is negative, as in second moments, it is the number itself: no step may make it negative.
     """
-    values = as_real(x.detach() if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64)).double().reshape(-1)
-    if not isinstance(x, torch.nn.Parameter) and bool((values >= 0).all()):
+    values, parameter = place.vector(Here()), isinstance(place.get(Here()), torch.nn.Parameter)
+    remembered = isinstance(place.holder, torch.optim.Optimizer)
+    if not parameter and bool(((values >= 0) if remembered else (values > 0)).all()):
         return values
     return values.abs() + values.square().mean().sqrt().clamp_min(1e-8)
 

@@ -93,6 +93,7 @@ class Look:
         products: how many products with operators were made.
         seconds: duration of the look.
         left_out: how many looks were due before this one and did not fit the budget.
+        caveat: what the loop's own step reads again and is a constant of the look; part of each verdict.
     """
 
     step: int
@@ -105,6 +106,7 @@ class Look:
     products: int = 0
     seconds: float = 0.0
     left_out: int = 0
+    caveat: str | None = None
 
     @property
     def spectral_radius(self) -> float | None:
@@ -117,7 +119,7 @@ class Look:
         """What the eigenvalues mean, in sentences."""
         lines = []
         if (update := self.spectra.get("game/update")) is not None:
-            lines.append(f"Your step: {_judged(update)}")
+            lines.append(" ".join(filter(None, (f"Your step: {_judged(update)}", self.caveat))))
         game = next((s for tag, s in reversed(self.spectra.items()) if tag.startswith("game/jacobian")), None)
         if game is not None:
             lines.append(f"The game, for plain gradient steps: {_judged(game)}")
@@ -148,6 +150,7 @@ class Looker:
         self.products = 0
         self.failure: Exception | None = None
         self.dropout = DropoutOff()
+        self.caveat: str | None = None
 
     def look(self, step: int) -> Look:
         """Return what is seen; `failure` holds the first error of a part."""
@@ -164,9 +167,8 @@ class Looker:
             self.notes += [told("your step")] if dropout.met else []
         self.notes += [told("functions that your losses call")] if self.dropout.met else []
         notes = tuple(self.notes)
-        return Look(
-            step, self.spectra, index, notes=notes, turns=turns or {}, difference_error=error, products=self.products
-        )
+        found: dict[str, Any] = {"turns": turns or {}, "difference_error": error, "caveat": self.caveat}
+        return Look(step, self.spectra, index, notes=notes, products=self.products, **found)
 
     def _tried(self, what: str, part: Callable[[], Any]) -> Any:
         try:
@@ -263,6 +265,7 @@ class Looker:
     def _differences(self) -> float:
         assert self.subject.update is not None
         U = StepOperator.of(self.subject.update, self.subject.optimizers, self.batches)
+        self.caveat = U.function.unread
         self._search("game/update", U, "LM")
         self.products += U.matvecs
         if U.refusal is not None:

@@ -137,8 +137,9 @@ class Watch:
     def _said_once(self, seen: Look) -> Look:
         """Warn of what is to be known, each sentence once; return the look with the new ones alone."""
         new = tuple(note for note in dict.fromkeys(seen.notes) if note not in self._said)
-        self._said.update(new)
-        for note in new:
+        caveat = () if seen.caveat is None or seen.caveat in self._said else (seen.caveat,)
+        self._said.update((*new, *caveat))
+        for note in (*new, *caveat):
             warnings.warn(f"gantools.watch: {note}", stacklevel=4)
         return dataclasses.replace(seen, notes=new)
 
