@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gantools.games.game import Game
 
 SAMPLES = 4
+REPEATS = 3
 SHIFT = 1e-2  # of the point near by, relative to the size of each parameter
 LEAST = 0.05  # what counts as the size of a parameter that is zero
 
@@ -162,6 +163,7 @@ def _compare_fields(game: Game, point: Tensor, batch: Any) -> None:
         if error > tolerance * size:
             if any(p._backward_hooks for p in game.layout.parameters[game.layout.owned[player]]):
                 raise GantoolsError(_HOOKED.format(player))
+            _refuse_what_moves(game, player, buffers, batch, plain, 0.05 * float(error / size))
             raise GantoolsError(
                 f"The field of player {player!r} differs by {float(error / size):.1%} from plain autograd on its "
                 "module: the loss uses parameters that it captured from outside (a list made before, a closure), a "
@@ -174,6 +176,28 @@ _HOOKED = (
     "Hooks on the gradients of player {0!r} (register_hook) make its field another one than its loss says: take "
     "them off, or pass gantools.watch(update=step), a function that makes your step, which is looked at with its hooks."
 )
+
+
+def _refuse_what_moves(
+    game: Game, player: str, buffers: Mapping[str, Tensor], batch: Any, before: Tensor, least: float
+) -> None:
+    """Raise a sentence where plain autograd gives another field each time, by a share `least`: nothing was captured."""
+    part, drawn = game.slices[player], generators(game.device)[:3]
+    for _ in range(REPEATS):  # a coin may fall alike
+        game.load_buffers(buffers)
+        with same_draws(game):
+            again = _plain_field(game, batch)
+        apart = float((again[part] - before[part]).norm() / torch.maximum(again[part].norm(), before[part].norm()))
+        if apart <= max(least, torch.finfo(before.dtype).eps ** 0.75):  # of parallel sums
+            continue
+        draws = drawn != generators(game.device)[:3]
+        what = "NumPy's or Python's random numbers are drawn" if draws else "a counter, a pool or a cache moves"
+        own = "" if draws else ", or random numbers come from a generator of its own"
+        raise GantoolsError(
+            f"The field of player {player!r} differs by {apart:.2g} of its size from one evaluation to the next at the "
+            f"same parameters: {what} in the loss or in a module{own}. Pass in the batch what is drawn or moves, or "
+            "hold it still."
+        )
 
 
 class _Used(TorchFunctionMode):

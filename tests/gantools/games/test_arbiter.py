@@ -1,6 +1,7 @@
 """The arbiter: what it refuses, what it lets pass, and that it leaves no trace."""
 
 import copy
+import random
 import re
 
 import numpy as np
@@ -40,6 +41,45 @@ class Enclosed(nn.Module):
 
     def forward(self, x):
         return self.net[2](torch.tanh(nn.functional.linear(x, self.kept(), self.net[0].bias)))
+
+
+class Counting(nn.Module):
+    """Scales its inputs by a number that each forward pass moves on, as annealed noise and warm-ups do."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.net, self.count, self.rate = cases.mlp(3, 4, 2), 0, rate
+
+    def forward(self, x):
+        self.count += 1
+        return self.net(x * (1 + self.rate * self.count))
+
+
+def drawing(draw):
+    return lambda model, x: (model(x) * draw()).square().mean()
+
+
+SOURCE = torch.Generator().manual_seed(3)
+MOVING = {
+    "counter": (lambda: Counting(0.01), mean_square, "a counter, a pool or a cache moves"),
+    "slow counter": (lambda: Counting(1e-5), mean_square, "a counter, a pool or a cache moves"),
+    "numpy": (lambda: cases.mlp(3, 4, 2), drawing(lambda: np.random.random()), "NumPy's or Python's random"),  # noqa: NPY002
+    "python": (lambda: cases.mlp(3, 4, 2), drawing(random.random), "NumPy's or Python's random"),
+    "generator": (
+        lambda: cases.mlp(3, 4, 2),
+        drawing(lambda: torch.rand(1, generator=SOURCE)),
+        "a generator of its own",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MOVING)
+def test_what_moves_between_evaluations_is_not_called_captured(kind):
+    make, loss, words = MOVING[kind]
+    x = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=F64)
+    with pytest.raises(GantoolsError, match=words) as error:
+        jacobian(gt.minimization(make(), loss), x)
+    assert "from one evaluation to the next" in str(error.value) and "captured" not in str(error.value)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
