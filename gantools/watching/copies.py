@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from gantools.errors import GantoolsError
 from gantools.watching.stand_ins import Mute, stand_in_iterator
 
-_LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 ATOMIC = frozenset({
     *(type(None), bool, int, float, complex, str, bytes, type, range, slice, type(...), type(NotImplemented)),
     *(types.BuiltinFunctionType, types.ModuleType, types.CodeType, types.MethodDescriptorType),
@@ -46,12 +46,13 @@ class Copies:
 
     Attributes:
         shared: descriptions of what could not be copied, so that the original is used.
+        originals: all that was copied, in order.
     """
 
     def __init__(self, dtype: torch.dtype | None = None, kept: Any = (), grads: bool = False):
         self.memo: dict[int, Any] = {id(x): x for x in kept}
         self.shared: list[str] = []
-        self._alive: list[Any] = []  # an identity stays its object's as long as the object lives
+        self.originals: list[Any] = []  # kept alive: an identity stays its object's as long as the object lives
         self._globals: dict[int, dict[str, Any]] = {}
         self._dtype, self._grads = dtype, grads
         self._inside = 0  # whether what is copied belongs to a module
@@ -67,7 +68,7 @@ class Copies:
 
     def _note(self, x: Any, made: Any) -> Any:
         self.memo[id(x)] = made
-        self._alive.append(x)
+        self.originals.append(x)
         return made
 
     def _made(self, x: Any) -> Any:
@@ -160,7 +161,7 @@ class Copies:
 
     def _function(self, function: types.FunctionType) -> Any:
         code = function.__code__
-        library = code.co_filename.startswith((*_LIBRARIES, "<frozen"))
+        library = code.co_filename.startswith((*LIBRARIES, "<frozen"))
         if library and not function.__closure__:
             return self._note(function, function)
         names = function.__globals__ if library else self._globals_of(function.__globals__)
@@ -181,7 +182,7 @@ class Copies:
     def _globals_of(self, original: dict[str, Any]) -> dict[str, Any]:
         if id(original) not in self._globals:
             self._globals[id(original)] = dict(original)
-            self._alive.append(original)
+            self.originals.append(original)
         return self._globals[id(original)]
 
     def _fill(self, cell: types.CellType, original: types.CellType) -> None:

@@ -19,6 +19,7 @@ from gantools.data.random_state import random_state
 from gantools.errors import GantoolsError, NonFiniteFieldError
 from gantools.watching import feedback
 from gantools.watching.copies import Copies
+from gantools.watching.namespaces import Namespaces
 from gantools.watching.places import Here, Place, memory_of
 from gantools.watching.stillness import repeating
 
@@ -91,6 +92,7 @@ class StepFunction:
         copies = Copies(dtype, grads=True)
         self.optimizers = _whole(copies, dict(optimizers))  # before the step: all tensors of modules are copied
         self.update, self.batches = copies.of(update), copies.of(batches)
+        self.namespaces = Namespaces(copies)
         self.dtype, self.shared, self.random = dtype, copies.shared, random_state()
         self.rounding = torch.finfo(dtype or torch.get_default_dtype()).eps
         memory = self._memory(self.optimizers)
@@ -138,7 +140,7 @@ class StepFunction:
     def step(self, world: Copies) -> Tensor:
         """Make the step in a world; return where it leads, in units from the present point (n,)."""
         update, batches = world.of(self.update), world.of(self.batches)
-        with repeating(self.random, self.dtype):
+        with self.namespaces.holding(world), repeating(self.random, self.dtype):
             update(*batches)
         if len(self._memory(world.of(self.optimizers))) > self.remembered:
             raise GantoolsError(_GROWS)

@@ -22,7 +22,7 @@ from gantools.trainers.torch_optim.steps import TorchStep, Turns, frozen_from_th
 from gantools.watching.copies import Copies
 from gantools.watching.differences import StepOperator
 from gantools.watching.dropout import DropoutOff, switched_off, told
-from gantools.watching.stillness import StillLosses
+from gantools.watching.stillness import StillLosses, require_no_reads
 
 WHOLE = 300  # largest number of parameters of which all eigenvalues are computed
 ENDS = ("LM", "SR")
@@ -200,6 +200,8 @@ class Looker:
             self.notes.append(
                 f"Shared with the look, since it cannot be copied: {', '.join(sorted(set(copies.shared)))}."
             )
+        if self.memory.verdict is None:
+            require_no_reads(subject.players, game, self.batches[0])
         game.verdict, game.field_is_checked = self.memory.verdict, self.memory.verdict is not None
         return game
 

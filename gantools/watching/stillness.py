@@ -3,17 +3,22 @@
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from gantools.batches import map_tensors
 from gantools.data.random_state import random_state, random_state_kept, set_random_state
 from gantools.errors import GantoolsError
+from gantools.games.game import Game
+from gantools.games.plain_field import undisturbed
 from gantools.watching.copies import ATOMIC, Copies
+from gantools.watching.namespaces import Namespaces
 
 
 class StillLosses:
@@ -29,6 +34,7 @@ class StillLosses:
 
     def __init__(self, losses: Any, copies: Copies):
         self.losses = copies.of(losses)  # never called itself, so that what it reaches stays as it is
+        self.namespaces = Namespaces(copies)
         self.kept = _what_stays(copies.modules)
         self.held = _held(copies.modules)
         self.state = random_state()
@@ -43,7 +49,8 @@ class StillLosses:
             set_random_state(self.state)
             for rewind in self.rewinders:
                 rewind()
-            return losses(players, map_tensors(Tensor.clone, batch))
+            with self.namespaces.holding(world):
+                return losses(players, map_tensors(Tensor.clone, batch))
 
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -101,6 +108,48 @@ def repeating(state: dict[str, Any], dtype: torch.dtype | None = None) -> Iterat
             torch.set_default_dtype(before)
 
 
+class _Reads(TorchDispatchMode):
+    """Whether operations in this block are given tensors that share memory with some of these."""
+
+    def __init__(self, wanted: dict[int, str]):
+        super().__init__()
+        self.wanted, self.found = wanted, dict[str, None]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for x in tree_leaves((args, kwargs)):
+            if isinstance(x, Tensor) and (name := self.wanted.get(_memory(x))) is not None:
+                self.found[name] = None
+        return func(*args, **(kwargs or {}))
+
+
+def _memory(x: Tensor) -> int:
+    try:
+        return int(x.untyped_storage()._cdata)
+    except (RuntimeError, NotImplementedError):  # a tensor without memory of its own
+        return 0
+
+
+def require_no_reads(players: Mapping[str, nn.Module], game: Game, batch: Any) -> None:
+    """Refuse losses that compute with the loop's own parameters, where a look moves copies of them.
+
+    Args:
+        players: the loop's own.
+        game: on their copies.
+        batch: one batch.
+    """
+    copied = {_memory(p) for player in game.players.values() for p in player.parameters()}  # some cannot be copied
+    named = [(f"{player}.{name}", p) for player, module in players.items() for name, p in module.named_parameters()]
+    reads = _Reads({_memory(p): name for name, p in named if _memory(p) not in {0, *copied}})
+    with suppress(Exception), undisturbed(game), reads:  # what fails here fails in the look itself, and is told there
+        game.plain_losses(batch)
+    if reads.found:
+        raise GantoolsError(
+            f"The losses compute with {next(iter(reads.found))} of the loop's own modules, on a way that a look cannot "
+            "copy (a data set that holds them, say), so they do not depend on the copies that it moves. Take the "
+            "modules from the players that the losses are given, or name them in a plain function."
+        )
+
+
 class Originals:
     """The tensors of a training loop, to prove after a look that it has written to none of them.
 
@@ -140,7 +189,7 @@ class Originals:
             return
         back = "It was put back" if self.values else "It could not be put back"
         raise GantoolsError(
-            "The function reaches the loop's own modules on a way that a look cannot copy (a method of a class that "
-            f"reads a global variable, say), and wrote to {(moved + replaced)[0]}. {back}. Pass a plain function that "
+            "The function reaches the loop's own modules on a way that a look cannot copy (a data set that holds "
+            f"them, say), and wrote to {(moved + replaced)[0]}. {back}. Pass a plain function that "
             "names them, or a method of an object that holds them."
         )
