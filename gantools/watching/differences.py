@@ -118,7 +118,8 @@ class StepFunction:
         self.places = places
         vectors = [place.vector(Here()) for place in places]
         self.lengths, self.start = [len(x) for x in vectors], torch.cat(vectors)
-        self.size = torch.cat([_size(place) for place in places])
+        largest = _largest(places)
+        self.size = torch.cat([_size(place, 1e3 * self.rounding, largest) for place in places])
 
     def pair(self) -> tuple[Copies, Copies]:
         """Return two worlds after a step: from the present point, and from one nearby."""
@@ -180,14 +181,30 @@ def _is_array(x: Any) -> bool:
     return isinstance(x, Tensor) and x.dim() > 0
 
 
-def _size(place: Place) -> Tensor:
+def _largest(places: list[Place]) -> dict[Any, float]:
+    """Return the largest number in each kind of an optimizer's memory, second moments say, over its parameters."""
+    found: dict[Any, float] = {}
+    for place in places:
+        if place.path and len(values := place.vector(Here())):
+            found[_kind(place)] = max(found.get(_kind(place), 0.0), float(values.max()))
+    return found
+
+
+def _kind(place: Place) -> Any:
+    return id(place.holder), place.path[2:]
+
+
+def _size(place: Place, rounding: float, largest: Mapping[Any, float]) -> Tensor:
     """Return what a unit is in each coordinate of a tensor (m,), or of a number: about the size of the tensor.
 
-    Where no number is negative, as in second moments, it is the number itself: no step may make it negative.
+    Where no number is negative, as in second moments, it is the number itself: no step may make it negative. It is 0,
+    for a constant, where the number is the square of rounding errors beside the largest of its kind: what Adam knows of
+    a bias before batch normalization.
     """
     values, parameter = place.vector(Here()), isinstance(place.get(Here()), torch.nn.Parameter)
-    remembered = isinstance(place.holder, torch.optim.Optimizer)
-    if not parameter and bool(((values >= 0) if remembered else (values > 0)).all()):
+    if isinstance(place.holder, torch.optim.Optimizer) and bool((values >= 0).all()):
+        return torch.where(values > rounding**2 * largest[_kind(place)], values, 0.0)
+    if not parameter and bool((values > 0).all()):
         return values
     return values.abs() + values.square().mean().sqrt().clamp_min(1e-8)
 

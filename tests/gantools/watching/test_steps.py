@@ -131,6 +131,29 @@ class TestMemory:
         with pytest.raises(GantoolsError, match="LBFGS"):
             StepOperator.of(step, {"o": optimizer}, ())
 
+    @pytest.mark.parametrize("rule", ["rmsprop", "adam"])
+    def test_that_is_made_of_rounding_errors_is_a_constant(self, rule):
+        torch.manual_seed(0)
+        make, settings = {"rmsprop": (torch.optim.RMSprop, {}), "adam": (torch.optim.Adam, {"betas": (0.5, 0.99)})}[
+            rule
+        ]
+        model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Tanh(), nn.Linear(2, 1)).double()
+        x, y = torch.randn(16, 2).double(), torch.randn(16, 1).double()
+        optimizer = make(model.parameters(), lr=2e-3)
+        step = fitting(model, optimizer, x, y, steps=60)
+        square = RULES[rule][2][-1]
+        assert float(optimizer.state[model[0].bias][square].max()) < 1e-30
+        U, values = eigenvalues(step, optimizer)
+        bias = optimizer.state[model[0].bias]
+        moving = [state for state in optimizer.state.values() if state is not bias]
+        put_back = [*memory(optimizer, ["step"]), *model.buffers(), *(bias[name] for name in RULES[rule][2])]
+
+        def tensors():
+            return [*model.parameters(), *(state[name] for state in moving for name in RULES[rule][2])]
+
+        expected = oracle(step, tensors, put_back)
+        assert U.error < 1e-4 and relative(values.abs(), expected[:4].abs()) < 1e-5
+
 
 class DeepCopied(nn.Linear):
     def __init__(self, *sizes):
