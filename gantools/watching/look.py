@@ -48,6 +48,15 @@ class Subject:
     turns: Turns = None
     constraints: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for player, module in self.players.items():
+            if any(isinstance(m, torch.jit.ScriptModule) for m in module.modules()):
+                raise GantoolsError(
+                    f"Player {player!r} holds a module compiled by torch.jit, of which no copy keeps the parameters "
+                    "that the optimizers move: watch the module that it was made of, or use gantools.analysis, "
+                    "jacobian(game, batch) and update_operator(optimizers, batch, game=game), which copy no module."
+                )
+
 
 @dataclasses.dataclass(frozen=True)
 class Effort:

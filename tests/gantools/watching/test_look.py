@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import gantools as gt
+from gantools.errors import GantoolsError
 from tests.game_oracles import finite_jacobian, match_distance
 from tests.gantools.watching.loops import Loop
 
@@ -54,3 +55,19 @@ def test_a_field_that_autograd_cannot_differentiate_is_differenced():
         look = gt.watch(loop.players, losses, every=1)(0, batch)
     assert len(look.notes) == 1 and "method=" not in look.notes[0]
     assert_right(look.spectra["game/jacobian"], plain_eigenvalues(loop, losses, batch))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is")
+@pytest.mark.parametrize("how", ["losses", "update"])
+def test_a_scripted_player_is_refused_with_what_serves_it(how):
+    loop = Small()
+    loop.D = torch.jit.script(loop.D)
+    batch = loop.batch()
+    optimizer = torch.optim.SGD([*loop.G.parameters(), *loop.D.parameters()], lr=0.1)
+    own = {"losses": loop.losses} if how == "losses" else {"update": loop.step}
+    with pytest.raises(GantoolsError, match="Player 'D' holds a module compiled by torch.jit.*update_operator"):
+        gt.watch(loop.players, optimizers=optimizer, **own)
+    if how == "losses":
+        game, expected = gt.Game(loop.players, loop.losses), plain_eigenvalues(loop, loop.losses, batch)
+        U = gt.analysis.update_operator(optimizer, batch, game=game, turns="together").dense()
+        assert match_distance(np.linalg.eigvals(U.numpy()), 1 - 0.1 * expected) < 1e-7
