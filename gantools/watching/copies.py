@@ -1,6 +1,7 @@
 """Copies of a user's function with all that it reaches, so that calling the copy leaves the original world alone."""
 
 import copy
+import io
 import random
 import sysconfig
 import types
@@ -17,12 +18,12 @@ from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader, Dataset
 
 from gantools.errors import GantoolsError
-from gantools.watching.stand_ins import Mute, stand_in_iterator
+from gantools.watching.stand_ins import BUILT_IN, RANDOM, Mute, is_moved_by_methods, stand_in_iterator
 
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 ATOMIC = frozenset({
     *(type(None), bool, int, float, complex, str, bytes, type, range, slice, type(...), type(NotImplemented)),
-    *(types.BuiltinFunctionType, types.ModuleType, types.CodeType, types.MethodDescriptorType),
+    *(types.ModuleType, types.CodeType, types.MethodDescriptorType),
     *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
 })  # fmt: skip
 _LARGE = 2**26  # bytes from which on a tensor or array that is no module's is shared with the copy
@@ -36,7 +37,7 @@ class Copies:
     """A world of copies: each object is copied once, so that what was shared between originals is between copies.
 
     A function is copied with its closure, its defaults, and the globals that its code names; a method with its object;
-    an object with its attributes. Not copied are modules, classes, what libraries define, data sets and their loaders,
+    an object with its attributes. Not copied are modules, classes, what libraries define, data sets (loaders are),
     and large tensors that belong to no module.
 
     Args:
@@ -79,17 +80,29 @@ class Copies:
             return x if x.nbytes > _LARGE or x.dtype.hasobject else x.copy()
         if isinstance(x, types.MethodType):
             return types.MethodType(self.of(x.__func__), self.of(x.__self__))
+        if isinstance(x, BUILT_IN):
+            return getattr(self.of(x.__self__), x.__name__) if is_moved_by_methods(x.__self__) else x
         if isinstance(x, torch.Generator):
             return torch.Generator(x.device).set_state(x.get_state())
         if isinstance(x, weakref.ReferenceType):
             return x if x() is None else weakref.ref(self.of(x()))
-        if isinstance(x, (random.Random, np.random.Generator, np.random.RandomState)):
+        if isinstance(x, (random.Random, *RANDOM)):
             return copy.deepcopy(x)
+        if isinstance(x, io.IOBase) and not x.closed and x.writable():
+            return Mute()
         if isinstance(x, types.GeneratorType) or hasattr(type(x), "__next__"):
-            return stand_in_iterator(x)
+            return stand_in_iterator(x, self.of)
         if hasattr(type(x), "add_scalar") or hasattr(type(x), "set_postfix"):  # a TensorBoard writer, a progress bar
             return Mute()
-        return x  # a data set or its loader
+        return self._loader(x) if isinstance(x, DataLoader) else x  # a data set is shared
+
+    def _loader(self, x: DataLoader[Any]) -> Any:
+        """Return a loader of the same data that draws their order for itself."""
+        made = self._note(x, object.__new__(type(x)))
+        self.memo.setdefault(id(x.dataset), x.dataset)  # a list of tensors too
+        own = {name: self.of(vars(x).get(name)) for name in ("generator", "sampler", "batch_sampler")}
+        made.__dict__.update({**vars(x), **own, "_iterator": None})
+        return made
 
     def _filled(self, x: Any) -> Any:
         """Return the copy of what may contain itself: it is known before it is filled."""
@@ -268,7 +281,7 @@ def _fills_itself(x: Any) -> bool:
         np.random.Generator,
         np.random.RandomState,
     )
-    if isinstance(x, (*atoms, types.MethodType, Dataset, DataLoader, types.GeneratorType)):
+    if isinstance(x, (*atoms, *BUILT_IN, types.MethodType, Dataset, DataLoader, types.GeneratorType)):
         return False
     return not any(hasattr(type(x), name) for name in ("__next__", "add_scalar", "set_postfix"))
 

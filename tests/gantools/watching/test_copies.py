@@ -1,6 +1,7 @@
 """Copies of functions with all that they reach."""
 
 import functools
+import itertools
 import random
 from collections import OrderedDict, defaultdict, deque, namedtuple
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from gantools.errors import GantoolsError
 from gantools.watching.copies import Copies
@@ -148,7 +150,77 @@ def test_an_iterator_that_can_be_copied_is_and_others_refuse_to_go_on():
     lines = (i for i in range(3))
     with pytest.raises(GantoolsError, match="iterator"):
         next(Copies().of(copies.of(lines)))
+    with pytest.raises(GantoolsError, match="iterator"):
+        copies.of(lines.send)(None)
     assert next(lines) == 0
+
+
+DATA = [torch.full((2,), float(i)) for i in range(12)]
+
+
+def loader(**options):
+    return DataLoader(torch.arange(12.0), batch_size=2, **options)
+
+
+ITERATORS = {
+    "a cycle": lambda: itertools.cycle(DATA[:3]),
+    "a cycle of a map": lambda: itertools.cycle(map(torch.neg, DATA[:3])),
+    "a map": lambda: map(lambda x: x + 1, DATA),
+    "a zip of one iterator": lambda: zip(*[iter(DATA)] * 2, strict=True),
+    "a chain": lambda: itertools.chain(DATA[:3], DATA),
+    "a slice of numbered ones": lambda: itertools.islice(enumerate(iter(DATA)), 1, None, 2),
+    "a filter": lambda: filter(lambda x: x[0] % 2 == 0, iter(DATA)),
+    "a call": lambda: iter(iter(DATA).__next__, None),
+    "a cycle of a loader": lambda: itertools.cycle(loader()),
+    "a zip of loaders": lambda: zip(loader(), loader(), strict=True),
+    "a tee": lambda: itertools.tee(iter(DATA))[0],
+}
+
+
+@pytest.mark.parametrize("kind", ITERATORS)
+def test_an_iterator_over_others_goes_on_as_if_no_copy_had_drawn(kind):
+    alone, watched = ITERATORS[kind](), ITERATORS[kind]()
+    expected = [str(next(alone)) for _ in range(5)]
+    found = [str(next(watched)) for _ in range(2)]
+    copies = Copies()
+    copy = copies.of([watched])[0]
+    for twin in (Copies().of(copy), copy):
+        try:
+            drawn = [str(next(twin)) for _ in range(3)]
+        except GantoolsError as error:
+            assert "draws from an iterator" in str(error) and ("loader" in kind or "tee" in kind)
+        else:
+            assert drawn == expected[2:] and "loader" not in kind
+    assert found + [str(next(watched)) for _ in range(3)] == expected
+
+
+def test_methods_of_built_in_objects_are_those_of_the_copies():
+    kept, rng = [], np.random.default_rng(0)
+    methods = {"append": kept.append, "draw": rng.normal, "relu": torch.relu, "global": random.random, "len": len}
+    copies = Copies()
+    twins = copies.of(methods)
+    twins["append"](1)
+    assert not kept and copies.of(kept) == [1] and twins["draw"]() == rng.normal()
+    assert all(twins[name] is methods[name] for name in ("relu", "global", "len")) and not copies.shared
+
+
+@pytest.mark.parametrize("kind", ["a loader", "a weighted sampler"])
+def test_a_loader_with_a_generator_of_its_own_is_not_moved(kind):
+    rng = torch.Generator().manual_seed(1)
+    sampler = WeightedRandomSampler([1.0] * 12, 12, generator=rng) if kind != "a loader" else None
+    loaded = loader(shuffle=sampler is None, generator=rng, sampler=sampler)
+    state = rng.get_state()
+    twin = Copies().of(loaded)
+    drawn = [x.tolist() for x in twin]
+    assert torch.equal(rng.get_state(), state) and twin.dataset is loaded.dataset and len(twin) == 6
+    assert drawn == [x.tolist() for x in loaded] != [x.tolist() for x in loaded]
+
+
+def test_a_file_that_is_written_to_is_mute(tmp_path):
+    with open(tmp_path / "log.txt", "w") as file:
+        print("a look", file=Copies().of(file))
+        file.write("a step")
+    assert (tmp_path / "log.txt").read_text() == "a step"
 
 
 def test_writers_and_progress_bars_are_mute_and_what_cannot_be_copied_is_named():
