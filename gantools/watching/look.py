@@ -18,11 +18,11 @@ from gantools.errors import GantoolsError, NoDerivativeError
 from gantools.games import arbiter
 from gantools.games.game import Game
 from gantools.trainers.torch_optim.hooks import hooked, require_no_hooks
-from gantools.trainers.torch_optim.steps import TorchStep, Turns, frozen_from_the_start, held_by
+from gantools.trainers.torch_optim.steps import TorchStep, Turns
 from gantools.watching.copies import Copies
 from gantools.watching.differences import StepOperator
 from gantools.watching.dropout import DropoutOff, switched_off, told
-from gantools.watching.stillness import StillLosses, require_no_reads
+from gantools.watching.stillness import StillLosses, choose_parameters, require_no_reads
 
 WHOLE = 300  # largest number of parameters of which all eigenvalues are computed
 ENDS = ("LM", "SR")
@@ -195,7 +195,8 @@ class Looker:
         subject, copies = self.subject, Copies()
         players = {name: copies.of(module) for name, module in subject.players.items()}
         self.optimizers = copies.of(dict(subject.optimizers))
-        self._choose_parameters(players, copies)
+        if self.optimizers:
+            self.notes += choose_parameters(players, subject.optimizers.values(), copies)
         if names := [name for name, module in subject.players.items() if hooked(module.parameters())]:
             self.notes.append(
                 f"Hooks on the gradients of {', '.join(names)} (register_hook) are left out of the game, which is "
@@ -213,27 +214,6 @@ class Looker:
             require_no_reads(subject.players, game, self.batches[0])
         game.verdict, game.field_is_checked = self.memory.verdict, self.memory.verdict is not None
         return game
-
-    def _choose_parameters(self, players: Mapping[str, nn.Module], copies: Copies) -> None:
-        if not self.optimizers:
-            return
-        optimizers = self.subject.optimizers.values()  # the loop's own: copies have no gradients
-        held = {i: p for o in optimizers for i, p in held_by(o).items()}
-        unmoved = held.keys() - {i for o in optimizers for i in held_by(o).keys() - frozen_from_the_start(o)}
-        owned, frozen = (
-            {id(copies.of(p)) for i, p in held.items() if (i in unmoved) is flag} for flag in (False, True)
-        )
-        for name, module in players.items():
-            own = [p for p in module.parameters() if p.is_floating_point() or p.is_complex()]
-            # A player of whom nothing moves is no player: it is switched off for a while.
-            count = sum(id(p) in frozen for p in own) if any(id(p) in owned for p in own) else 0
-            for p in own:
-                p.requires_grad_(id(p) in owned or (not count and id(p) in frozen))
-            if count:
-                self.notes.append(
-                    f"Frozen in {name}, and so constants of the look: {count} of its parameter tensors, which the "
-                    "optimizers hold, require no gradient and never had any."
-                )
 
     def _jacobian(self, game: Game) -> analysis.Index | None:
         J = self._operator(game)

@@ -17,6 +17,7 @@ from gantools.data.random_state import random_state, random_state_kept, set_rand
 from gantools.errors import GantoolsError
 from gantools.games.game import Game
 from gantools.games.plain_field import undisturbed
+from gantools.trainers.torch_optim.steps import frozen_from_the_start, held_by
 from gantools.watching.copies import ATOMIC, Copies
 from gantools.watching.namespaces import Namespaces
 
@@ -193,3 +194,26 @@ class Originals:
             f"them, say), and wrote to {(moved + replaced)[0]}. {back}. Pass a plain function that "
             "names them, or a method of an object that holds them."
         )
+
+
+def choose_parameters(
+    players: Mapping[str, nn.Module], optimizers: Iterable[torch.optim.Optimizer], copies: Copies
+) -> list[str]:
+    """Let what the loop's optimizers move require gradients in the copied players, and nothing else; return notes."""
+    optimizers = list(optimizers)  # the loop's own: copies have no gradients
+    held = {i: p for o in optimizers for i, p in held_by(o).items()}
+    unmoved = held.keys() - {i for o in optimizers for i in held_by(o).keys() - frozen_from_the_start(o)}
+    owned, frozen = ({id(copies.of(p)) for i, p in held.items() if (i in unmoved) is flag} for flag in (False, True))
+    notes = []
+    for name, module in players.items():
+        own = [p for p in module.parameters() if p.is_floating_point() or p.is_complex()]
+        # A player of whom nothing moves is no player: it is switched off for a while.
+        count = sum(id(p) in frozen for p in own) if any(id(p) in owned for p in own) else 0
+        for p in own:
+            p.requires_grad_(id(p) in owned or (not count and id(p) in frozen))
+        if count:
+            notes.append(
+                f"Frozen in {name}, and so constants of the look: {count} of its parameter tensors, which the "
+                "optimizers hold, require no gradient and never had any."
+            )
+    return notes
