@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 
 from gantools.described import in_bytes
 from gantools.errors import GantoolsWarning
@@ -48,8 +49,8 @@ def _kept(step: Any) -> Iterator[Tensor]:
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
     """Return the tensors that hold a tensor's numbers: a sparse one has several, others are wrapped."""
-    while torch._C._functorch.is_functorch_wrapped_tensor(x):
-        x = torch._C._functorch.get_unwrapped(x)
+    while is_functorch_wrapped_tensor(x):
+        x = get_unwrapped(x)
     if x.layout is torch.sparse_coo:
         return x._indices(), x._values()
     if x.layout in (torch.sparse_csr, torch.sparse_bsr):

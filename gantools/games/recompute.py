@@ -93,5 +93,6 @@ def checkpoints_kept() -> Iterator[None]:
 
 def copies_in_graphs() -> Any:
     """Return a block whose graphs keep copies of tensors, so that what was read in it may be written over later."""
-    allowed = torch._C._autograd._saved_tensors_hooks_is_enabled()  # not within transforms of `torch.func`
+    # Not within transforms of `torch.func`.
+    allowed = torch._C._autograd._saved_tensors_hooks_is_enabled()  # type: ignore[attr-defined]
     return torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda copy: copy) if allowed else nullcontext()
