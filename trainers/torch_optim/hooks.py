@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer, lr_scheduler, optimizer
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from gantools.errors import GantoolsError
 
@@ -34,8 +35,8 @@ def _shaped_by(one: Optimizer) -> str | None:
         return "hooks on its parameters' gradients (register_hook)"
     if any(_of_user(getattr(p, "_post_accumulate_grad_hooks", None)) for p in parameters):
         return "hooks that run once a gradient is accumulated (register_post_accumulate_grad_hook)"
-    before = [optimizer._global_optimizer_pre_hooks, one._optimizer_step_pre_hooks]
-    after = [optimizer._global_optimizer_post_hooks, one._optimizer_step_post_hooks]
+    before = [_global_optimizer_pre_hooks, one._optimizer_step_pre_hooks]
+    after = [_global_optimizer_post_hooks, one._optimizer_step_post_hooks]
     if any(_of_user(hooks) for hooks in before):
         return "a hook before its step (register_step_pre_hook)"
     if any(_of_user(hooks) for hooks in after):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import softplus
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import gantools as gt
 from gantools.errors import GantoolsError
@@ -215,3 +216,15 @@ def test_a_hook_of_a_parameter_may_name_the_parameter_itself_and_one_that_is_fro
         twin.mul_(2)
     twin.requires_grad_().sum().backward()
     assert twin.grad.tolist() == [6.0, 6.0] and p.grad is None
+
+
+def test_a_hook_for_the_steps_of_all_optimizers_is_refused_in_closed_form():
+    loop = Matching("a dictionary")
+    game = gt.Game(loop.players, loop.losses)
+    handle = register_optimizer_step_pre_hook(lambda *_: None)
+    try:
+        with pytest.raises(GantoolsError, match="a hook before its step"):
+            TorchStep(game, loop.optimizers)
+    finally:
+        handle.remove()
+    assert TorchStep(game, loop.optimizers).turns == {"D": 1, "G": 1}
