@@ -133,6 +133,7 @@ class StepFunction:
     def put(self, world: Copies, y: Tensor | None = None) -> Copies:
         """Move a world to `y` (n,) units away from the present point, or to this point; return it."""
         _whole(world, self.optimizers)
+        world.of(self.update)  # a variable is written to once all functions that name it are copied
         at = self.start if y is None else self.start + self.size * y
         for place, piece in zip(self.places, at.split(self.lengths), strict=True):
             place.set(world, piece)

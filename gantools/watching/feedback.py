@@ -1,5 +1,6 @@
 """What a step moves and reads again though no optimizer holds it: target networks, averages, controllers."""
 
+from collections import deque
 from collections.abc import Iterator
 from types import FunctionType
 from typing import Any, Protocol
@@ -14,6 +15,11 @@ from gantools.watching.places import Here, Place, holds
 UNREAD = (
     "Your step leaves behind what its next one reads, {what}, which is a constant of the map that was looked at: with "
     "it the eigenvalues may be others, and a step that seems stable may not be."
+)
+
+UNKNOWN = (
+    "Whether your step leaves behind what its next one reads could not be seen, since steps in a row fail on copies "
+    "({error}): if it does, that is a constant of the map that was looked at, and its eigenvalues may be others."
 )
 
 
@@ -54,8 +60,7 @@ def close(function: Map, copies: Copies, pair: tuple[Copies, Copies]) -> str | N
         if not _reads(function, pair):
             return None
     except Exception as error:  # an iterator that ends, say
-        reason = f"if there is any: a second step fails ({type(error).__name__}: {error})"
-        return UNREAD.format(what=reason)
+        return UNKNOWN.format(error=f"{type(error).__name__}: {error}")
     largest = 3 * sum(len(place.vector(Here())) for place in function.places)
     left = _groups(_moved(function, copies, function.pair()), copies)
     while fresh := [group for group in left if _is_read(function, group)]:  # what these are made of comes next
@@ -73,8 +78,11 @@ Group = list[tuple[Place, Tensor]]  # with how far it was moved
 
 
 def _reads(function: Map, pair: tuple[Copies, Copies]) -> bool:
-    here, there = (function.step(function.put(world)) for world in pair)
-    return _differ(function, here, there)
+    for _ in range(2):  # what is read a step later, too
+        here, there = (function.step(function.put(world)) for world in pair)
+        if _differ(function, here, there):
+            return True
+    return False
 
 
 def _differ(function: Map, one: Tensor, other: Tensor) -> bool:
@@ -91,10 +99,9 @@ def _is_read(function: Map, group: Group) -> bool:
 
 def _moved(function: Map, copies: Copies, pair: tuple[Copies, Copies]) -> Group:
     """Return the places, of those not in the vector, whose values after the step depend on the vector."""
-    known, found = {id(place.get(Here())) for place in function.places}, []
+    known, found = {place.identity() for place in function.places}, []
     for place in _places(copies):
-        value = place.get(Here())
-        if isinstance(value, Tensor) and id(value) in known:
+        if place.identity() in known:
             continue
         try:
             here, there = (place.vector(world) for world in pair)
@@ -102,7 +109,7 @@ def _moved(function: Map, copies: Copies, pair: tuple[Copies, Copies]) -> Group:
             continue
         if len(here) == len(there) == len(place.vector(Here())) and not torch.equal(here, there):
             found.append((place, there - here))
-            known.add(id(value))
+            known.add(place.identity())
     return found
 
 
@@ -116,7 +123,7 @@ def _places(copies: Copies) -> Iterator[Place]:
             paths = [("grad",)] if x.is_leaf and x.grad is not None else []
         elif isinstance(x, dict):
             paths = [(key,) for key in x]
-        elif isinstance(x, (list, tuple)):
+        elif isinstance(x, (list, tuple, deque)):
             paths = [(i,) for i in range(len(x))]
         elif isinstance(x, FunctionType):
             names = [name for name in x.__code__.co_names if name in x.__globals__]
@@ -138,7 +145,7 @@ def _groups(found: Group, copies: Copies) -> list[Group]:
     outer = _outermost(copies.modules)
     groups: dict[Any, Group] = {}
     for place, shift in found:
-        key: Any = (id(place.holder), None if isinstance(place.holder, (dict, list, tuple)) else place.path)
+        key: Any = (id(place.holder), None if isinstance(place.holder, (dict, list, tuple, deque)) else place.path)
         if id(place.holder) in outer:
             key = (outer[id(place.holder)], place.path)
         groups.setdefault(key, []).append((place, shift))

@@ -1,9 +1,11 @@
 """Places that hold a number or a floating tensor among all that a step reaches: of optimizers' memory, say."""
 
 import dataclasses
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,18 +40,26 @@ class Place:
     path: tuple[Any, ...] = ()
 
     def get(self, world: World) -> Any:
-        """Return the value, a float or a tensor."""
+        """Return the value, a float, a tensor or an array."""
         x = world.of(self.holder)
         for key in self.path:
             x = _part(x, world.of(key))
         return x
 
+    def identity(self) -> Any:
+        """Return what tells whether two places are one: the tensor, or the variable that holds a number."""
+        x = self.get(Here())
+        return (id(Place(self.holder, self.path[:-1]).get(Here())), self.path[-1]) if isinstance(x, float) else id(x)
+
     def set(self, world: World, piece: Tensor) -> None:
-        """Give the value these numbers (m,): a tensor is written to, so that all who hold it see it."""
+        """Give the value these numbers (m,): a tensor or array is written to, so that all who hold it see it."""
         x = self.get(world)
         if isinstance(x, Tensor):
             view = as_real(x.detach())
             view.copy_(piece.view_as(view))
+            return
+        if isinstance(x, np.ndarray):
+            np.copyto(x, piece.cpu().numpy().reshape(x.shape), casting="same_kind")
             return
         container = Place(self.holder, self.path[:-1]).get(world)
         _put(container, world.of(self.path[-1]), float(piece))
@@ -57,16 +67,16 @@ class Place:
     def vector(self, world: World) -> Tensor:
         """Return the value as one vector in float64; a complex one as its real view."""
         x = self.get(world)
-        x = x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64)
+        x = x if isinstance(x, Tensor) else torch.tensor(np.asarray(x), dtype=torch.float64)
         return as_real(x.detach()).reshape(-1).double()
 
 
 def _part(x: Any, key: Any) -> Any:
-    return x[key] if isinstance(x, (Mapping, list, tuple)) else getattr(x, key)
+    return x[key] if isinstance(x, (Mapping, list, tuple, deque)) else getattr(x, key)
 
 
 def _put(x: Any, key: Any, value: float) -> None:
-    if isinstance(x, (dict, list)):
+    if isinstance(x, (dict, list, deque)):
         x[key] = value
     else:
         setattr(x, key, value)
@@ -74,7 +84,9 @@ def _put(x: Any, key: Any, value: float) -> None:
 
 def holds(x: Any) -> bool:
     """Whether a value is a number that can be moved a little, or a tensor of such."""
-    return type(x) is float or isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex())
+    if isinstance(x, Tensor):
+        return x.is_floating_point() or x.is_complex()
+    return isinstance(x, float) or (isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating))
 
 
 def memory_of(optimizer: torch.optim.Optimizer, p: Any) -> list[Place]:

@@ -1,7 +1,9 @@
 """What a step moves and reads again though no optimizer holds it is in its Jacobian, or the verdict says so."""
 
+import collections
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,6 +19,9 @@ MOVED = torch.tensor([[1 - 2 * RATE, 4 * DISCOUNT * RATE]])
 TARGET = torch.cat([MOVED, SLOW * MOVED + torch.tensor([[0.0, 1 - SLOW]])])
 
 
+VARIABLE = 0.3
+
+
 class Shadow:
     """An average that is bound anew in a dictionary at each step."""
 
@@ -28,17 +33,23 @@ class Shadow:
             self.shadow[name] = (1 - SLOW) * self.shadow[name] + SLOW * p.detach()
 
 
+def variable():
+    return VARIABLE
+
+
 def temporal_differences(kind):
     torch.manual_seed(0)
     q = nn.Linear(1, 1, bias=False)
     optimizer = torch.optim.SGD(q.parameters(), lr=RATE)
     state, after = torch.ones(4, 1), 2 * torch.ones(4, 1)
     target, shadow, number = copy.deepcopy(q), Shadow(q), float(q.weight.detach())
-    unread = copy.deepcopy(q)
+    unread, array = copy.deepcopy(q), np.array([number])
 
     def step():
         nonlocal number
-        value = {"module": target.weight, "shadow": shadow.shadow["weight"], "number": number}[kind]
+        global VARIABLE
+        values = {"module": target.weight, "shadow": shadow.shadow["weight"], "number": number}
+        value = (values | {"variable": VARIABLE, "array": float(array[0])})[kind]
         loss = (q(state) - DISCOUNT * (after * value).detach()).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -48,11 +59,13 @@ def temporal_differences(kind):
             unread.weight.mul_(0.9999).add_(q.weight, alpha=0.0001)
         shadow.update(q)
         number = (1 - SLOW) * number + SLOW * float(q.weight.detach())
+        VARIABLE = (1 - SLOW) * variable() + SLOW * float(q.weight.detach())
+        array[:] = (1 - SLOW) * array + SLOW * float(q.weight.detach())
 
     return q, optimizer, step
 
 
-@pytest.mark.parametrize("kind", ["module", "shadow", "number"])
+@pytest.mark.parametrize("kind", ["module", "shadow", "number", "variable", "array"])
 def test_a_target_that_follows_is_a_coordinate_and_an_average_that_nobody_reads_is_not(kind):
     q, optimizer, step = temporal_differences(kind)
     seen = gt.watch({"q": q}, update=step, optimizers=optimizer, budget=None, tol=1e-8).look(0)
@@ -111,6 +124,20 @@ class TestWhatCannotBeACoordinate:
         with pytest.warns(UserWarning, match="reads") as warned:
             assert all("may not be" in watch.look(step).verdict for step in (0, 1))
         assert len(warned) == 1
+
+    def test_nor_is_what_is_read_two_steps_later_unsaid(self):
+        torch.manual_seed(0)
+        model, x = nn.Linear(2, 1), torch.randn(20, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        earlier = collections.deque([0.5, 0.5], maxlen=2)
+
+        def step():
+            optimizer.zero_grad()
+            (model(x).mean() - 3 * earlier[0]).square().backward()
+            optimizer.step()
+            earlier.append(float(model(x).mean().detach()))
+
+        assert "reads" in StepOperator.of(step, {"o": optimizer}, ()).function.unread
 
     def test_nor_is_a_count_or_a_record(self):
         torch.manual_seed(0)
