@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from harness import study
-from harness.intervals import Estimate
+from harness.intervals import LEVEL, Estimate
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "open"
 
@@ -47,6 +47,8 @@ def compared(results: study.Results, cell: str, baseline: str, column: str, want
     if not results.seen(cell, baseline, column):
         if math.isnan(found.detectable):
             return f"{found}, the same with every seed", OPEN
+        if found.p < LEVEL:
+            return f"{found}, not seen after adjustment; alone it would be", OPEN
         return f"{found}, not seen (one of {found.detectable:.2g} would be, alone)", OPEN
     return str(found), HOLDS if found.mean * wanted > 0 else FAILS
 
