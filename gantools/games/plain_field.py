@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -161,7 +161,7 @@ def _compare_fields(game: Game, point: Tensor, batch: Any) -> None:
         size = torch.maximum(plain[part].norm(), field[part].norm())
         error = (plain[part] - field[part]).norm()
         if error > tolerance * size:
-            if any(p._backward_hooks for p in game.layout.parameters[game.layout.owned[player]]):
+            if hooked(game.layout.parameters[game.layout.owned[player]]):
                 raise GantoolsError(_HOOKED.format(player))
             _refuse_what_moves(game, player, buffers, batch, plain, 0.05 * float(error / size))
             raise GantoolsError(
@@ -170,6 +170,17 @@ def _compare_fields(game: Game, point: Tensor, batch: Any) -> None:
                 "module keeps weights outside its parameters, or a backward pass runs the module again. Take "
                 "parameters from the modules that the loss is given."
             )
+
+
+def hooked(parameters: Iterable[Tensor]) -> bool:
+    """Return whether a gradient is changed on its way to one of these parameters, by `register_hook`."""
+    return any(of_user(p._backward_hooks) for p in parameters)
+
+
+def of_user(hooks: Mapping[Any, Any] | None) -> bool:
+    """Return whether hooks are not all of PyTorch's, which gather and free divided parameters."""
+    of = [getattr(getattr(hook, "func", hook), "__module__", None) or "" for hook in (hooks or {}).values()]
+    return not all(module.startswith("torch.") for module in of)
 
 
 _HOOKED = (

@@ -272,15 +272,7 @@ class Copies:
 
 
 def _fills_itself(x: Any) -> bool:
-    atoms = (
-        Tensor,
-        np.ndarray,
-        weakref.ref,
-        torch.Generator,
-        random.Random,
-        np.random.Generator,
-        np.random.RandomState,
-    )
+    atoms = (Tensor, np.ndarray, weakref.ref, torch.Generator, random.Random, *RANDOM)
     if isinstance(x, (*atoms, *BUILT_IN, types.MethodType, Dataset, DataLoader, types.GeneratorType)):
         return False
     return not any(hasattr(type(x), name) for name in ("__next__", "add_scalar", "set_postfix"))

@@ -90,7 +90,7 @@ class StepFunction:
         dtype: torch.dtype | None = torch.float64,
     ):
         copies = Copies(dtype, grads=True)
-        self.optimizers = _whole(copies, dict(optimizers))  # before the step: all tensors of modules are copied
+        self.optimizers = copies.of(dict(optimizers))  # before the step: all tensors of modules are copied
         self.update, self.batches = copies.of(update), copies.of(batches)
         self.namespaces = Namespaces(copies)
         self.dtype, self.shared, self.random = dtype, copies.shared, random_state()
@@ -132,7 +132,7 @@ class StepFunction:
 
     def put(self, world: Copies, y: Tensor | None = None) -> Copies:
         """Move a world to `y` (n,) units away from the present point, or to this point; return it."""
-        _whole(world, self.optimizers)
+        world.of(self.optimizers)
         world.of(self.update)  # a variable is written to once all functions that name it are copied
         at = self.start if y is None else self.start + self.size * y
         for place, piece in zip(self.places, at.split(self.lengths), strict=True):
@@ -158,16 +158,6 @@ _GROWS = (
     "The step adds to the optimizers' state: the Jacobian of the step is taken once each of them has stepped, and one "
     "with a history of steps (LBFGS) has filled it."
 )
-
-
-def _whole(world: Copies, optimizers: dict[str, Any]) -> dict[str, Any]:
-    """Return copies of optimizers with the attributes that they leave out where they are pickled (those of LBFGS)."""
-    copied = world.of(optimizers)
-    for name, optimizer in optimizers.items():
-        missing = {key: x for key, x in vars(optimizer).items() if key not in vars(copied[name]) and not callable(x)}
-        for key, x in missing.items():
-            setattr(copied[name], key, world.of(x))
-    return copied
 
 
 def _moved_by_the_vector(places: list[Place], pair: tuple[Copies, Copies]) -> list[Place]:

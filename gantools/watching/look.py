@@ -17,7 +17,8 @@ from gantools.batches import is_batch
 from gantools.errors import GantoolsError, NoDerivativeError
 from gantools.games import arbiter
 from gantools.games.game import Game
-from gantools.trainers.torch_optim.hooks import hooked, require_no_hooks
+from gantools.games.plain_field import hooked
+from gantools.trainers.torch_optim.hooks import require_no_hooks
 from gantools.trainers.torch_optim.steps import TorchStep, Turns
 from gantools.watching.copies import Copies
 from gantools.watching.differences import StepOperator

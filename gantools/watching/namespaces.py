@@ -18,7 +18,7 @@ _CALLED = ("forward", "backward", "setup_context", "step", "right_inverse")  # b
 _MISSING = object()
 
 
-class _Place(NamedTuple):
+class _Name(NamedTuple):
     """A name in a class, a Python module, a function's globals or a closure, and the copy that stands there in a call.
 
     Attributes:
@@ -87,7 +87,7 @@ class Namespaces:
     """
 
     def __init__(self, copies: Copies):
-        self._copies, self._places = copies, dict[tuple[int, str], _Place]()
+        self._copies, self._places = copies, dict[tuple[int, str], _Name]()
         self._classes = dict[int, tuple[type, dict[str, Any]]]()
         self._named, self._waiting = set[str](), dict[str, list[tuple[types.FunctionType, str]]]()
         self._by_functions, self._by_classes = _Globals(), _Globals()
@@ -191,7 +191,7 @@ class Namespaces:
             except Exception:  # whatever a class raises where it is copied: methods that no loss calls may name it
                 made = value
             if made is not value:
-                self._places[id(owner), name] = _Place(owner, name, made)
+                self._places[id(owner), name] = _Name(owner, name, made)
 
 
 def _functions(x: Any) -> Iterator[types.FunctionType]:

@@ -1,13 +1,12 @@
 """Hooks on gradients and on optimizers' steps, which shape a training loop's step and are in no formula of it."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from gantools.errors import GantoolsError
+from gantools.games.plain_field import hooked, of_user
 
 
 def require_no_hooks(optimizers: Mapping[str, Optimizer]) -> None:
@@ -24,31 +23,20 @@ def require_no_hooks(optimizers: Mapping[str, Optimizer]) -> None:
             )
 
 
-def hooked(parameters: Iterable[Tensor]) -> bool:
-    """Return whether a gradient is changed on its way to one of these parameters, by `register_hook`."""
-    return any(_of_user(p._backward_hooks) for p in parameters)
-
-
 def _shaped_by(one: Optimizer) -> str | None:
     parameters = [p for group in one.param_groups for p in group["params"]]
     if hooked(parameters):
         return "hooks on its parameters' gradients (register_hook)"
-    if any(_of_user(getattr(p, "_post_accumulate_grad_hooks", None)) for p in parameters):
+    if any(of_user(getattr(p, "_post_accumulate_grad_hooks", None)) for p in parameters):
         return "hooks that run once a gradient is accumulated (register_post_accumulate_grad_hook)"
     before = [_global_optimizer_pre_hooks, one._optimizer_step_pre_hooks]
     after = [_global_optimizer_post_hooks, one._optimizer_step_post_hooks]
-    if any(_of_user(hooks) for hooks in before):
+    if any(of_user(hooks) for hooks in before):
         return "a hook before its step (register_step_pre_hook)"
-    if any(_of_user(hooks) for hooks in after):
+    if any(of_user(hooks) for hooks in after):
         return "a hook after its step (register_step_post_hook)"
     own = vars(one).get("step")  # a scheduler of rates has one to count the calls
     code = getattr(own, "__code__", None)
     if own is not None and (code is None or code.co_filename != lr_scheduler.__file__):
         return "a step method that was put in the place of its class's"
     return None
-
-
-def _of_user(hooks: Mapping[Any, Any] | None) -> bool:
-    """Return whether hooks are not all of PyTorch's, which gather and free divided parameters."""
-    of = [getattr(getattr(hook, "func", hook), "__module__", None) or "" for hook in (hooks or {}).values()]
-    return not all(module.startswith("torch.") for module in of)
