@@ -2,17 +2,14 @@
 
 The ring of eight Gaussians with the network of The Numerics of GANs, under consensus: each activation in the generator
 alone, in the discriminator alone (ReLU in the other player), and in both; in both under simultaneous gradient too. Each
-cell has a rate of its own, and under consensus a gamma, chosen by trials as long as the runs. (A first round,
-not kept, had trials of 1000 steps; after its runs had been seen it was made again with these. 11 of the 22 choices
-changed, 6 of them from a larger rate.)
-Classifiers with the same activations are in esp_index.py.
+cell has a rate of its own, and under consensus a gamma, chosen by trials as long as the runs. (A first round, not kept,
+had trials of 1000 steps; after its runs had been seen it was made again with these. 11 of the 22 choices changed, 6 of
+them from a larger rate.) Classifiers with the same activations are in esp_index.py.
 
     python scripts/studies/activations.py --jobs 2
     python scripts/studies/activations.py --quick
     tensorboard --logdir runs/activations
 """
-
-from pathlib import Path
 
 from cells import gan_steps
 from harness import study
@@ -23,17 +20,12 @@ ACTIVATIONS = {"relu": "relu", "leaky_relu": "leaky_relu", "tanh": "tanh", "sigm
 STEPS, EARLY = 2500, 1000
 PLAYERS = ("generator", "discriminator")
 IN_BOTH = {"consensus": "in both", "simultaneous": "in both, simultaneous"}
-METHODS = [(f"{name} {IN_BOTH['consensus']}", f"{name} {IN_BOTH['simultaneous']}") for name in ACTIVATIONS]
+BY_METHOD = [(f"{name} {IN_BOTH['consensus']}", f"{name} {IN_BOTH['simultaneous']}") for name in ACTIVATIONS]
 
 
 def flags(cell: study.Cell, seed: int) -> list[str]:
     """Return the flags of one GAN."""
     return gan_steps.ring8(cell, seed, *(w for p in PLAYERS for w in (f"--network.{p}-activation", cell[p])))
-
-
-def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
-    """Train and measure one GAN."""
-    return gan_steps.measured(cell, flags(cell, seed), seed, folder)
 
 
 def cells(names: dict[str, str], **settings: object) -> dict[str, study.Cell]:
@@ -53,16 +45,13 @@ def in_both(results: study.Results) -> Figure:
     return results.part(chosen, results.study.columns).curves("modes_covered")
 
 
-STUDY = study.Study(
+STUDY = gan_steps.tuned_study(
     "activations",
-    run,
+    flags,
     cells(ACTIVATIONS, steps=STEPS, shorter=STEPS, width=16, every=500, spectra=3, at=(EARLY, STEPS)),
     {**gan_steps.COLUMNS, "gamma": "gamma"},
     quick=cells({"tanh": "tanh"}, steps=20, shorter=10, width=4, every=10, spectra=1, at=(10, 20)),
     seeds=range(10),
-    bounds=gan_steps.BOUNDS,
-    trials={"all": "runs"},
-    flags=flags,
     tuning=gan_steps.tuning(
         STEPS, "The rule, its score written before any run, the length of its trials after a first round"
     ),
@@ -75,7 +64,7 @@ SECTION = study.Section(
     },
     pairs=[
         *((f"{name} {both}", f"relu {both}") for both in IN_BOTH.values() for name in ACTIVATIONS if name != "relu"),
-        *METHODS,
+        *BY_METHOD,
     ],
     compared=("modes", "quality"),
 )
@@ -83,13 +72,12 @@ SECTION = study.Section(
 
 def verdict(results: study.Results) -> list[str]:
     """Return what is seen of the methods with each activation, and at which steps the steps are transient."""
-    pairs = [pair for pair in SECTION.present(results) if pair in METHODS]
     counts = [
         f"{consensus}: all 8 modes with {results.shown(consensus, 'all')} of the seeds under consensus, "
         f"{results.shown(plain, 'all')} under simultaneous gradient."
-        for consensus, plain in pairs
-    ]
-    seen = [results.difference(*pair, column) for pair in pairs for column in SECTION.compared]
+        for consensus, plain in BY_METHOD if consensus in results.study.cells
+    ]  # fmt: skip
+    seen = [results.difference(*one) for one in SECTION.comparisons(results) if one[:2] in BY_METHOD]
     return [*counts, *seen, *gan_steps.transience(results)]
 
 

@@ -16,7 +16,7 @@ has the same players under consensus, its gamma chosen too, for fewer steps and 
 """
 
 import dataclasses
-from pathlib import Path
+from functools import partial
 
 from cells import gan_steps
 from harness import study
@@ -42,11 +42,6 @@ def flags(cell: study.Cell, seed: int) -> list[str]:
     return gan_steps.ring8(cell, seed, "--network", cell["network"], "--activation", cell["activation"], *init)
 
 
-def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
-    """Train and measure one GAN."""
-    return gan_steps.measured(cell, flags(cell, seed), seed, folder)
-
-
 def cells(networks: dict[str, tuple[str, int, str, str]], **settings: object) -> dict[str, study.Cell]:
     """Return a cell for each network; its rate, and its gamma under consensus, are chosen by the study."""
     keys = ("network", "width", "activation", "init")
@@ -56,16 +51,13 @@ def cells(networks: dict[str, tuple[str, int, str, str]], **settings: object) ->
 
 STEPS, SHORTER = 10_000, 2500
 FEWER, EARLY = 2500, 1000  # steps under consensus, whose step takes longer, and of its first spectra
-STUDY = study.Study(
+STUDY = gan_steps.tuned_study(
     "complex_parametrizations",
-    run,
+    flags,
     cells(NETWORKS, optimizer="simultaneous", steps=STEPS, shorter=SHORTER, every=2500, spectra=5, at=(SHORTER, STEPS)),
     {"parameters": "parameters", **gan_steps.COLUMNS},
     quick=cells(SMALL, optimizer="simultaneous", steps=40, shorter=20, every=20, spectra=1, at=(20, 40)),
     seeds=range(20),
-    bounds=gan_steps.BOUNDS,
-    trials={"all": "runs"},
-    flags=flags,
     tuning=gan_steps.tuning(SHORTER),
 )
 CONSENSUS = dataclasses.replace(
@@ -86,17 +78,9 @@ SECTION = study.Section(
     ],
     compared=("modes", "quality"),
 )
-
-
-def verdict(results: study.Results) -> list[str]:
-    """Return what is seen of the pairs, and at which steps the steps are transient."""
-    pairs = SECTION.present(results)
-    return [results.difference(*pair, column) for pair in pairs for column in SECTION.compared] + gan_steps.transience(
-        results
-    )
-
-
-PAGE = study.Page("Real, complex, orthogonal and unitary players", __doc__, [SECTION], verdict=verdict)
+PAGE = study.Page(
+    "Real, complex, orthogonal and unitary players", __doc__, [SECTION], partial(gan_steps.verdict, SECTION)
+)
 FORMS = {"consensus": CONSENSUS}
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Everything is measured at the checkpoints of a run, in float64 where it is a spe
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import gantools as gt
 from gantools.data.sources import make_source
 from gantools.metrics.distances import mode_coverage
 from gantools.runs.load import Run
+
+Flags = Callable[[study.Cell, int], list[str]]
 
 LEADING, PRODUCTS = 10, 300
 RATES, GAMMAS = (3e-4, 1e-3, 3e-3, 1e-2), (0.1, 1.0, 10.0)
@@ -102,6 +105,32 @@ def tuning(steps: int, rule: str = "The rule, written before any run") -> study.
 def shorter(cell: study.Cell) -> study.Cell:
     """Return what a cell's trials have instead of its own settings."""
     return {"steps": cell["shorter"], "every": cell["shorter"], "spectra": 0}
+
+
+def tuned_study(
+    name: str, flags: Flags, cells: dict[str, study.Cell], columns: dict[str, str], **settings: Any
+) -> study.Study:
+    """Return a study of GANs on the ring, each cell of which has a rate of its own, and under consensus a gamma.
+
+    Args:
+        name: of the study.
+        flags: (cell, seed) -> flags of `gantools train`, at the top of a module.
+        cells: with `UNTUNED`.
+        columns: of its table.
+        settings: further ones of `study.Study`.
+    """
+    trials = {"all": "runs"}
+    return study.Study(name, partial(run, flags), cells, columns, bounds=BOUNDS, trials=trials, flags=flags, **settings)
+
+
+def run(flags: Flags, cell: study.Cell, seed: int, folder: Path) -> study.Result:
+    """Train and measure one GAN."""
+    return measured(cell, flags(cell, seed), seed, folder)
+
+
+def verdict(section: study.Section, results: study.Results) -> list[str]:
+    """Return what is seen of a section's pairs, and at which steps the steps are transient."""
+    return section.told(results) + transience(results)
 
 
 def measured(cell: study.Cell, args: Sequence[str], seed: int, folder: Path) -> study.Result:

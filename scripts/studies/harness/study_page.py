@@ -49,6 +49,10 @@ class Section:
         """Return what the section compares: a cell, its baseline and a column each."""
         return [(*pair, column) for pair in self.present(self.part(results)) for column in self.compared]
 
+    def told(self, results: Results) -> list[str]:
+        """Return a sentence on each of its comparisons."""
+        return [results.difference(*one) for one in self.comparisons(results)]
+
     def render(self, results: Results) -> str:
         """Return the section as Markdown."""
         part, name = self.part(results), results.study.name

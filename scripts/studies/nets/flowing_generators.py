@@ -12,7 +12,7 @@ is a hypothesis of ours, not a published result.
     tensorboard --logdir runs/flowing_generators
 """
 
-from pathlib import Path
+from functools import partial
 
 from cells import gan_steps
 from harness import study
@@ -29,11 +29,6 @@ def flags(cell: study.Cell, seed: int) -> list[str]:
     return gan_steps.ring8(cell, seed, "--network", cell["network"], *activations, *state)
 
 
-def run(cell: study.Cell, seed: int, folder: Path) -> study.Result:
-    """Train and measure one GAN."""
-    return gan_steps.measured(cell, flags(cell, seed), seed, folder)
-
-
 def cells(**settings: object) -> dict[str, study.Cell]:
     """Return both generators under both methods; rates and gammas are chosen by the study."""
     return {
@@ -42,22 +37,13 @@ def cells(**settings: object) -> dict[str, study.Cell]:
     }  # fmt: skip
 
 
-def verdict(results: study.Results) -> list[str]:
-    """Return what is seen of the pairs, and at which steps the steps are transient."""
-    seen = [results.difference(*pair, column) for pair in SECTION.present(results) for column in SECTION.compared]
-    return seen + gan_steps.transience(results)
-
-
-STUDY = study.Study(
+STUDY = gan_steps.tuned_study(
     "flowing_generators",
-    run,
+    flags,
     cells(width=12, steps=STEPS, shorter=STEPS, every=500, spectra=3, at=(EARLY, STEPS)),
     {"parameters": "parameters", **gan_steps.COLUMNS, "gamma": "gamma"},
     quick=cells(width=3, steps=4, shorter=2, every=2, spectra=1, at=(2, 4)),
     seeds=range(10),
-    bounds=gan_steps.BOUNDS,
-    trials={"all": "runs"},
-    flags=flags,
     tuning=gan_steps.tuning(STEPS),
 )
 SECTION = study.Section(
@@ -66,7 +52,7 @@ SECTION = study.Section(
     pairs=[(f"flow, {optimizer}", f"fully connected, {optimizer}") for optimizer in OPTIMIZERS],
     compared=("modes", "quality"),
 )
-PAGE = study.Page("Generators that flow", __doc__, [SECTION], verdict)
+PAGE = study.Page("Generators that flow", __doc__, [SECTION], partial(gan_steps.verdict, SECTION))
 
 if __name__ == "__main__":
     study.main(STUDY, PAGE)

@@ -5,7 +5,7 @@ the second moments) by 1 - mu, and overshoots for good from mu = 2 on; with Adam
 classifiers the largest eigenvalue climbs to that bound and hovers there (Cohen et al. 2022, arXiv:2207.14484). Here
 the same is followed for the two players of a GAN on the ring of eight Gaussians, whose J is not symmetric.
 
-    python scripts/studies edge_of_stability --jobs 1
+    python scripts/studies edge_of_stability --jobs 2
     tensorboard --logdir runs/edge_of_stability
 """
 
