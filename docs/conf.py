@@ -28,6 +28,7 @@ root_doc = "index"
 exclude_patterns = ["_static"]
 suppress_warnings = ["myst.header"]  # README's sections begin one level lower
 
+smartquotes = False  # which sets the two hyphens of a flag as one dash
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False

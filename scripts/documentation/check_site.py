@@ -1,4 +1,4 @@
-"""Follow every link of the built site, and refuse what it would load from outside.
+"""Follow every link of the built site, and refuse what it would load from outside, and flags that are set as dashes.
 
 python scripts/documentation/check_site.py build/docs
 """
@@ -54,10 +54,12 @@ def broken(path: Path, url: str) -> bool:
 
 
 def findings(folder: Path) -> list[str]:
-    """Return a sentence for each link that leads nowhere and each thing that comes from outside."""
+    """Return a sentence for each link that leads nowhere, each thing from outside, and each flag that is a dash."""
     found = []
     for path in sorted(folder.rglob("*.html")):
         page, name = parsed(path), path.relative_to(folder)
+        dashes = re.findall(r"(?<!\w)\u2013[a-z][\w.-]*", path.read_text(encoding="utf-8"))
+        found += [f"{name}: {word} is no flag that can be copied" for word in dict.fromkeys(dashes)]
         found += [f"{name} loads {url} from outside" for url in page.loads if outside(url) and "data:" not in url]
         inner = [url for url in page.links + page.loads if not outside(url) and url not in ("", "#")]
         found += [f"{name}: {url} leads nowhere" for url in dict.fromkeys(inner) if broken(path, url)]

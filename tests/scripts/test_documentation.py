@@ -97,6 +97,11 @@ def test_links_that_lead_nowhere_and_what_is_loaded_from_outside_are_found(tmp_p
     ]
 
 
+def test_flags_whose_two_hyphens_were_set_as_a_dash_are_found(tmp_path):
+    (tmp_path / "a.html").write_text("<p>2\u20133 steps \u2013 of \u2013optimizer.lr 0.1 and --optimizer.lr</p>")
+    assert findings(tmp_path) == ["a.html: \u2013optimizer.lr is no flag that can be copied"]
+
+
 def test_shapes_are_what_their_names_say():
     found = {name: gt.analysis.spectrum(gt.analysis.jacobian(make(), None)).values for name, make in SHAPES.items()}
     assert (found["attracting"].real > 0.1).all() and (found["non-normal"].real > 0.5).all()
